@@ -1,0 +1,48 @@
+"""jaxgan: training GANs as pure functions in JAX."""
+
+import importlib
+from typing import Any
+
+from jaxgan import (
+    datasets,
+    images,
+    losses,
+    networks,
+    runs,
+    sampling,
+    train_state,
+    training,
+    types,
+)
+from jaxgan.environment import environment
+from jaxgan.gan import GAN, gan
+from jaxgan.train_state import TrainState
+from jaxgan.types import Network, Pair
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "GAN",
+    "Network",
+    "Pair",
+    "TrainState",
+    "checkpoint",
+    "datasets",
+    "environment",
+    "gan",
+    "images",
+    "losses",
+    "networks",
+    "runs",
+    "sampling",
+    "train_state",
+    "training",
+    "types",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Orbax takes long to import, and research code that only trains does not need it.
+    if name == "checkpoint":
+        return importlib.import_module("jaxgan.checkpoint")
+    raise AttributeError(f"module 'jaxgan' has no attribute {name!r}")

@@ -1,0 +1,129 @@
+"""The original IDX files of MNIST and its relatives, read with suspicion.
+
+IDX is a magic number (two zero bytes, the type, the rank), the sizes as big-endian int32, and then
+the data. Only unsigned bytes occur here.
+"""
+
+import gzip
+import hashlib
+import math
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+FILES = {
+    ("train", "images"): "train-images-idx3-ubyte.gz",
+    ("train", "labels"): "train-labels-idx1-ubyte.gz",
+    ("test", "images"): "t10k-images-idx3-ubyte.gz",
+    ("test", "labels"): "t10k-labels-idx1-ubyte.gz",
+}
+"""File names by split and kind; the same for every dataset that comes as IDX."""
+
+SHA256 = {
+    "mnist": {
+        "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    },
+    "fashion_mnist": {
+        "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    },
+    "kmnist": {
+        "train-images-idx3-ubyte.gz": "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+        "train-labels-idx1-ubyte.gz": "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+        "t10k-images-idx3-ubyte.gz": "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+        "t10k-labels-idx1-ubyte.gz": "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+    },
+}
+"""What the original files hash to, by dataset; the figures of tensorflow-datasets 4.9.10."""
+
+_MAX_BYTES = 2**28  # four times the largest of the files above, unpacked: refuses zip bombs
+
+
+def found(folder: str | os.PathLike) -> bool:
+    """Says whether a folder holds any of the IDX files.
+
+    Args:
+      folder: any path; it need not exist.
+    """
+    return any((Path(folder) / file).exists() for file in FILES.values())
+
+
+def load(name: str, split: str, folder: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
+    """Loads one split from its two files, and checks that they are the originals.
+
+    Args:
+      name: a key of `SHA256`.
+      split: "train" or "test".
+      folder: where the files are.
+
+    Returns:
+      Images, uint8 `[num, height, width, 1]`, and labels, int32 `[num]`.
+
+    Raises:
+      FileNotFoundError: a file is missing.
+      ValueError: the name or split is unknown, or a file is damaged or not the original; the
+        message names it.
+    """
+    if name not in SHA256:
+        raise ValueError(f"IDX files are known for {sorted(SHA256)}; got {name!r}.")
+    if (split, "images") not in FILES:
+        raise ValueError(f"IDX files have the splits 'train' and 'test'; got {split!r}.")
+    arrays = {}
+    for kind, rank in (("images", 3), ("labels", 1)):
+        path = Path(folder) / FILES[split, kind]
+        arrays[kind] = read(path, rank=rank)
+        _verify(path, SHA256[name][path.name])
+    return arrays["images"][..., None], arrays["labels"].astype(np.int32)
+
+
+def read(path: str | os.PathLike, *, rank: int) -> np.ndarray:
+    """Reads one gzipped IDX file of unsigned bytes.
+
+    Args:
+      path: the file.
+      rank: how many axes it must have.
+
+    Returns:
+      A uint8 array of that rank.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no gzip file, is truncated, or its magic number or sizes are wrong.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} is missing.")
+    try:
+        with gzip.open(path) as file:
+            header = file.read(4 + 4 * rank)
+            expected = bytes((0, 0, 8, rank))
+            if header[:4] != expected:
+                raise ValueError(
+                    f"{path}: wrong magic number {header[:4].hex()}, not {expected.hex()}."
+                )
+            if len(header) < 4 + 4 * rank:
+                raise ValueError(f"{path}: ends within its header.")
+            sizes = struct.unpack(f">{rank}I", header[4:])
+            count = math.prod(sizes)
+            if not 0 < count <= _MAX_BYTES:
+                raise ValueError(f"{path}: its header claims sizes {sizes}, which cannot be.")
+            data = file.read(count + 1)  # one more than it should hold: never unpacks a bomb
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path}: truncated or no gzip file ({error}). Fetch it again.") from error
+    if len(data) != count:
+        few = "fewer" if len(data) < count else "more"
+        raise ValueError(f"{path}: holds {few} bytes than the sizes {sizes} of its header say.")
+    return np.frombuffer(data, np.uint8).reshape(sizes).copy()
+
+
+def _verify(path: Path, expected: str) -> None:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != expected:
+        raise ValueError(f"{path}: not the original file. Its sha256 is {digest}, not {expected}.")

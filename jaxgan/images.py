@@ -1,0 +1,189 @@
+"""Images as numbers and as files: scaling, grids, animations, curves.
+
+Pillow and matplotlib are wanted only by the functions that write files
+(`pip install 'jaxgan[examples]'`).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def normalize(images: jax.Array | np.ndarray) -> jax.Array:
+    """Scales uint8 images to floats in [-1, 1], $x / 127.5 - 1$.
+
+    Args:
+      images: uint8, any shape; a jax or numpy array.
+
+    Returns:
+      float32 in [-1, 1], of the same shape.
+
+    Raises:
+      TypeError: the images are not uint8.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxgan
+      >>> print(jaxgan.images.normalize(jnp.array([0, 255], jnp.uint8)))
+      [-1.  1.]
+    """
+    if images.dtype != np.uint8:
+        raise TypeError(
+            f"normalize takes uint8 images; got {images.dtype}. Are they scaled already?"
+        )
+    return jnp.asarray(images, jnp.float32) / 127.5 - 1.0
+
+
+def quantize(images: ArrayLike) -> np.ndarray:
+    """Scales images in [-1, 1] to uint8, the inverse of `normalize`; values outside are clipped.
+
+    Args:
+      images: float in [-1, 1], any shape.
+
+    Returns:
+      A numpy uint8 array of the same shape.
+
+    Raises:
+      TypeError: the images are not floats.
+      ValueError: some are not finite.
+
+    Example:
+      >>> import jaxgan, numpy as np
+      >>> print(jaxgan.images.quantize(np.array([-1.0, -0.6, 1.0, 1.2])))
+      [  0  51 255 255]
+    """
+    images = np.asarray(images)
+    if not np.issubdtype(images.dtype, np.floating):
+        raise TypeError(f"quantize takes floats in [-1, 1]; got {images.dtype}.")
+    if not np.isfinite(images).all():
+        raise ValueError("quantize takes finite images; some values are NaN or infinite.")
+    return np.clip(np.rint((images.astype(np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+
+
+def grid(images: ArrayLike, columns: int | None = None, *, scale: int = 1) -> np.ndarray:
+    """Lays a batch of images out as one picture, row by row.
+
+    Args:
+      images: `[num, height, width, channels]`, uint8 or float in [-1, 1].
+      columns: images in a row; by default as square as can be. A last row that is not full is
+        filled with black.
+      scale: how many pixels wide and high each pixel becomes, at least 1.
+
+    Returns:
+      uint8 `[rows * height * scale, columns * width * scale, channels]`.
+
+    Raises:
+      ValueError: `images` is not a batch of one image or more, or `columns` or `scale` is below 1.
+
+    Example:
+      >>> import jaxgan, numpy as np
+      >>> jaxgan.images.grid(np.zeros((64, 28, 28, 1), np.uint8)).shape
+      (224, 224, 1)
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[0] == 0:
+        raise ValueError(f"grid takes images [num, height, width, channels]; got {images.shape}.")
+    num, height, width, channels = images.shape
+    columns = int(np.ceil(np.sqrt(num))) if columns is None else columns
+    if columns < 1 or scale < 1:
+        raise ValueError(f"columns and scale must be at least 1; got {columns} and {scale}.")
+    images = images if images.dtype == np.uint8 else quantize(images)
+    rows = -(-num // columns)
+    cells = np.zeros((rows * columns, height, width, channels), np.uint8)
+    cells[:num] = images
+    picture = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    picture = picture.reshape(rows * height, columns * width, channels)
+    return picture.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def save(path: str | Path, picture: np.ndarray) -> None:
+    """Writes one picture to a file; the suffix says the format.
+
+    Args:
+      path: where to; its folder must exist.
+      picture: uint8 `[height, width, channels]` with 1 or 3 channels, as `grid` makes.
+
+    Raises:
+      ImportError: Pillow is not installed.
+      ValueError: the picture has another shape or dtype.
+    """
+    _pillow(picture).save(path)
+
+
+def animate(
+    path: str | Path, pictures: Sequence[np.ndarray | Path], *, seconds: float = 5.0
+) -> None:
+    """Writes pictures as an animated GIF that loops for ever and rests on the last one.
+
+    Args:
+      path: where to, ending in `.gif`; its folder must exist.
+      pictures: one or more, all of one shape: as `save` takes them, or files it wrote.
+      seconds: how long one round takes, the rest of one second excepted.
+
+    Raises:
+      ImportError: Pillow is not installed.
+      ValueError: there is no picture, or one has a wrong shape or dtype.
+    """
+    if not pictures:
+        raise ValueError("animate needs at least one picture.")
+    frames = [_pillow(picture) for picture in pictures]
+    # GIF counts in hundredths of a second, and many viewers slow down anything below two of them.
+    each = max(20, round(seconds * 1000 / len(frames)))
+    durations = [each] * (len(frames) - 1) + [each + 1000]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+
+
+def curves(
+    path: str | Path, panels: Mapping[str, Mapping[str, Sequence[float]]], *, xlabel: str = "epoch"
+) -> None:
+    """Draws curves over epochs, one panel beside the other.
+
+    Args:
+      path: where to; the suffix says the format; its folder must exist.
+      panels: for each panel's title its curves, for each curve's label its values.
+      xlabel: what the values are counted in, from 1.
+
+    Raises:
+      ImportError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure  # not pyplot: no display, no global state
+    except ImportError as error:
+        raise ImportError("Curves need matplotlib: pip install 'jaxgan[examples]'.") from error
+    figure = Figure(figsize=(4.5 * len(panels), 3.2), layout="constrained")
+    for axes, (title, lines) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        for label, values in lines.items():
+            axes.plot(
+                range(1, len(values) + 1),
+                values,
+                label=label,
+                marker="." if len(values) < 3 else None,
+            )
+        axes.set(title=title, xlabel=xlabel)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def _pillow(picture: np.ndarray | Path) -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(
+            "Writing pictures needs Pillow: pip install 'jaxgan[examples]'."
+        ) from error
+    if isinstance(picture, Path):
+        with Image.open(picture) as file:
+            return file.copy()
+    if picture.ndim != 3 or picture.shape[-1] not in (1, 3) or picture.dtype != np.uint8:
+        raise ValueError(
+            "A picture must be uint8 [height, width, 1 or 3], as grid makes; "
+            f"got {picture.dtype} {picture.shape}."
+        )
+    return Image.fromarray(picture[:, :, 0] if picture.shape[-1] == 1 else picture)

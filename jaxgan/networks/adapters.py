@@ -1,0 +1,77 @@
+"""From a library's module to `jaxgan.Network`."""
+
+import inspect
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from jaxgan.types import ModelState, Network, Params
+
+
+def from_linen(module: nn.Module) -> Network:
+    """Makes a `Network` of a Flax linen module; `jaxgan.gan` does it for you.
+
+    The collection `params` becomes the parameters; every other collection (`batch_stats`, ...)
+    becomes the model state, which moves in training passes only. If the module's `__call__` takes
+    `train`, it is told. One key serves every random stream (`dropout`, ...).
+
+    Args:
+      module: an unbound linen module whose `__call__` takes one array with a batch axis.
+
+    Returns:
+      A `Network`.
+
+    Example:
+      >>> import flax.linen as nn, jax, jaxgan
+      >>> network = jaxgan.networks.from_linen(nn.Dense(3))
+      >>> params, model_state = network.init(jax.random.key(0), jax.numpy.ones((1, 2)))
+      >>> y, model_state = network.apply(params, model_state, jax.numpy.ones((5, 2)), train=False)
+      >>> y.shape
+      (5, 3)
+    """
+    knows_train = "train" in inspect.signature(type(module).__call__).parameters
+
+    def options(train: bool) -> dict[str, Any]:
+        return {"train": train} if knows_train else {}
+
+    def init(key: jax.Array, x: jax.Array) -> tuple[Params, ModelState]:
+        variables = dict(module.init(key, x, **options(train=False)))
+        params = variables.pop("params", {})
+        return params, variables
+
+    def apply(
+        params: Params,
+        model_state: ModelState,
+        x: jax.Array,
+        *,
+        train: bool,
+        key: jax.Array | None = None,
+    ) -> tuple[jax.Array, ModelState]:
+        variables = {"params": params, **model_state}
+        if not train:
+            return module.apply(variables, x, **options(train)), model_state
+        y, moved = module.apply(variables, x, **options(train), rngs=key, mutable=list(model_state))
+        return y, dict(moved)
+
+    return Network(init, apply)
+
+
+def as_network(network: Any) -> Network:
+    """Returns `network` as a `Network`, adapting a linen module.
+
+    Args:
+      network: a `Network` or a linen module.
+
+    Raises:
+      TypeError: it is neither.
+    """
+    if isinstance(network, Network):
+        return network
+    if isinstance(network, nn.Module):
+        return from_linen(network)
+    what = f"the class {network.__name__}" if inspect.isclass(network) else type(network).__name__
+    raise TypeError(
+        f"A player must be a flax.linen module or a jaxgan.Network(init, apply); got {what}."
+        + (" Make an instance of it." if inspect.isclass(network) else "")
+    )

@@ -1,0 +1,133 @@
+"""The folder of a run, and how a run is stopped: what a script needs around its loop."""
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def begin(
+    workdir: str | os.PathLike,
+    config: Mapping[str, Any],
+    *,
+    resume: bool = False,
+    extends: str = "epochs",
+) -> Path:
+    """Opens the folder of a run, and makes sure that it is this run's.
+
+    A new run gets `config.json`. A resumed one has its configuration held against that file.
+
+    Args:
+      workdir: the folder; made if missing.
+      config: what determines the run, as JSON can hold it.
+      resume: go on with the run that is there, rather than begin one.
+      extends: the one key whose number may grow, because more of it only makes the run longer.
+
+    Returns:
+      `workdir`, as a path.
+
+    Raises:
+      FileExistsError: a new run was wanted and the folder holds one.
+      FileNotFoundError: a run was to be resumed and there is none.
+      ValueError: the run there was configured otherwise; the message names the keys that differ.
+
+    Example:
+      >>> import tempfile
+      >>> from jaxgan import runs
+      >>> workdir = runs.begin(tempfile.mkdtemp(), {"seed": 0, "epochs": 5})
+      >>> _ = runs.begin(workdir, {"seed": 0, "epochs": 9}, resume=True)
+      >>> runs.begin(workdir, {"seed": 1, "epochs": 9}, resume=True)
+      Traceback (most recent call last):
+      ...
+      ValueError: Not resumed, because the run there was made otherwise:
+        seed: 0 there, 1 now
+    """
+    workdir = Path(workdir).expanduser()
+    path = workdir / "config.json"
+    wanted = json.loads(json.dumps(dict(config)))  # tuples become lists, as they will when read
+    if resume:
+        if not path.exists():
+            raise FileNotFoundError(f"Nothing to resume: there is no {path}.")
+        _check_same(json.loads(path.read_text()), wanted, extends)
+    elif path.exists():
+        raise FileExistsError(
+            f"{workdir} holds a run already. Resume it, or choose another folder."
+        )
+    workdir.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(wanted, indent=2) + "\n")
+    return workdir
+
+
+def read_log(path: str | os.PathLike, num: int) -> list[dict[str, Any]]:
+    """Reads the first lines of a JSON-lines log, and cuts the rest off the file.
+
+    What was logged after the checkpoint that a run resumes from will be logged again.
+
+    Args:
+      path: the log; it need not exist.
+      num: how many lines to keep, at least 0.
+
+    Returns:
+      At most `num` records.
+
+    Raises:
+      ValueError: fewer lines are there than the checkpoint says there should be.
+    """
+    path = Path(path)
+    lines = path.read_text().splitlines()[:num] if path.exists() else []
+    if len(lines) < num:
+        raise ValueError(f"{path} should hold {num} lines or more; it holds {len(lines)}.")
+    path.write_text("".join(line + "\n" for line in lines))
+    return [json.loads(line) for line in lines]
+
+
+@contextlib.contextmanager
+def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
+    """Within it, the first signal is only noted, so that the loop can end well; a second one kills.
+
+    Args:
+      *signals: which; by default SIGINT (Ctrl-C) and SIGTERM.
+
+    Yields:
+      A list, empty until a signal comes; then it holds its number.
+
+    Example:
+      >>> import os, signal
+      >>> from jaxgan import runs
+      >>> with runs.stop_signals() as received:
+      ...     os.kill(os.getpid(), signal.SIGTERM)
+      ...     bool(received)
+      True
+    """
+    signals = signals or (signal.SIGINT, signal.SIGTERM)
+    received: list[int] = []
+
+    def note(signum: int, frame: object) -> None:
+        received.append(signum)
+        signal.signal(signum, previous[signum])
+
+    previous: dict[int, Any] = {signum: signal.signal(signum, note) for signum in signals}
+    try:
+        yield received
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+
+
+def _check_same(there: dict[str, Any], now: dict[str, Any], extends: str) -> None:
+    def differs(key: str) -> bool:
+        if key == extends and key in there and key in now:
+            return now[key] < there[key]
+        return key not in there or key not in now or there[key] != now[key]
+
+    lines = [
+        f"  {key}: {there.get(key, 'absent')} there, {now.get(key, 'absent')} now"
+        for key in sorted(there.keys() | now.keys())
+        if differs(key)
+    ]
+    if lines:
+        heading = "Not resumed, because the run there was made otherwise:"
+        raise ValueError("\n".join([heading, *lines]))

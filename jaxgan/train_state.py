@@ -1,0 +1,97 @@
+"""The state of a training run: one immutable pytree of arrays."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgan.types import ModelState, Pair, Params
+
+
+@functools.partial(jax.tree_util.register_dataclass)
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """Everything a GAN run needs to go on, and nothing else.
+
+    It holds arrays only, never functions, so it can be donated, `vmap`-ed, sharded and written
+    to disk as it is. Together with the images it determines all that follows: the key of a step
+    is `jax.random.fold_in(state.key, state.step)`.
+
+    Attributes:
+      step: int32 scalar, how many updates have been made.
+      key: typed PRNG key, fixed for the whole run.
+      params: float parameters of both players.
+      opt_state: optimizer states of both players.
+      model_state: what forward passes move (batch statistics and the like); often empty.
+      ema_params: an exponential moving average of the generator's parameters, or None.
+
+    Example:
+      >>> import jax, optax
+      >>> from jaxgan import Pair
+      >>> from jaxgan.train_state import create
+      >>> params = Pair(generator={"w": jax.numpy.ones(3)}, discriminator={"w": jax.numpy.ones(2)})
+      >>> state = create(jax.random.key(0), params, Pair(optax.adam(1e-3), optax.adam(1e-3)))
+      >>> int(state.replace(step=state.step + 1).step)
+      1
+    """
+
+    step: jax.Array
+    key: jax.Array
+    params: Pair[Params]
+    opt_state: Pair[optax.OptState]
+    model_state: Pair[ModelState]
+    ema_params: Params | None = None
+
+    def replace(self, **changes: Any) -> "TrainState":
+        """Returns a copy with the named fields changed.
+
+        Args:
+          **changes: new values by field name.
+
+        Raises:
+          TypeError: a name is not a field.
+        """
+        return dataclasses.replace(self, **changes)
+
+
+def create(
+    key: jax.Array,
+    params: Pair[Params],
+    optimizer: Pair[optax.GradientTransformation],
+    model_state: Pair[ModelState] | None = None,
+    *,
+    ema: bool = False,
+) -> TrainState:
+    """Makes the state of step 0 from initialised parameters.
+
+    Args:
+      key: typed PRNG key (`jax.random.key`); every later step folds its number into it.
+      params: initialised parameters of both players.
+      optimizer: one optax transformation for each player.
+      model_state: initialised mutable state of both players; empty if not given.
+      ema: keep a moving average of the generator's parameters. It starts as a *copy*: two
+        fields sharing one buffer could not be donated.
+
+    Returns:
+      A `TrainState` at step 0.
+
+    Raises:
+      TypeError: `key` is not a single typed PRNG key.
+    """
+    dtype = getattr(key, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key) or key.shape != ():
+        got = f"{type(key).__name__} of shape {getattr(key, 'shape', ())} and dtype {dtype}"
+        raise TypeError(
+            f"key must be one typed PRNG key, as jax.random.key(seed) makes; got {got}."
+        )
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        key=key,
+        params=params,
+        opt_state=Pair(*(opt.init(p) for opt, p in zip(optimizer, params, strict=True))),
+        model_state=Pair({}, {}) if model_state is None else model_state,
+        ema_params=jax.tree.map(jnp.copy, params.generator) if ema else None,
+    )

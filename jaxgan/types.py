@@ -1,0 +1,70 @@
+"""What everything else agrees on: two players, and what a player, a loss and a batch are."""
+
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import jax
+
+T = TypeVar("T")
+
+Params = Any
+"""A pytree of float arrays: what an optimizer moves."""
+
+ModelState = Any
+"""A pytree of arrays that a forward pass may move, such as batch statistics. Often empty."""
+
+Batch = jax.Array
+"""Images, float in [-1, 1], `[batch, height, width, channels]`."""
+
+Metrics = dict[str, jax.Array]
+"""Scalars by name, one step's worth."""
+
+
+class Pair(NamedTuple, Generic[T]):
+    """One value for each of the two players.
+
+    A NamedTuple, so it is a pytree, and `jax.tree.map` reaches both sides.
+
+    Example:
+      >>> from jaxgan import Pair
+      >>> learning_rate = Pair(generator=1e-4, discriminator=4e-4)
+      >>> learning_rate.discriminator
+      0.0004
+    """
+
+    generator: T
+    discriminator: T
+
+
+class Network(NamedTuple):
+    """A network as two pure functions; every adapter ends in one.
+
+    Args:
+      init: `(key, x) -> (params, model_state)`. `x` has a leading batch axis.
+      apply: `(params, model_state, x, *, train, key) -> (y, model_state)`. `train` is a
+        Python bool: whether the pass may move `model_state` and use dropout. `key` is a typed
+        PRNG key, or None where `train` is false.
+
+    Example:
+      A network needs no library at all:
+
+      >>> import jax.numpy as jnp
+      >>> from jaxgan import Network
+      >>> def init(key, x):
+      ...     return {"scale": jnp.ones(x.shape[-1])}, {}
+      >>> def apply(params, model_state, x, *, train, key=None):
+      ...     return x * params["scale"], model_state
+      >>> network = Network(init, apply)
+    """
+
+    init: Callable[..., tuple[Params, ModelState]]
+    apply: Callable[..., tuple[jax.Array, ModelState]]
+
+
+class Loss(Protocol):
+    """What one player minimises: `(real_logits, fake_logits) -> [batch]`.
+
+    Elementwise over the batch; `gan` takes the mean. Both arguments are `[batch]` floats.
+    """
+
+    def __call__(self, real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array: ...

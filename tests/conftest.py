@@ -1,0 +1,70 @@
+"""Strictness for every test and doctest, and the small GAN that most tests play with."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxgan
+
+# No silent promotion of dtypes or ranks. (Warnings are errors too: see pyproject.toml.)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+SHAPE, LATENT_DIM, BATCH = (4, 4, 1), 3, 5
+
+
+def make_gan(**changes) -> jaxgan.GAN:
+    """The first recipe in small, with whatever a test changes."""
+    arguments = {
+        "generator": jaxgan.networks.MLPGenerator(SHAPE, features=(8, 8)),
+        "discriminator": jaxgan.networks.MLPDiscriminator(features=(8, 8)),
+        "loss": jaxgan.losses.non_saturating(real_label=0.9),
+        "optimizer": jaxgan.Pair(optax.adam(1e-2), optax.adam(1e-2)),
+        "latent_dim": LATENT_DIM,
+    }
+    return jaxgan.gan(**{**arguments, **changes})
+
+
+@pytest.fixture
+def gan() -> jaxgan.GAN:
+    return make_gan()
+
+
+@pytest.fixture
+def uint8_images() -> np.ndarray:
+    """23 images: four batches of five, and three to leave out."""
+    return np.random.default_rng(0).integers(0, 256, (23, *SHAPE), dtype=np.uint8)
+
+
+@pytest.fixture
+def batch(uint8_images) -> jax.Array:
+    return jaxgan.images.normalize(uint8_images[:BATCH])
+
+
+@pytest.fixture
+def state(gan, batch) -> jaxgan.TrainState:
+    return gan.init(jax.random.key(0), batch)
+
+
+def assert_trees_equal(a, b) -> None:
+    """The same structure and dtypes, and the same values to the bit."""
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for (path, x), y in zip(
+        jax.tree_util.tree_flatten_with_path(a)[0], jax.tree.leaves(b), strict=True
+    ):
+        assert x.dtype == y.dtype, path
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x, y = jax.random.key_data(x), jax.random.key_data(y)
+        np.testing.assert_array_equal(x, y, err_msg=jax.tree_util.keystr(path))
+
+
+def tree_differs(a, b) -> bool:
+    """Whether any leaf of one tree has another value than in the other."""
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return any(bool((x != y).any()) for x, y in pairs)

@@ -1,0 +1,277 @@
+"""The two-player update: against a straightforward one, and its invariants."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from conftest import BATCH, LATENT_DIM, SHAPE, assert_trees_equal, make_gan, tree_differs
+
+import jaxgan
+from jaxgan import Pair
+
+FROZEN = optax.set_to_zero()
+
+
+def two_forward_update(state, real, optimizer):
+    """The first recipe as one would write it down: the generator runs twice, nothing is shared."""
+    generator = jaxgan.networks.MLPGenerator(SHAPE, features=(8, 8))
+    discriminator = jaxgan.networks.MLPDiscriminator(features=(8, 8))
+    latent_key = jax.random.split(jax.random.fold_in(state.key, state.step), 4)[0]
+    latents = jax.random.normal(latent_key, (real.shape[0], LATENT_DIM))
+    bce = lambda x, t: jnp.mean(-t * jax.nn.log_sigmoid(x) - (1 - t) * jax.nn.log_sigmoid(-x))
+
+    def discriminator_loss(params):
+        fake = generator.apply({"params": state.params.generator}, latents)
+        judge = lambda images: discriminator.apply({"params": params}, images)
+        return bce(judge(real), 0.9) + bce(judge(fake), 0.0)
+
+    d_loss, grads = jax.value_and_grad(discriminator_loss)(state.params.discriminator)
+    updates, _ = optimizer.discriminator.update(grads, state.opt_state.discriminator)
+    new_discriminator = optax.apply_updates(state.params.discriminator, updates)
+
+    def generator_loss(params):
+        fake = generator.apply({"params": params}, latents)
+        return bce(discriminator.apply({"params": new_discriminator}, fake), 1.0)
+
+    g_loss, grads = jax.value_and_grad(generator_loss)(state.params.generator)
+    updates, _ = optimizer.generator.update(grads, state.opt_state.generator)
+    return (
+        Pair(optax.apply_updates(state.params.generator, updates), new_discriminator),
+        g_loss,
+        d_loss,
+    )
+
+
+def test_shared_latents_update_is_the_two_forward_one(gan, state, batch):
+    optimizer = Pair(optax.sgd(0.5), optax.sgd(0.5))
+    gan = make_gan(optimizer=optimizer)
+    state = gan.init(jax.random.key(3), batch)
+    for _ in range(3):
+        params, g_loss, d_loss = two_forward_update(state, batch, optimizer)
+        state, metrics = gan.update(state, batch)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.params, params)
+        np.testing.assert_allclose(metrics["generator_loss"], g_loss, rtol=1e-5)
+        np.testing.assert_allclose(metrics["discriminator_loss"], d_loss, rtol=1e-5)
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_only_the_right_player_moves_in_each_half_step(player, batch):
+    moving = Pair(FROZEN, FROZEN)._replace(**{player: optax.sgd(0.1)})
+    gan = make_gan(optimizer=moving)
+    before = gan.init(jax.random.key(0), batch)
+    after, _ = gan.update(before, batch)
+    still = "discriminator" if player == "generator" else "generator"
+    assert_trees_equal(getattr(before.params, still), getattr(after.params, still))
+    assert tree_differs(getattr(before.params, player), getattr(after.params, player))
+
+
+def test_generator_plays_against_the_new_discriminator(batch):
+    """With the discriminator frozen, the generator's gradient is another one."""
+    optimizer = Pair(optax.sgd(0.1), optax.sgd(0.1))
+    moving, frozen = make_gan(optimizer=optimizer), make_gan(optimizer=Pair(optax.sgd(0.1), FROZEN))
+    a, _ = moving.update(moving.init(jax.random.key(0), batch), batch)
+    b, _ = frozen.update(frozen.init(jax.random.key(0), batch), batch)
+    assert tree_differs(a.params.generator, b.params.generator)
+
+
+def test_ten_updates_are_traced_once(gan, state, batch):
+    traces = []
+
+    def update(state, batch):
+        traces.append(1)
+        return gan.update(state, batch)
+
+    jitted = jax.jit(update)
+    for _ in range(10):
+        state, _ = jitted(state, batch)
+    assert len(traces) == 1
+    assert int(state.step) == 10
+
+
+def test_structure_shapes_and_dtypes_are_stable(gan, state, batch):
+    after, metrics = jax.eval_shape(gan.update, state, batch)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    same = jax.tree.map(lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype), after, state)
+    assert jax.tree.all(same)
+    assert {name: (m.shape, m.dtype) for name, m in metrics.items()} == dict.fromkeys(
+        ["discriminator_loss", "fake_probability", "generator_loss", "real_probability"],
+        ((), jnp.float32),
+    )
+
+
+def test_four_seeds_under_vmap_are_four_single_runs(gan, batch):
+    keys = jax.vmap(jax.random.key)(jnp.arange(4))
+    update = jax.jit(gan.update)
+    population = jax.vmap(gan.init, in_axes=(0, None))(keys, batch)
+    for _ in range(3):
+        population, _ = jax.jit(jax.vmap(gan.update, in_axes=(0, None)))(population, batch)
+    for seed in range(4):
+        single = gan.init(jax.random.key(seed), batch)
+        for _ in range(3):
+            single, _ = update(single, batch)
+        member = jax.tree.map(lambda x, i=seed: x[i], population)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), member.params, single.params
+        )
+        assert_trees_equal(member.key, single.key)
+
+
+def test_state_can_be_donated_with_and_without_average(batch):
+    for half_life in (None, 100.0):
+        gan = make_gan(ema_half_life=half_life)
+        state = gan.init(jax.random.key(0), batch)
+        update = jax.jit(gan.update, donate_argnums=0)
+        after, _ = update(state, batch)
+        assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
+        after, _ = update(after, batch)
+        assert int(after.step) == 2
+
+
+def test_steps_differ_and_repeat(gan, state, batch):
+    """The same state gives the same update; the next step has other latents."""
+    first, a = gan.update(state, batch)
+    again, b = gan.update(state, batch)
+    assert_trees_equal(first, again)
+    later, c = gan.update(state.replace(step=state.step + 1), batch)
+    assert tree_differs(first.params.generator, later.params.generator)
+    assert float(a["generator_loss"]) == float(b["generator_loss"]) != float(c["generator_loss"])
+
+
+def test_metrics_show_an_overpowering_discriminator(batch):
+    gan = make_gan(optimizer=Pair(FROZEN, optax.adam(1e-2)), loss=jaxgan.losses.non_saturating(1.0))
+    state = gan.init(jax.random.key(0), batch)
+    update = jax.jit(gan.update)
+    for _ in range(300):
+        state, metrics = update(state, batch)
+    assert float(metrics["real_probability"]) > 0.95
+    assert float(metrics["fake_probability"]) < 0.05
+
+
+def test_average_halves_its_distance_in_a_half_life(batch):
+    gan = make_gan(ema_half_life=float(BATCH), optimizer=Pair(optax.sgd(0.1), optax.sgd(0.1)))
+    before = gan.init(jax.random.key(0), batch)
+    after, _ = gan.update(before, batch)
+    expected = jax.tree.map(
+        lambda a, b: (a + b) / 2, before.params.generator, after.params.generator
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-7), after.ema_params, expected
+    )
+    latents = jnp.ones((2, LATENT_DIM))
+    smooth = gan.sample(after, latents)
+    as_if = gan.sample(after.replace(params=after.params._replace(generator=expected)), latents)
+    np.testing.assert_allclose(smooth, as_if, atol=1e-6)
+    assert tree_differs(smooth, gan.sample(after.replace(ema_params=None), latents))
+
+
+class NormedDiscriminator(nn.Module):
+    """Batch statistics, dropout and a `train` argument, for the tests of model state."""
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        x = nn.Dense(6)(images.reshape(images.shape[0], -1))
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x)
+        x = nn.Dropout(0.5, deterministic=not train)(nn.leaky_relu(x))
+        return nn.Dense(1)(x)[:, 0]
+
+
+def test_batch_statistics_move_by_the_real_then_the_fake_batch(batch):
+    gan = make_gan(discriminator=NormedDiscriminator(), optimizer=Pair(FROZEN, FROZEN))
+    before = gan.init(jax.random.key(0), batch)
+    after, _ = gan.update(before, batch)
+    dense = before.params.discriminator["Dense_0"]
+    latent_key = jax.random.split(jax.random.fold_in(before.key, before.step), 4)[0]
+    fake = gan.sample(before, jax.random.normal(latent_key, (BATCH, LATENT_DIM)))
+    mean = lambda x: np.mean(np.asarray(x).reshape(BATCH, -1) @ np.asarray(dense["kernel"]), axis=0)
+    # Momentum one half, from zero: the real batch, then the fake one, and no third time.
+    expected = 0.5 * (0.5 * mean(batch)) + 0.5 * mean(fake)
+    found = after.model_state.discriminator["batch_stats"]["BatchNorm_0"]["mean"]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_loss_may_compare_real_with_fake(batch):
+    """The generator's loss sees the real logits of the new discriminator."""
+    relativistic = lambda real, fake: jax.nn.softplus(real - fake)
+    loss = Pair(relativistic, lambda real, fake: relativistic(fake, real))
+    gan = make_gan(loss=loss)
+    _state, metrics = gan.update(gan.init(jax.random.key(0), batch), batch)
+    assert np.isfinite(metrics["generator_loss"])
+
+
+def test_networks_need_no_library(batch):
+    def generator_init(key, x):
+        return {"w": jax.random.normal(key, (x.shape[-1], 16))}, {}
+
+    def generator_apply(params, model_state, x, *, train, key):
+        return jnp.tanh(x @ params["w"]).reshape(-1, *SHAPE), model_state
+
+    gan = make_gan(generator=jaxgan.Network(generator_init, generator_apply))
+    state, _ = gan.update(gan.init(jax.random.key(0), batch), batch)
+    assert gan.sample(state, jnp.zeros((2, LATENT_DIM))).shape == (2, *SHAPE)
+
+
+class TestBadInput:
+    def test_players_that_are_no_networks(self):
+        with pytest.raises(TypeError, match=r"Network\(init, apply\); got int"):
+            make_gan(generator=3)
+        with pytest.raises(TypeError, match=r"the class MLPGenerator. Make an instance"):
+            make_gan(generator=jaxgan.networks.MLPGenerator)
+
+    @pytest.mark.parametrize("name", ["loss", "optimizer"])
+    def test_no_pair(self, name):
+        with pytest.raises(TypeError, match=f"{name} must be a jaxgan.Pair"):
+            make_gan(**{name: optax.adam(1e-3)})
+
+    def test_numbers_out_of_range(self):
+        with pytest.raises(ValueError, match="latent_dim must be at least 1; got 0"):
+            make_gan(latent_dim=0)
+        with pytest.raises(ValueError, match="ema_half_life must be a positive number"):
+            make_gan(ema_half_life=0.0)
+
+    def test_integer_images(self, gan, state, uint8_images):
+        for call in (
+            lambda: gan.init(jax.random.key(0), uint8_images),
+            lambda: gan.update(state, uint8_images),
+        ):
+            with pytest.raises(
+                TypeError, match=r"floats in \[-1, 1\]; got uint8 of shape \(23, 4, 4, 1\)"
+            ):
+                call()
+
+    def test_no_images(self, gan, state):
+        with pytest.raises(ValueError, match=r"batch of 1 or more; got \(0, 4, 4, 1\)"):
+            gan.update(state, jnp.zeros((0, *SHAPE)))
+
+    def test_generator_of_another_size_is_found_at_init(self, gan):
+        with pytest.raises(ValueError, match=r"must have shape \(2, 8, 8, 1\); got \(2, 4, 4, 1\)"):
+            gan.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+
+    def test_images_of_another_size_are_found_at_trace_time(self, gan, state):
+        with pytest.raises(ValueError, match=r"must have shape \(5, 8, 8, 1\); got \(5, 4, 4, 1\)"):
+            jax.jit(gan.update).lower(state, jnp.zeros((5, 8, 8, 1)))
+
+    def test_discriminator_that_gives_no_flat_logits(self, batch):
+        class Column(nn.Module):
+            @nn.compact
+            def __call__(self, images):
+                return nn.Dense(1)(images.reshape(images.shape[0], -1))
+
+        with pytest.raises(ValueError, match=r"logits must have shape \(2,\); got \(2, 1\)"):
+            make_gan(discriminator=Column()).init(jax.random.key(0), batch)
+
+    def test_loss_that_takes_the_mean_itself(self, batch):
+        mean = lambda real, fake: jnp.mean(fake - real)
+        with pytest.raises(
+            ValueError, match=r"one number an image, must have shape \(2,\); got \(\)"
+        ):
+            make_gan(loss=Pair(mean, mean)).init(jax.random.key(0), batch)
+
+    def test_latents_of_another_size(self, gan, state):
+        with pytest.raises(ValueError, match=r"Latents must have shape \(2, 3\); got \(2, 4\)"):
+            gan.sample(state, jnp.zeros((2, 4)))
+
+    def test_raw_keys(self, gan, batch):
+        with pytest.raises(TypeError, match=r"typed PRNG key, as jax.random.key\(seed\) makes"):
+            gan.init(jnp.zeros(2, jnp.uint32), batch)

@@ -1,0 +1,85 @@
+"""A run's folder belongs to one run, and a signal ends a loop well."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from jaxgan import runs
+
+CONFIG = {"seed": 0, "epochs": 5, "shape": (28, 28, 1)}
+
+
+def test_a_new_run_writes_its_configuration(tmp_path):
+    workdir = runs.begin(tmp_path / "a" / "b", CONFIG)
+    expected = {"seed": 0, "epochs": 5, "shape": [28, 28, 1]}
+    assert json.loads((workdir / "config.json").read_text()) == expected
+
+
+def test_a_new_run_does_not_overwrite_one(tmp_path):
+    runs.begin(tmp_path, CONFIG)
+    with pytest.raises(FileExistsError, match="holds a run already. Resume it, or"):
+        runs.begin(tmp_path, CONFIG)
+
+
+def test_there_must_be_a_run_to_resume(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"Nothing to resume: there is no .*config\.json"):
+        runs.begin(tmp_path, CONFIG, resume=True)
+
+
+def test_the_same_or_a_longer_run_is_resumed(tmp_path):
+    runs.begin(tmp_path, CONFIG)
+    runs.begin(tmp_path, CONFIG, resume=True)
+    runs.begin(tmp_path, {**CONFIG, "epochs": 9}, resume=True)
+    assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 9
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({**CONFIG, "seed": 1}, "seed: 0 there, 1 now"),
+        ({**CONFIG, "epochs": 4}, "epochs: 5 there, 4 now"),
+        ({**CONFIG, "loss": "hinge"}, "loss: absent there, hinge now"),
+        ({"seed": 0, "epochs": 5}, r"shape: \[28, 28, 1\] there, absent now"),
+    ],
+)
+def test_another_configuration_is_refused_and_left_alone(tmp_path, changed, said):
+    runs.begin(tmp_path, CONFIG)
+    before = (tmp_path / "config.json").read_text()
+    with pytest.raises(ValueError, match=said) as error:
+        runs.begin(tmp_path, changed, resume=True)
+    assert str(error.value).count("\n") == 1  # names what differs, and nothing else
+    assert (tmp_path / "config.json").read_text() == before
+
+
+def test_the_log_is_cut_to_what_the_checkpoint_knows(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(f'{{"epoch": {i}}}\n' for i in (1, 2, 3)) + '{"epo')  # killed
+    assert runs.read_log(path, 2) == [{"epoch": 1}, {"epoch": 2}]
+    assert path.read_text() == '{"epoch": 1}\n{"epoch": 2}\n'
+    assert runs.read_log(path, 0) == []
+    assert path.read_text() == ""
+    with pytest.raises(ValueError, match="should hold 1 lines or more; it holds 0"):
+        runs.read_log(path, 1)
+
+
+def test_no_log_is_an_empty_one(tmp_path):
+    assert runs.read_log(tmp_path / "log.jsonl", 0) == []
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_noted_the_second_is_not(signum):
+    before, struck = signal.getsignal(signum), []
+    try:
+        signal.signal(signum, lambda *_: struck.append(1))  # stands for what would kill
+        with runs.stop_signals() as received:
+            assert received == []
+            os.kill(os.getpid(), signum)
+            assert (received, struck) == ([signum], [])
+            os.kill(os.getpid(), signum)
+            assert (received, struck) == ([signum], [1])
+        os.kill(os.getpid(), signum)
+        assert struck == [1, 1]
+    finally:
+        signal.signal(signum, before)

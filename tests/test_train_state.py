@@ -1,0 +1,83 @@
+"""The state: immutable, arrays only, importable on its own."""
+
+import dataclasses
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from conftest import assert_trees_equal
+
+import jaxgan
+from jaxgan import Pair
+from jaxgan.train_state import TrainState, create
+
+FIELDS = ["step", "key", "params", "opt_state", "model_state", "ema_params"]
+HEAVY = ["tensorflow", "tensorflow_datasets", "orbax", "matplotlib", "PIL"]
+
+
+def make(**changes):
+    params = Pair({"w": jnp.ones(3)}, {"w": jnp.zeros(2)})
+    return create(jax.random.key(1), params, Pair(optax.adam(0.1), optax.sgd(0.1)), **changes)
+
+
+def test_fields_and_public_name():
+    assert jaxgan.TrainState is TrainState
+    assert [field.name for field in dataclasses.fields(TrainState)] == FIELDS
+
+
+def test_begins_at_step_zero_and_holds_arrays_only():
+    state = make()
+    assert state.step.dtype == jnp.int32
+    assert int(state.step) == 0
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
+    assert state.ema_params is None
+
+
+def test_is_immutable_and_replace_makes_another():
+    state = make()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        state.step = 3
+    assert int(state.replace(step=jnp.int32(3)).step) == 3
+    assert int(state.step) == 0
+    with pytest.raises(TypeError, match="stepp"):
+        state.replace(stepp=1)
+
+
+def test_is_a_pytree_with_names():
+    state = make(ema=True)
+    leaves, structure = jax.tree.flatten(state)
+    assert_trees_equal(jax.tree.unflatten(structure, leaves), state)
+    paths = [
+        jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(state)[0]
+    ]
+    assert {".step", ".key", ".params.generator['w']", ".ema_params['w']"} <= set(paths)
+
+
+def test_average_is_a_copy_of_its_own():
+    state = make(ema=True)
+    pointers = [p["w"].unsafe_buffer_pointer() for p in (state.ema_params, state.params.generator)]
+    assert pointers[0] != pointers[1]
+
+
+@pytest.mark.parametrize("key", [3, jnp.zeros(2, jnp.uint32), jax.random.split(jax.random.key(0))])
+def test_keys_that_are_no_single_typed_key(key):
+    with pytest.raises(TypeError, match="one typed PRNG key"):
+        create(key, Pair({}, {}), Pair(optax.sgd(0.1), optax.sgd(0.1)))
+
+
+@pytest.mark.parametrize("module", ["jaxgan", "jaxgan.train_state"])
+def test_import_brings_in_nothing_heavy(module):
+    code = f"import {module}, sys; print([m for m in {HEAVY} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_all_public_names_are_there():
+    for name in jaxgan.__all__:
+        assert getattr(jaxgan, name) is not None
+    assert jaxgan.checkpoint.save
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = jaxgan.nothing
