@@ -1,0 +1,234 @@
+"""How long is one step of the first recipe, and how much of it is more than its matrix products?
+
+    python benchmarks/step_time.py --json benchmarks/results/step_time.json
+    python benchmarks/step_time.py --compile      # with torch.compile too, if torch is there
+
+Times, in turn: an epoch as one scan; one jitted step with batches from the host; the step's matrix
+products alone (the floor); and, where torch is installed, the same recipe in PyTorch.
+"""
+
+import argparse
+import functools
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import harness
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jaxgan
+from jaxgan.images import normalize
+
+BATCH, LATENT_DIM, WIDTH, PIXELS = 100, 100, 128, 784
+
+
+def recipe() -> jaxgan.GAN:
+    return jaxgan.gan(
+        generator=jaxgan.networks.MLPGenerator(features=(WIDTH, WIDTH)),
+        discriminator=jaxgan.networks.MLPDiscriminator(features=(WIDTH, WIDTH)),
+        loss=jaxgan.losses.non_saturating(real_label=0.9),
+        optimizer=jaxgan.Pair(optax.adam(1e-3), optax.adam(1e-3)),
+        latent_dim=LATENT_DIM,
+    )
+
+
+def rerun(function: Callable, state, *args) -> Callable[[], None]:
+    """A run that feeds the donated state of one call to the next."""
+
+    def run() -> None:
+        nonlocal state
+        state = jax.block_until_ready(function(state, *args))
+
+    return run
+
+
+def epoch_arm(gan: jaxgan.GAN, images: np.ndarray) -> harness.Arm:
+    on_device = jnp.asarray(images)
+    state = gan.init(jax.random.key(0), normalize(images[:1]))
+
+    def epoch(state, images):
+        state, metrics = jaxgan.training.epoch(gan, state, images, batch_size=BATCH)
+        return state, jax.tree.map(jnp.mean, metrics)
+
+    lowered = jax.jit(epoch, donate_argnums=0).lower(state, on_device)
+    compiled, seconds = harness.timed(lowered.compile)
+    run = rerun(lambda state, images: compiled(state, images)[0], state, on_device)
+    return harness.Arm("jaxgan, one scan an epoch", run, len(images) // BATCH, seconds)
+
+
+def step_arm(gan: jaxgan.GAN, images: np.ndarray) -> harness.Arm:
+    steps = len(images) // BATCH
+    state = gan.init(jax.random.key(0), normalize(images[:1]))
+
+    def step(state, batch):
+        return gan.update(state, normalize(batch))
+
+    compiled, seconds = harness.timed(
+        jax.jit(step, donate_argnums=0).lower(state, images[:BATCH]).compile
+    )
+    generator = np.random.default_rng(0)
+
+    def epoch(state, images):
+        order = generator.permutation(len(images))
+        for i in range(steps):
+            state, _ = compiled(state, jnp.asarray(images[order[i * BATCH : (i + 1) * BATCH]]))
+        return state
+
+    return harness.Arm(
+        "jaxgan, one jit a step, host batches", rerun(epoch, state, images), steps, seconds
+    )
+
+
+def products_arm(num_steps: int) -> harness.Arm:
+    """The 30 matrix products of a step and nothing else, in a scan.
+
+    It is the recipe with linear networks, without biases, losses, optimizers and data. The
+    generator plays against other weights than the discriminator was trained from, as in the
+    recipe, or XLA would see that the products are the same. The gradients are carried, or XLA
+    would drop them.
+    """
+    sizes = jaxgan.Pair((LATENT_DIM, WIDTH, WIDTH, PIXELS), (PIXELS, WIDTH, WIDTH, 1))
+    keys = iter(jax.random.split(jax.random.key(0), 11))
+
+    def weights(sizes):
+        shapes = itertools.pairwise(sizes)
+        return [jax.random.normal(next(keys), shape) * 0.05 for shape in shapes]
+
+    generator, old, new = (
+        weights(sizes.generator),
+        weights(sizes.discriminator),
+        weights(sizes.discriminator),
+    )
+    latents = jax.random.normal(next(keys), (16, BATCH, LATENT_DIM))
+    images = jax.random.normal(next(keys), (16, BATCH, PIXELS))
+
+    def forward(weights, x):
+        for w in weights:
+            x = x @ w
+        return x
+
+    def step(carry, i):
+        generator, old, new, _ = carry
+        fake, generator_back = jax.vjp(lambda w: forward(w, latents[i % 16]), generator)
+        real_logits, real_back = jax.vjp(lambda w: forward(w, images[i % 16]), old)
+        fake_logits, fake_back = jax.vjp(lambda w: forward(w, fake), old)
+        logits, image_back = jax.vjp(lambda x: forward(new, x), fake)
+        grads = (
+            real_back(real_logits),
+            fake_back(fake_logits),
+            generator_back(*image_back(logits)),
+        )
+        return (generator, old, new, grads), None
+
+    def epoch(carry):
+        return jax.lax.scan(step, carry, jnp.arange(num_steps))[0]
+
+    carry = (generator, old, new, jax.tree.map(jnp.zeros_like, ((old,), (old,), (generator,))))
+    compiled, seconds = harness.timed(jax.jit(epoch, donate_argnums=0).lower(carry).compile)
+    return harness.Arm("its matrix products alone", rerun(compiled, carry), num_steps, seconds)
+
+
+def torch_arms(images: np.ndarray, compiled: bool) -> list[harness.Arm]:
+    try:
+        import torch
+    except ImportError:
+        return []
+    from torch import nn
+    from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_float32_matmul_precision("high")  # TF32 on GPUs, as in JAX
+    on_device = torch.tensor(images.reshape(len(images), PIXELS), device=device)
+    steps = len(images) // BATCH
+
+    def layers(*sizes: int) -> list[nn.Module]:
+        pairs = itertools.pairwise(sizes)
+        modules = [m for pair in pairs for m in (nn.Linear(*pair), nn.LeakyReLU(0.2))]
+        return modules[:-1]
+
+    def make(name: str, wrap: Callable) -> harness.Arm:
+        generator = nn.Sequential(*layers(LATENT_DIM, WIDTH, WIDTH, PIXELS), nn.Tanh()).to(device)
+        discriminator = nn.Sequential(*layers(PIXELS, WIDTH, WIDTH, 1)).to(device)
+        optimizers = [
+            torch.optim.Adam(player.parameters(), 1e-3, fused=True)
+            for player in (generator, discriminator)
+        ]
+        real_label, one = (
+            torch.full((BATCH, 1), 0.9, device=device),
+            torch.ones(BATCH, 1, device=device),
+        )
+
+        @wrap
+        def generate(latents):
+            return generator(latents)
+
+        @wrap
+        def discriminator_loss(real, fake):
+            real = real.float() / 127.5 - 1.0
+            return cross_entropy(discriminator(real), real_label) + cross_entropy(
+                discriminator(fake), 1 - one
+            )
+
+        @wrap
+        def generator_loss(fake):
+            return cross_entropy(discriminator(fake), one)
+
+        def run() -> None:
+            order = torch.randperm(len(images), device=device)
+            for i in range(steps):
+                fake = generate(torch.randn(BATCH, LATENT_DIM, device=device))
+                discriminator.requires_grad_(True)
+                optimizers[1].zero_grad()
+                discriminator_loss(
+                    on_device[order[i * BATCH : (i + 1) * BATCH]], fake.detach()
+                ).backward()
+                optimizers[1].step()
+                discriminator.requires_grad_(False)  # no weight gradients in the generator's half
+                optimizers[0].zero_grad()
+                generator_loss(fake).backward()
+                optimizers[0].step()
+            if device == "cuda":
+                torch.cuda.synchronize()
+
+        seconds = harness.timed(run)[1] if compiled else None
+        return harness.Arm(name, run, steps, seconds)
+
+    arms = [make("torch, eager, fused Adam", lambda function: function)]
+    if compiled:
+        arms.append(
+            make("torch.compile, fused Adam", functools.partial(torch.compile, fullgraph=True))
+        )
+    return arms
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--images", type=int, default=60_000, help="how many; 100 make a step")
+    parser.add_argument(
+        "--compile", action="store_true", help="time torch.compile too (a minute more)"
+    )
+    parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
+    parser.add_argument("--quick", action="store_true", help="two steps, two rounds: does it run?")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    args = parser.parse_args()
+    num_images, rounds = (2 * BATCH, 2) if args.quick else (args.images, args.rounds)
+
+    # What is in the images does not change the time.
+    shape = (num_images, 28, 28, 1)
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    gan = recipe()
+    arms = [epoch_arm(gan, images), step_arm(gan, images), products_arm(num_images // BATCH)]
+    if not args.no_torch:
+        arms += torch_arms(images, args.compile)
+    rows = harness.round_robin(arms, rounds)
+    harness.report(rows, args.json, batch_size=BATCH, num_images=num_images, rounds=rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Trains the classic MNIST GAN: two small perceptrons, one-sided label smoothing, Adam.
+
+    python examples/mnist.py                 # 50 epochs of MNIST, into runs/mnist
+    python examples/mnist.py --resume        # goes on where it was stopped
+
+Ctrl-C or SIGTERM finishes the epoch and saves. Fork this file and change what you like.
+"""
+
+import argparse
+import functools
+import hashlib
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import optax
+from tqdm import tqdm
+
+import jaxgan
+from jaxgan import checkpoint, images, runs
+
+LATENT_DIM, LEARNING_RATE, REAL_LABEL = 100, 1e-3, 0.9
+# The same latents in every run, so that runs can be compared by eye.
+LATENTS = jax.random.normal(jax.random.key(2014), (64, LATENT_DIM))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = functools.partial(parser.add_argument, metavar="")
+    add("--dataset", default="mnist", help="one of tensorflow-datasets (default: mnist)")
+    add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
+    add("--epochs", type=int, default=50, help="(default: 50)")
+    add("--batch-size", type=int, default=100, help="(default: 100)")
+    add("--seed", type=int, default=0, help="(default: 0)")
+    add("--workdir", type=Path, default=Path("runs/mnist"), help="(default: runs/mnist)")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
+    args = parser.parse_args()
+    if args.epochs < 1:
+        parser.error(f"--epochs must be at least 1; got {args.epochs}")
+    return args
+
+
+def make_gan(image_shape: tuple[int, ...]) -> jaxgan.GAN:
+    return jaxgan.gan(
+        generator=jaxgan.networks.MLPGenerator(image_shape),
+        discriminator=jaxgan.networks.MLPDiscriminator(),
+        loss=jaxgan.losses.non_saturating(real_label=REAL_LABEL),
+        optimizer=jaxgan.Pair(optax.adam(LEARNING_RATE), optax.adam(LEARNING_RATE)),
+        latent_dim=LATENT_DIM,
+    )
+
+
+def make_config(args: argparse.Namespace, data: jaxgan.datasets.Dataset) -> dict:
+    return {
+        "dataset": args.dataset,
+        "num_images": len(data.images),
+        "images_sha256": hashlib.sha256(data.images.tobytes()).hexdigest(),
+        "epochs": args.epochs,
+        "batch_size": args.batch_size,
+        "seed": args.seed,
+        "latent_dim": LATENT_DIM,
+        "learning_rate": LEARNING_RATE,
+        "real_label": REAL_LABEL,
+    }
+
+
+def draw(workdir: Path, gan: jaxgan.GAN, state, history: list[dict], real_diversity: float) -> None:
+    sample = jax.jit(gan.sample)
+    images.save(workdir / "samples.png", images.grid(sample(state, LATENTS), 8, scale=2))
+    walk = jaxgan.sampling.traversal(LATENTS[0], num=100, start=-1.0, step=0.02)
+    images.save(workdir / "traversal.png", images.grid(sample(state, walk), 10, scale=2))
+    frames = sorted((workdir / "frames").glob("*.png"))[: len(history)]
+    images.animate(workdir / "training.gif", frames)
+    column = {name: [record[name] for record in history] for name in history[0]}
+    real_line = [real_diversity] * len(history)
+    panels = {
+        "loss": {p: column[f"{p}_loss"] for p in ("generator", "discriminator")},
+        "mean sigmoid of the logits": {k: column[f"{k}_probability"] for k in ("real", "fake")},
+        "pixel diversity": {"samples": column["pixel_diversity"], "real images": real_line},
+    }
+    images.curves(workdir / "curves.png", panels)
+
+
+def main() -> None:
+    args = parse_arguments()
+    try:
+        data = jaxgan.datasets.load(args.dataset, "train", args.data_dir)
+        print(f"data: {data.source}", file=sys.stderr)
+        workdir = runs.begin(args.workdir, make_config(args, data), resume=args.resume)
+    except (ValueError, OSError, RuntimeError) as error:
+        sys.exit(str(error))
+
+    train_images = jnp.asarray(data.images)  # uint8, on the device for the whole run
+    gan = make_gan(train_images.shape[1:])
+    state = gan.init(jax.random.key(args.seed), images.normalize(train_images[:1]))
+    checkpoints = workdir / "checkpoints"
+    if checkpoint.latest(checkpoints) is not None:
+        state = checkpoint.restore(checkpoints, like=state)
+
+    clock = time.perf_counter()
+    epoch = functools.partial(jaxgan.training.epoch, gan, batch_size=args.batch_size)
+    train = jax.jit(epoch, donate_argnums=0).lower(state, train_images).compile()
+    compile_seconds = time.perf_counter() - clock
+    look = jax.jit(lambda state: gan.sample(state, LATENTS))
+
+    steps = len(train_images) // args.batch_size
+    history = runs.read_log(workdir / "metrics.jsonl", int(state.step) // steps)
+    (workdir / "frames").mkdir(exist_ok=True)
+    saving = None
+    with (
+        runs.stop_signals() as stopped,
+        (workdir / "metrics.jsonl").open("a") as log,
+        tqdm(initial=len(history), total=args.epochs, unit="epoch") as bar,
+    ):
+        while len(history) < args.epochs and not stopped:
+            clock = time.perf_counter()
+            state, metrics = train(state, train_images)
+            means = {name: float(jnp.mean(values)) for name, values in metrics.items()}
+            seconds = time.perf_counter() - clock
+            samples = look(state)
+            record = {
+                "epoch": len(history) + 1,
+                "step": int(state.step),
+                **means,
+                "pixel_diversity": float(jaxgan.sampling.pixel_diversity(samples)),
+                "seconds": seconds,
+                "steps_per_second": steps / seconds,
+            }
+            history.append(record)
+            print(json.dumps(record), file=log, flush=True)
+            images.save(workdir / "frames" / f"{len(history):05}.png", images.grid(samples, 8))
+            if saving:
+                saving.result()
+            saving = checkpoint.save(checkpoints, state, keep=3)
+            losses = "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**means)
+            bar.set_postfix_str(f"{losses}, {steps / seconds:.0f} steps/s")
+            bar.update()
+        if saving:
+            saving.result()
+
+    real_diversity = float(jaxgan.sampling.pixel_diversity(images.normalize(data.images[:1000])))
+    draw(workdir, gan, state, history, real_diversity)
+    seconds = sum(record["seconds"] for record in history)
+    summary = {
+        "command": shlex.join(["python", *sys.argv]),
+        "dataset": args.dataset,
+        "source": data.source,
+        "num_images": len(data.images),
+        "epochs": len(history),
+        "steps": int(state.step),
+        "seconds": seconds,
+        "steps_per_second": int(state.step) / seconds,
+        "compile_seconds": compile_seconds,
+        "pixel_diversity_of_real_images": real_diversity,
+        "last_epoch": history[-1],
+        **jaxgan.environment(),
+    }
+    (workdir / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    print(f"{len(history)} epochs done; pictures and figures are in {workdir}", file=sys.stderr)
+    if stopped:
+        again = shlex.join(["python", *sys.argv, *([] if args.resume else ["--resume"])])
+        print(f"Stopped and saved. To go on: {again}", file=sys.stderr)
+        sys.exit(128 + stopped[0])
+
+
+if __name__ == "__main__":
+    main()
