@@ -45,44 +45,38 @@ def rerun(function: Callable, state, *args) -> Callable[[], None]:
     return run
 
 
-def epoch_arm(gan: jaxgan.GAN, images: np.ndarray) -> harness.Arm:
-    on_device = jnp.asarray(images)
-    state = gan.init(jax.random.key(0), normalize(images[:1]))
-
-    def epoch(state, images):
-        state, metrics = jaxgan.training.epoch(gan, state, images, batch_size=BATCH)
-        return state, jax.tree.map(jnp.mean, metrics)
-
-    lowered = jax.jit(epoch, donate_argnums=0).lower(state, on_device)
+def program_arm(name: str, lowered: jax.stages.Lowered, args: tuple, steps: int) -> harness.Arm:
     compiled, seconds = harness.timed(lowered.compile)
-    run = rerun(lambda state, images: compiled(state, images)[0], state, on_device)
-    return harness.Arm("jaxgan, one scan an epoch", run, len(images) // BATCH, seconds)
+    return harness.Arm(name, rerun(compiled, *args), steps, seconds)
+
+
+def lower_epoch(gan: jaxgan.GAN, images: np.ndarray) -> tuple[jax.stages.Lowered, tuple]:
+    def epoch(state, images):
+        return jaxgan.training.epoch(gan, state, images, batch_size=BATCH)[0]
+
+    args = (gan.init(jax.random.key(0), normalize(images[:1])), jnp.asarray(images))
+    return jax.jit(epoch, donate_argnums=0).lower(*args), args
 
 
 def step_arm(gan: jaxgan.GAN, images: np.ndarray) -> harness.Arm:
-    steps = len(images) // BATCH
-    state = gan.init(jax.random.key(0), normalize(images[:1]))
-
     def step(state, batch):
-        return gan.update(state, normalize(batch))
+        return gan.update(state, normalize(batch))[0]
 
-    compiled, seconds = harness.timed(
-        jax.jit(step, donate_argnums=0).lower(state, images[:BATCH]).compile
-    )
-    generator = np.random.default_rng(0)
+    state = gan.init(jax.random.key(0), normalize(images[:1]))
+    lowered = jax.jit(step, donate_argnums=0).lower(state, images[:BATCH])
+    compiled, seconds = harness.timed(lowered.compile)
+    steps, generator = len(images) // BATCH, np.random.default_rng(0)
 
-    def epoch(state, images):
-        order = generator.permutation(len(images))
-        for i in range(steps):
-            state, _ = compiled(state, jnp.asarray(images[order[i * BATCH : (i + 1) * BATCH]]))
+    def epoch(state):
+        for indices in generator.permutation(len(images))[: steps * BATCH].reshape(steps, BATCH):
+            state = compiled(state, jnp.asarray(images[indices]))
         return state
 
-    return harness.Arm(
-        "jaxgan, one jit a step, host batches", rerun(epoch, state, images), steps, seconds
-    )
+    name = "jaxgan, one jit a step, host batches"
+    return harness.Arm(name, rerun(epoch, state), steps, seconds)
 
 
-def products_arm(num_steps: int) -> harness.Arm:
+def lower_products(num_steps: int) -> tuple[jax.stages.Lowered, tuple]:
     """The 30 matrix products of a step and nothing else, in a scan.
 
     It is the recipe with linear networks, without biases, losses, optimizers and data. The
@@ -90,18 +84,14 @@ def products_arm(num_steps: int) -> harness.Arm:
     recipe, or XLA would see that the products are the same. The gradients are carried, or XLA
     would drop them.
     """
-    sizes = jaxgan.Pair((LATENT_DIM, WIDTH, WIDTH, PIXELS), (PIXELS, WIDTH, WIDTH, 1))
     keys = iter(jax.random.split(jax.random.key(0), 11))
 
-    def weights(sizes):
+    def weights(*sizes):
         shapes = itertools.pairwise(sizes)
         return [jax.random.normal(next(keys), shape) * 0.05 for shape in shapes]
 
-    generator, old, new = (
-        weights(sizes.generator),
-        weights(sizes.discriminator),
-        weights(sizes.discriminator),
-    )
+    generator = weights(LATENT_DIM, WIDTH, WIDTH, PIXELS)
+    old, new = weights(PIXELS, WIDTH, WIDTH, 1), weights(PIXELS, WIDTH, WIDTH, 1)
     latents = jax.random.normal(next(keys), (16, BATCH, LATENT_DIM))
     images = jax.random.normal(next(keys), (16, BATCH, PIXELS))
 
@@ -116,19 +106,16 @@ def products_arm(num_steps: int) -> harness.Arm:
         real_logits, real_back = jax.vjp(lambda w: forward(w, images[i % 16]), old)
         fake_logits, fake_back = jax.vjp(lambda w: forward(w, fake), old)
         logits, image_back = jax.vjp(lambda x: forward(new, x), fake)
-        grads = (
-            real_back(real_logits),
-            fake_back(fake_logits),
-            generator_back(*image_back(logits)),
-        )
+        fake_grad = image_back(logits)
+        grads = (real_back(real_logits), fake_back(fake_logits), generator_back(*fake_grad))
         return (generator, old, new, grads), None
 
     def epoch(carry):
         return jax.lax.scan(step, carry, jnp.arange(num_steps))[0]
 
-    carry = (generator, old, new, jax.tree.map(jnp.zeros_like, ((old,), (old,), (generator,))))
-    compiled, seconds = harness.timed(jax.jit(epoch, donate_argnums=0).lower(carry).compile)
-    return harness.Arm("its matrix products alone", rerun(compiled, carry), num_steps, seconds)
+    grads = jax.tree.map(jnp.zeros_like, ((old,), (old,), (generator,)))
+    args = ((generator, old, new, grads),)
+    return jax.jit(epoch, donate_argnums=0).lower(*args), args
 
 
 def torch_arms(images: np.ndarray, compiled: bool) -> list[harness.Arm]:
@@ -223,7 +210,12 @@ def main() -> None:
     shape = (num_images, 28, 28, 1)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     gan = recipe()
-    arms = [epoch_arm(gan, images), step_arm(gan, images), products_arm(num_images // BATCH)]
+    steps = num_images // BATCH
+    arms = [
+        program_arm("jaxgan, one scan an epoch", *lower_epoch(gan, images), steps),
+        step_arm(gan, images),
+        program_arm("its matrix products alone", *lower_products(steps), steps),
+    ]
     if not args.no_torch:
         arms += torch_arms(images, args.compile)
     rows = harness.round_robin(arms, rounds)

@@ -57,7 +57,7 @@ def begin(
             f"{workdir} holds a run already. Resume it, or choose another folder."
         )
     workdir.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(wanted, indent=2) + "\n")
+    _replace(path, json.dumps(wanted, indent=2) + "\n")
     return workdir
 
 
@@ -80,7 +80,7 @@ def read_log(path: str | os.PathLike, num: int) -> list[dict[str, Any]]:
     lines = path.read_text().splitlines()[:num] if path.exists() else []
     if len(lines) < num:
         raise ValueError(f"{path} should hold {num} lines or more; it holds {len(lines)}.")
-    path.write_text("".join(line + "\n" for line in lines))
+    _replace(path, "".join(line + "\n" for line in lines))
     return [json.loads(line) for line in lines]
 
 
@@ -115,6 +115,13 @@ def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
     finally:
         for signum, handler in previous.items():
             signal.signal(signum, handler)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    partial = path.with_name(path.name + ".tmp")
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def _check_same(there: dict[str, Any], now: dict[str, Any], extends: str) -> None:

@@ -19,7 +19,7 @@ def test_a_new_run_writes_its_configuration(tmp_path):
 
 def test_a_new_run_does_not_overwrite_one(tmp_path):
     runs.begin(tmp_path, CONFIG)
-    with pytest.raises(FileExistsError, match="holds a run already. Resume it, or"):
+    with pytest.raises(FileExistsError, match=r"holds a run already. Resume it, or"):
         runs.begin(tmp_path, CONFIG)
 
 

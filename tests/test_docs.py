@@ -1,0 +1,35 @@
+"""What README shows can be typed in, and what it links to is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    namespace: dict = {}
+    for block in blocks:
+        exec(block, namespace)
+    assert namespace["metrics"]["generator_loss"].shape == (8, 10)
+    assert (tmp_path / "samples.png").exists()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = page.read_text()
+    targets = re.findall(r"\]\((?!http)([^)#]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+    for target in targets:
+        assert (page.parent / target).exists(), target
+
+
+def test_the_commands_that_ci_takes_from_the_readme_are_there():
+    text = (ROOT / "README.md").read_text()
+    for name, said in (("train", "examples/mnist.py"), ("tests", "-m pytest")):
+        (command,) = re.findall(rf"<!-- {name} -->\n```bash\n(.*?)\n```\n<!-- end -->", text)
+        assert said in command

@@ -1,0 +1,140 @@
+"""The example, run as a user runs it: for two steps an epoch, on the embedded digits."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from conftest import assert_trees_equal
+from PIL import Image
+
+import jaxgan
+from jaxgan import checkpoint
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def command(workdir, *options):
+    fixed = ["--data-dir", "embedded", "--batch-size", "5000", "--workdir", str(workdir)]
+    return [sys.executable, "-W", "error", str(EXAMPLES / "mnist.py"), *fixed, *options]
+
+
+def run(workdir, *options):
+    return subprocess.run(command(workdir, *options), capture_output=True, text=True)
+
+
+def final_state(workdir):
+    sys.path.insert(0, str(EXAMPLES))
+    import mnist
+
+    gan = mnist.make_gan((28, 28, 1))
+    like = jax.eval_shape(gan.init, jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
+    return checkpoint.restore(workdir / "checkpoints", like=like)
+
+
+def untimed(workdir):
+    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [
+        {k: v for k, v in r.items() if not k.startswith("seconds") and k != "steps_per_second"}
+        for r in records
+    ]
+
+
+@pytest.fixture(scope="module")
+def two_epochs(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("two") / "run"
+    done = run(workdir, "--epochs", "2")
+    assert done.returncode == 0, done.stderr
+    return workdir
+
+
+def test_the_work_directory_holds_what_it_should(two_epochs):
+    assert {path.name for path in two_epochs.iterdir()} == {
+        "checkpoints",
+        "config.json",
+        "curves.png",
+        "frames",
+        "metrics.jsonl",
+        "samples.png",
+        "summary.json",
+        "training.gif",
+        "traversal.png",
+    }
+    for name, size in {"samples.png": (448, 448), "traversal.png": (560, 560)}.items():
+        with Image.open(two_epochs / name) as picture:
+            assert picture.size == size
+    with Image.open(two_epochs / "training.gif") as gif:
+        assert gif.n_frames == 2
+    assert checkpoint.steps(two_epochs / "checkpoints") == [2, 4]
+
+
+def test_the_summary_and_metrics_say_what_was_run(two_epochs):
+    summary = json.loads((two_epochs / "summary.json").read_text())
+    assert summary["source"] == "mnist: the 10,000 test digits that ship with jaxgan"
+    assert (summary["num_images"], summary["epochs"], summary["steps"]) == (10_000, 2, 4)
+    assert summary["steps_per_second"] == pytest.approx(4 / summary["seconds"])
+    assert summary["compile_seconds"] > 0
+    assert summary["device"] == jax.devices()[0].device_kind
+    assert summary["versions"]["jaxgan"] == jaxgan.__version__
+    records = untimed(two_epochs)
+    assert [(r["epoch"], r["step"]) for r in records] == [(1, 2), (2, 4)]
+    for record in records:
+        assert 0 < record["fake_probability"] < 1
+        assert 0 < record["real_probability"] < 1
+        assert record["pixel_diversity"] >= 0
+        assert {"generator_loss", "discriminator_loss"} <= set(record)
+
+
+def test_resume_is_the_same_run_to_the_bit_and_guards_it(two_epochs, tmp_path):
+    assert run(tmp_path, "--epochs", "1").returncode == 0
+    refused = run(tmp_path, "--epochs", "1")
+    assert refused.returncode == 1
+    assert "holds a run already" in refused.stderr
+    refused = run(tmp_path, "--epochs", "2", "--resume", "--seed", "3")
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("was made otherwise:\n  seed: 0 there, 3 now\n")
+    # A line that was logged after the checkpoint must not be there twice.
+    with (tmp_path / "metrics.jsonl").open("a") as log:
+        log.write('{"epoch": 2, "lost": true}\n')
+    resumed = run(tmp_path, "--epochs", "2", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert_trees_equal(final_state(tmp_path), final_state(two_epochs))
+    assert untimed(tmp_path) == untimed(two_epochs)
+    for name in ("samples.png", "traversal.png", "training.gif"):
+        assert (tmp_path / name).read_bytes() == (two_epochs / name).read_bytes()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finishes_the_epoch_saves_and_says_how_to_resume(tmp_path, signum):
+    endless = command(tmp_path, "--epochs", "100000")
+    with subprocess.Popen(endless, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "metrics.jsonl").exists() or not untimed(tmp_path):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signum)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 128 + signum
+    assert "Stopped and saved. To go on: python " in errors
+    assert errors.rstrip().endswith("--resume")
+    last = untimed(tmp_path)[-1]
+    assert int(final_state(tmp_path).step) == last["step"] == 2 * last["epoch"]
+    assert json.loads((tmp_path / "summary.json").read_text())["epochs"] == last["epoch"]
+
+
+def test_bad_options_are_told_in_a_line(tmp_path):
+    for options, said in [
+        (("--epochs", "0"), "--epochs must be at least 1; got 0"),
+        (("--resume",), "Nothing to resume"),
+        (("--dataset", "kmnist"), "Only mnist"),
+    ]:
+        done = run(tmp_path / "run", *options)
+        assert done.returncode != 0
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
