@@ -52,6 +52,8 @@ def gan(
     $G_\theta(z)$ is computed once: its vector-Jacobian product carries the second gradient back.
     All randomness of a step comes from `jax.random.fold_in(state.key, state.step)`.
 
+    Latents have the dtype of the images.
+
     The discriminator sees real and fake images in separate passes, so batch statistics do not mix
     them; the generator's half-step leaves the discriminator's `model_state` alone.
 
@@ -100,7 +102,7 @@ def gan(
     def init(key: jax.Array, images: Batch) -> TrainState:
         _check_images(images)
         generator_key, discriminator_key, run_key = jax.random.split(key, 3)
-        image, latent = jnp.zeros_like(images[:1]), jnp.zeros((1, latent_dim))
+        image, latent = jnp.zeros_like(images[:1]), jnp.zeros((1, latent_dim), images.dtype)
         generator_params, generator_state = network.generator.init(generator_key, latent)
         discriminator_params, discriminator_state = network.discriminator.init(
             discriminator_key, image
@@ -112,7 +114,7 @@ def gan(
             Pair(generator_state, discriminator_state),
             ema=ema_half_life is not None,
         )
-        jax.eval_shape(update, state, jnp.zeros_like(images, shape=(2, *images.shape[1:])))
+        jax.eval_shape(update, state, jax.ShapeDtypeStruct((2, *images.shape[1:]), images.dtype))
         return state
 
     def judge(params, model_state, real, fake, key):
@@ -163,7 +165,7 @@ def gan(
     def update(state: TrainState, images: Batch) -> tuple[TrainState, Metrics]:
         _check_images(images)
         keys = jax.random.split(jax.random.fold_in(state.key, state.step), 4)
-        latents = jax.random.normal(keys[0], (images.shape[0], latent_dim))
+        latents = jax.random.normal(keys[0], (images.shape[0], latent_dim), images.dtype)
 
         def generate(params):
             model_state = state.model_state.generator

@@ -32,7 +32,7 @@ def final_state(workdir):
     sys.path.insert(0, str(EXAMPLES))
     import mnist
 
-    gan = mnist.make_gan((28, 28, 1))
+    gan = mnist.make_gan((28, 28, 1), beta1=0.5)
     like = jax.eval_shape(gan.init, jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
     return checkpoint.restore(workdir / "checkpoints", like=like)
 
@@ -138,3 +138,13 @@ def test_bad_options_are_told_in_a_line(tmp_path):
         assert done.returncode != 0
         assert said in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_recipe_learns_digits_and_does_not_collapse(tmp_path):
+    """Ten epochs of the embedded digits: varied as real ones, and neither player has won."""
+    assert run(tmp_path, "--epochs", "10", "--batch-size", "100").returncode == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    last = summary["last_epoch"]
+    assert last["pixel_diversity"] > 0.7 * summary["pixel_diversity_of_real_images"]
+    assert 0.1 < last["fake_probability"] < last["real_probability"] < 0.9

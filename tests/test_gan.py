@@ -275,3 +275,13 @@ class TestBadInput:
     def test_raw_keys(self, gan, batch):
         with pytest.raises(TypeError, match=r"typed PRNG key, as jax.random.key\(seed\) makes"):
             gan.init(jnp.zeros(2, jnp.uint32), batch)
+
+
+def test_latents_have_the_dtype_of_the_images(batch):
+    # linen's parameters are float32 all the same, and it mixes the two.
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        gan = make_gan()
+        images = jnp.asarray(batch, jnp.float64)
+        state = gan.init(jax.random.key(0), images)
+        _, metrics = gan.update(state, images)
+        assert metrics["generator_loss"].dtype == jnp.float64
