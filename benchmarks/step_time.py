@@ -8,7 +8,6 @@ products alone (the floor); and, where torch is installed, the same recipe in Py
 """
 
 import argparse
-import functools
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import torch_recipe
 
 import jaxgan
 from jaxgan.images import normalize
@@ -118,79 +118,6 @@ def lower_products(num_steps: int) -> tuple[jax.stages.Lowered, tuple]:
     return jax.jit(epoch, donate_argnums=0).lower(*args), args
 
 
-def torch_arms(images: np.ndarray, compiled: bool) -> list[harness.Arm]:
-    try:
-        import torch
-    except ImportError:
-        return []
-    from torch import nn
-    from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.set_float32_matmul_precision("high")  # TF32 on GPUs, as in JAX
-    on_device = torch.tensor(images.reshape(len(images), PIXELS), device=device)
-    steps = len(images) // BATCH
-
-    def layers(*sizes: int) -> list[nn.Module]:
-        pairs = itertools.pairwise(sizes)
-        modules = [m for pair in pairs for m in (nn.Linear(*pair), nn.LeakyReLU(0.2))]
-        return modules[:-1]
-
-    def make(name: str, wrap: Callable) -> harness.Arm:
-        generator = nn.Sequential(*layers(LATENT_DIM, WIDTH, WIDTH, PIXELS), nn.Tanh()).to(device)
-        discriminator = nn.Sequential(*layers(PIXELS, WIDTH, WIDTH, 1)).to(device)
-        optimizers = [
-            torch.optim.Adam(player.parameters(), 1e-3, fused=True)
-            for player in (generator, discriminator)
-        ]
-        real_label, one = (
-            torch.full((BATCH, 1), 0.9, device=device),
-            torch.ones(BATCH, 1, device=device),
-        )
-
-        @wrap
-        def generate(latents):
-            return generator(latents)
-
-        @wrap
-        def discriminator_loss(real, fake):
-            real = real.float() / 127.5 - 1.0
-            return cross_entropy(discriminator(real), real_label) + cross_entropy(
-                discriminator(fake), 1 - one
-            )
-
-        @wrap
-        def generator_loss(fake):
-            return cross_entropy(discriminator(fake), one)
-
-        def run() -> None:
-            order = torch.randperm(len(images), device=device)
-            for i in range(steps):
-                fake = generate(torch.randn(BATCH, LATENT_DIM, device=device))
-                discriminator.requires_grad_(True)
-                optimizers[1].zero_grad()
-                discriminator_loss(
-                    on_device[order[i * BATCH : (i + 1) * BATCH]], fake.detach()
-                ).backward()
-                optimizers[1].step()
-                discriminator.requires_grad_(False)  # no weight gradients in the generator's half
-                optimizers[0].zero_grad()
-                generator_loss(fake).backward()
-                optimizers[0].step()
-            if device == "cuda":
-                torch.cuda.synchronize()
-
-        seconds = harness.timed(run)[1] if compiled else None
-        return harness.Arm(name, run, steps, seconds)
-
-    arms = [make("torch, eager, fused Adam", lambda function: function)]
-    if compiled:
-        arms.append(
-            make("torch.compile, fused Adam", functools.partial(torch.compile, fullgraph=True))
-        )
-    return arms
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -217,7 +144,7 @@ def main() -> None:
         program_arm("its matrix products alone", *lower_products(steps), steps),
     ]
     if not args.no_torch:
-        arms += torch_arms(images, args.compile)
+        arms += torch_recipe.arms(images, BATCH, LATENT_DIM, WIDTH, compiled=args.compile)
     rows = harness.round_robin(arms, rounds)
     harness.report(rows, args.json, batch_size=BATCH, num_images=num_images, rounds=rounds)
 
