@@ -25,14 +25,15 @@ from jaxgan.images import normalize
 BATCH, LATENT_DIM, WIDTH, PIXELS = 100, 100, 128, 784
 
 
-def recipe() -> jaxgan.GAN:
-    return jaxgan.gan(
-        generator=jaxgan.networks.MLPGenerator(features=(WIDTH, WIDTH)),
-        discriminator=jaxgan.networks.MLPDiscriminator(features=(WIDTH, WIDTH)),
-        loss=jaxgan.losses.non_saturating(real_label=0.9),
-        optimizer=jaxgan.Pair(optax.adam(1e-3), optax.adam(1e-3)),
-        latent_dim=LATENT_DIM,
-    )
+def recipe(**changes) -> jaxgan.GAN:
+    arguments = {
+        "generator": jaxgan.networks.MLPGenerator(features=(WIDTH, WIDTH)),
+        "discriminator": jaxgan.networks.MLPDiscriminator(features=(WIDTH, WIDTH)),
+        "loss": jaxgan.losses.non_saturating(real_label=0.9),
+        "optimizer": jaxgan.Pair(optax.adam(1e-3), optax.adam(1e-3)),
+        "latent_dim": LATENT_DIM,
+    }
+    return jaxgan.gan(**{**arguments, **changes})
 
 
 def rerun(function: Callable, state, *args) -> Callable[[], None]:

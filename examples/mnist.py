@@ -21,9 +21,29 @@ import optax
 from tqdm import tqdm
 
 import jaxgan
-from jaxgan import checkpoint, images, runs
+from jaxgan import augment, checkpoint, images, losses, penalties, runs
 
 LATENT_DIM, LEARNING_RATE, REAL_LABEL = 100, 1e-3, 0.9
+TOO_MANY = 100  # steps in a row that were skipped because something was not finite
+LOSSES = {
+    "non_saturating": losses.non_saturating(real_label=REAL_LABEL),
+    "minimax": losses.minimax(),
+    "least_squares": losses.least_squares(),
+    "wasserstein": losses.wasserstein(),
+    "hinge": losses.hinge(),
+    "relativistic": losses.relativistic(),
+    "relativistic_average": losses.relativistic_average(),
+}
+PENALTIES = {
+    "none": None,
+    "r1": penalties.r1(0.1),
+    "r1_r2": penalties.add(penalties.r1(0.1), penalties.r2(0.1)),
+    "lazy_r1": penalties.lazy(penalties.r1(0.1), every=16),
+    "wasserstein_gradient": penalties.wasserstein_gradient(),
+    "dragan": penalties.dragan(),
+    "consistency": penalties.consistency(augment.translation()),
+    "lecam": penalties.lecam(),
+}
 # The same latents in every run, so that runs can be compared by eye.
 LATENTS = jax.random.normal(jax.random.key(2014), (64, LATENT_DIM))
 
@@ -39,23 +59,28 @@ def parse_arguments() -> argparse.Namespace:
     add("--batch-size", type=int, default=100, help="(default: 100)")
     # The classic 0.9 gives a momentum that the two players cannot follow: see docs/results.md.
     add("--beta1", type=float, default=0.5, help="Adam's first decay (default: 0.5)")
+    add("--loss", choices=LOSSES, default="non_saturating", help=", ".join(LOSSES))
+    add("--penalty", choices=PENALTIES, default="none", help=", ".join(PENALTIES))
     add("--seed", type=int, default=0, help="(default: 0)")
     add("--workdir", type=Path, default=Path("runs/mnist"), help="(default: runs/mnist)")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
     args = parser.parse_args()
     if args.epochs < 1:
         parser.error(f"--epochs must be at least 1; got {args.epochs}")
+    if not 0 <= args.beta1 < 1:
+        parser.error(f"--beta1 must be in [0, 1); got {args.beta1}")
     return args
 
 
-def make_gan(image_shape: tuple[int, ...], beta1: float) -> jaxgan.GAN:
-    adam = optax.adam(LEARNING_RATE, b1=beta1)
+def make_gan(image_shape: tuple[int, ...], args: argparse.Namespace) -> jaxgan.GAN:
+    adam = optax.adam(LEARNING_RATE, b1=args.beta1)
     return jaxgan.gan(
         generator=jaxgan.networks.MLPGenerator(image_shape),
         discriminator=jaxgan.networks.MLPDiscriminator(),
-        loss=jaxgan.losses.non_saturating(real_label=REAL_LABEL),
+        loss=LOSSES[args.loss],
         optimizer=jaxgan.Pair(generator=adam, discriminator=adam),
         latent_dim=LATENT_DIM,
+        penalty=PENALTIES[args.penalty],
     )
 
 
@@ -71,7 +96,20 @@ def make_config(args: argparse.Namespace, data: jaxgan.datasets.Dataset) -> dict
         "learning_rate": LEARNING_RATE,
         "beta1": args.beta1,
         "real_label": REAL_LABEL,
+        "loss": args.loss,
+        "penalty": args.penalty,
     }
+
+
+def stop_if_not_finite(metrics: dict, epoch: int) -> None:
+    for player in jaxgan.Pair._fields:
+        skipped = metrics[f"{player}_skipped"]
+        if runs.longest_streak(skipped) >= min(TOO_MANY, len(skipped)):
+            sys.exit(
+                f"Stopped in epoch {epoch}: the {player}'s loss or gradient was not finite in "
+                f"{runs.longest_streak(skipped)} steps in a row. Its parameters are as they were "
+                "before; a lower learning rate or another loss may help."
+            )
 
 
 def draw(workdir: Path, gan: jaxgan.GAN, state, history: list[dict], real_diversity: float) -> None:
@@ -101,7 +139,7 @@ def main() -> None:
         sys.exit(str(error))
 
     train_images = jnp.asarray(data.images)  # uint8, on the device for the whole run
-    gan = make_gan(train_images.shape[1:], args.beta1)
+    gan = make_gan(train_images.shape[1:], args)
     state = gan.init(jax.random.key(args.seed), images.normalize(train_images[:1]))
     checkpoints = workdir / "checkpoints"
     if checkpoint.latest(checkpoints) is not None:
@@ -125,8 +163,9 @@ def main() -> None:
         while len(history) < args.epochs and not stopped:
             clock = time.perf_counter()
             state, metrics = train(state, train_images)
-            means = {name: float(jnp.mean(values)) for name, values in metrics.items()}
+            means = {name: float(jnp.nanmean(values)) for name, values in metrics.items()}
             seconds = time.perf_counter() - clock
+            stop_if_not_finite(metrics, len(history) + 1)
             samples = look(state)
             record = {
                 "epoch": len(history) + 1,
@@ -142,8 +181,8 @@ def main() -> None:
             if saving:
                 saving.result()
             saving = checkpoint.save(checkpoints, state, keep=3)
-            losses = "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**means)
-            bar.set_postfix_str(f"{losses}, {steps / seconds:.0f} steps/s")
+            told = "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**means)
+            bar.set_postfix_str(f"{told}, {steps / seconds:.0f} steps/s")
             bar.update()
         if saving:
             saving.result()

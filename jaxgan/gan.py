@@ -5,30 +5,36 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
+from jaxgan.augment import as_augmentation
+from jaxgan.game import Game, check_shape, discriminator_step, generate, generator_step, pack
 from jaxgan.networks.adapters import as_network
+from jaxgan.penalties import as_penalty
 from jaxgan.train_state import TrainState, create
-from jaxgan.types import Batch, Loss, Metrics, Pair
+from jaxgan.types import Batch, Labels, Loss, Metrics, Pair
 
 
 class GAN(NamedTuple):
     """A GAN as three pure functions, made by `jaxgan.gan`.
 
-    Nothing in here is jitted: the caller writes `jax.jit`, `jax.vmap` and `jax.lax.scan`.
+    Nothing in here is jitted: the caller writes `jax.jit`, `jax.vmap` and `jax.lax.scan`. `labels`,
+    integers `[n]`, are given where the GAN has `num_classes`, and only there.
 
     Args:
-      init: `(key, images) -> TrainState`. Of `images`, `[n, height, width, channels]`, only shape
-        and dtype matter.
-      update: `(state, images) -> (state, metrics)`: one step of both players on one batch of real
-        images, float in [-1, 1], `[batch, height, width, channels]`.
-      sample: `(state, latents) -> images`: float in the generator's range, from `latents`,
-        `[n, latent_dim]`; with the averaged parameters where there are any.
+      init: `(key, images, labels=None) -> TrainState`. Of `images`, `[n, height, width, channels]`,
+        and of `labels` only shape and dtype matter.
+      update: `(state, images, labels=None) -> (state, metrics)`: one step of the game on real
+        images, float in [-1, 1], `[batch, height, width, channels]`. With several discriminator
+        steps each takes its share of the batch, and the generator plays with the last.
+      sample: `(state, latents, labels=None) -> images`: float in the generator's range, from
+        `latents`, `[n, latent_dim]`; with the averaged parameters where there are any.
     """
 
-    init: Callable[[jax.Array, Batch], TrainState]
-    update: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
-    sample: Callable[[TrainState, jax.Array], jax.Array]
+    init: Callable[..., TrainState]
+    update: Callable[..., tuple[TrainState, Metrics]]
+    sample: Callable[..., jax.Array]
 
 
 def gan(
@@ -38,7 +44,15 @@ def gan(
     optimizer: Pair[optax.GradientTransformation],
     latent_dim: int,
     *,
+    penalty: Any = None,
+    augmentation: Any = None,
+    discriminator_steps: int = 1,
+    packing: int = 1,
+    num_classes: int | None = None,
+    auxiliary: Pair[float] | None = None,
     ema_half_life: float | None = None,
+    ema_warmup: float | None = None,
+    diagnose: bool = False,
 ) -> GAN:
     r"""Makes a GAN of two networks, a loss and two optimizers.
 
@@ -50,32 +64,51 @@ def gan(
     D_{\phi'}(G_\theta(z)))).$$
 
     $G_\theta(z)$ is computed once: its vector-Jacobian product carries the second gradient back.
-    All randomness of a step comes from `jax.random.fold_in(state.key, state.step)`.
-
-    Latents have the dtype of the images.
+    All randomness of a step comes from `jax.random.fold_in(state.key, state.step)`. Latents have
+    the dtype of the images.
 
     The discriminator sees real and fake images in separate passes, so batch statistics do not mix
-    them; the generator's half-step leaves the discriminator's `model_state` alone.
+    them; the generator's half-step leaves the discriminator's `model_state` alone. After a
+    non-finite loss or gradient a player stays as it was, and the step is counted as skipped.
 
     Args:
-      generator: linen module or `jaxgan.Network`, `[batch, latent_dim] -> images`.
-      discriminator: linen module or `jaxgan.Network`, images `-> [batch]` raw logits.
+      generator: linen module or `jaxgan.Network`, `[batch, latent_dim] -> images`; with
+        `num_classes` it also takes labels `[batch]`.
+      discriminator: linen module or `jaxgan.Network`, images `-> [batch]` raw logits; with
+        `num_classes` it also takes labels; with `auxiliary` it returns `(logits, class_logits)`.
+        With `packing` its images have `packing` times the channels, and its batch is as much
+        smaller.
       loss: a `Pair` of losses, as in `jaxgan.losses`.
       optimizer: a `Pair` of optax transformations.
       latent_dim: coordinates of a latent, at least 1.
+      penalty: added to the discriminator's loss: one of `jaxgan.penalties`, or a function
+        `(critic, real, fake, key)`. It sees augmented and packed images.
+      augmentation: of real and fake images alike, before the discriminator sees them, in both
+        half-steps: one of `jaxgan.augment`, or a function `(key, images) -> images`.
+      discriminator_steps: to one generator step, each on real images and latents of its own; the
+        batch is divided among them.
+      packing: how many images the discriminator judges at once (PacGAN).
+      num_classes: if given, labels in [0, num_classes) reach both networks; fakes have the labels
+        of the real images.
+      auxiliary: weights of the auxiliary classifier's cross-entropy in either player's loss
+        (AC-GAN); the discriminator's counts for real and for fake images.
       ema_half_life: in images; the generator's average `ema_params` forgets half of an old value
         in that many. None keeps no average.
+      ema_warmup: the half-life is at most this share of the images seen so far (StyleGAN: 0.05).
+      diagnose: add to the metrics what costs time: `real_distance` and `fake_distance`, the mean
+        distance of two images of the batch.
 
     Returns:
-      A `GAN`. The metrics of `update` are float scalars: `generator_loss`, `discriminator_loss`,
-      and `real_probability` and `fake_probability`, the mean sigmoid of the logits that the
-      discriminator was trained on. Near 1 and 0, it overpowers the generator.
+      A `GAN`. The metrics of `update` are scalars, with several discriminator steps those of the
+      last: for either player its `_loss`, `_gradient_norm` and `_skipped` (how many of its steps
+      were, an integer); what `jaxgan.diagnostics.of_logits` says of the logits that the
+      discriminator was trained on; `penalty`, and `augmentation_probability` if it adapts.
 
     Raises:
-      TypeError: a player is no network, `loss` or `optimizer` no `Pair`. From `init` and
-        `update`: images are not floats.
-      ValueError: `latent_dim` or `ema_half_life` is not positive. From `init` and `update`, at
-        trace time: shapes that do not fit together.
+      TypeError: a player is no network, `loss` or `optimizer` no `Pair`, and so on. From `init`
+        and `update`: images are not floats, labels no integers.
+      ValueError: a number is out of range. From `init` and `update`, at trace time: shapes that do
+        not fit together, labels missing; and, outside of jit, labels out of range.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax
@@ -90,22 +123,47 @@ def gan(
       >>> state = gan.init(jax.random.key(0), images)
       >>> update = jax.jit(gan.update, donate_argnums=0)
       >>> state, metrics = update(state, images)
-      >>> int(state.step), sorted(metrics)
-      (1, ['discriminator_loss', 'fake_probability', 'generator_loss', 'real_probability'])
+      >>> int(state.step), "generator_loss" in metrics
+      (1, True)
 
     References:
       Goodfellow et al., Generative Adversarial Networks, 2014, https://arxiv.org/abs/1406.2661
-    """
-    network = Pair(as_network(generator), as_network(discriminator))
-    _check_arguments(loss, optimizer, latent_dim, ema_half_life)
 
-    def init(key: jax.Array, images: Batch) -> TrainState:
-        _check_images(images)
+      Lin et al., PacGAN, 2018, https://arxiv.org/abs/1712.04086 (packing)
+
+      Odena et al., Conditional Image Synthesis with Auxiliary Classifier GANs, 2017,
+      https://arxiv.org/abs/1610.09585 (auxiliary)
+
+      Karras et al., 2020, https://arxiv.org/abs/1912.04958 (the average and its warm-up)
+    """
+    _check_arguments(loss, optimizer, auxiliary, num_classes, packing)
+    _check_positive(latent_dim=latent_dim, discriminator_steps=discriminator_steps, packing=packing)
+    _check_positive(num_classes=num_classes, ema_half_life=ema_half_life, ema_warmup=ema_warmup)
+    game = Game(
+        network=Pair(as_network(generator), as_network(discriminator)),
+        loss=loss,
+        optimizer=optimizer,
+        latent_dim=latent_dim,
+        penalty=None if penalty is None else as_penalty(penalty),
+        augmentation=None if augmentation is None else as_augmentation(augmentation),
+        auxiliary=auxiliary,
+        packing=packing,
+        diagnose=diagnose,
+    )
+    divisor = discriminator_steps * packing
+
+    def init(key: jax.Array, images: Batch, labels: Labels | None = None) -> TrainState:
+        _check_images(images, 1)
+        _check_labels(labels, images, num_classes)
         generator_key, discriminator_key, run_key = jax.random.split(key, 3)
-        image, latent = jnp.zeros_like(images[:1]), jnp.zeros((1, latent_dim), images.dtype)
-        generator_params, generator_state = network.generator.init(generator_key, latent)
-        discriminator_params, discriminator_state = network.discriminator.init(
-            discriminator_key, image
+        image = pack(jnp.zeros((packing, *images.shape[1:]), images.dtype), packing)
+        one_label = () if labels is None else (jnp.zeros_like(labels, shape=(1,)),)
+        latent = jnp.zeros((1, latent_dim), images.dtype)
+        generator_params, generator_state = game.network.generator.init(
+            generator_key, latent, *one_label
+        )
+        discriminator_params, discriminator_state = game.network.discriminator.init(
+            discriminator_key, image, *one_label
         )
         state = create(
             run_key,
@@ -113,119 +171,100 @@ def gan(
             optimizer,
             Pair(generator_state, discriminator_state),
             ema=ema_half_life is not None,
+            game_state={
+                "penalty": () if game.penalty is None else game.penalty.init(),
+                "augmentation": () if game.augmentation is None else game.augmentation.init(),
+            },
         )
-        jax.eval_shape(update, state, jax.ShapeDtypeStruct((2, *images.shape[1:]), images.dtype))
+        batch = [
+            jax.ShapeDtypeStruct((2 * divisor, *x.shape[1:]), x.dtype)
+            for x in (images, labels)
+            if x is not None
+        ]
+        jax.eval_shape(update, state, *batch)  # finds what does not fit before the first step
         return state
 
-    def judge(params, model_state, real, fake, key):
-        real_key, fake_key = jax.random.split(key)
-        apply = network.discriminator.apply
-        real_logits, model_state = apply(params, model_state, real, train=True, key=real_key)
-        fake_logits, model_state = apply(params, model_state, fake, train=True, key=fake_key)
-        _check_shape("The discriminator's logits", fake_logits, (fake.shape[0],))
-        return (real_logits, fake_logits), model_state
-
-    def discriminator_step(state: TrainState, real: Batch, fake: Batch, key: jax.Array):
-        def objective(params):
-            logits, model_state = judge(params, state.model_state.discriminator, real, fake, key)
-            return _mean(loss.discriminator, logits), (logits, model_state)
-
-        gradient = jax.value_and_grad(objective, has_aux=True)
-        (value, (logits, model_state)), grads = gradient(state.params.discriminator)
-        params, opt_state = _move(optimizer.discriminator, grads, state, "discriminator")
-        state = state.replace(
-            params=state.params._replace(discriminator=params),
-            opt_state=state.opt_state._replace(discriminator=opt_state),
-            model_state=state.model_state._replace(discriminator=model_state),
-        )
-        real_probability, fake_probability = (jnp.mean(jax.nn.sigmoid(x)) for x in logits)
-        return state, {
-            "discriminator_loss": value,
-            "real_probability": real_probability,
-            "fake_probability": fake_probability,
-        }
-
-    def generator_step(state: TrainState, real: Batch, fake: Batch, pullback, key: jax.Array):
-        def objective(fake):
-            # The real logits are for losses that compare the two; where unused, XLA drops them.
-            logits, _ = judge(
-                state.params.discriminator, state.model_state.discriminator, real, fake, key
+    def update(
+        state: TrainState, images: Batch, labels: Labels | None = None
+    ) -> tuple[TrainState, Metrics]:
+        _check_images(images, divisor)
+        _check_labels(labels, images, num_classes)
+        step_key = jax.random.fold_in(state.key, state.step)
+        keys = jax.random.split(step_key, 4)
+        share = images.shape[0] // discriminator_steps
+        skipped = jnp.zeros((), jnp.int32)
+        for i in range(discriminator_steps):
+            last = i == discriminator_steps - 1
+            # A key beyond the four above: split(key, 4)[i] is fold_in(key, i).
+            these = keys[:3] if last else jax.random.split(jax.random.fold_in(step_key, 4 + i), 3)
+            real = images[i * share : (i + 1) * share]
+            classes = None if labels is None else labels[i * share : (i + 1) * share]
+            count = state.step * discriminator_steps + i
+            fake, pullback, model_state = generate(
+                game, state, classes, share, images.dtype, Pair(these[0], these[1])
             )
-            return _mean(loss.generator, logits)
-
-        value, fake_grad = jax.value_and_grad(objective)(fake)
-        (grads,) = pullback(fake_grad)
-        params, opt_state = _move(optimizer.generator, grads, state, "generator")
-        state = state.replace(
-            params=state.params._replace(generator=params),
-            opt_state=state.opt_state._replace(generator=opt_state),
+            expected = real.shape
+            check_shape("The generator's output, which must match the images,", fake, expected)
+            state, judged = discriminator_step(game, state, real, fake, classes, these[2], count)
+            skipped += judged["discriminator_skipped"]
+        state, played = generator_step(
+            game, state, real, fake, pullback, model_state, classes, keys[3], count
         )
-        return state, {"generator_loss": value}
-
-    def update(state: TrainState, images: Batch) -> tuple[TrainState, Metrics]:
-        _check_images(images)
-        keys = jax.random.split(jax.random.fold_in(state.key, state.step), 4)
-        latents = jax.random.normal(keys[0], (images.shape[0], latent_dim), images.dtype)
-
-        def generate(params):
-            model_state = state.model_state.generator
-            return network.generator.apply(params, model_state, latents, train=True, key=keys[1])
-
-        fake, pullback, generator_state = jax.vjp(generate, state.params.generator, has_aux=True)
-        _check_shape("The generator's output, which must match the images,", fake, images.shape)
-        state, judged = discriminator_step(state, images, fake, keys[2])
-        state, played = generator_step(state, images, fake, pullback, keys[3])
         state = state.replace(
             step=state.step + 1,
-            model_state=state.model_state._replace(generator=generator_state),
-            ema_params=_average(state, images.shape[0], ema_half_life),
+            ema_params=_average(state, share, ema_half_life, ema_warmup),
         )
-        return state, judged | played
+        return state, judged | played | {"discriminator_skipped": skipped}
 
-    def sample(state: TrainState, latents: jax.Array) -> jax.Array:
-        _check_shape("Latents", latents, (*latents.shape[:1], latent_dim))
+    def sample(state: TrainState, latents: jax.Array, labels: Labels | None = None) -> jax.Array:
+        check_shape("Latents", latents, (*latents.shape[:1], latent_dim))
+        _check_labels(labels, latents, num_classes)
+        inputs = (latents,) if labels is None else (latents, labels)
         params = state.params.generator if state.ema_params is None else state.ema_params
         model_state = state.model_state.generator
-        images, _ = network.generator.apply(params, model_state, latents, train=False, key=None)
+        images, _ = game.network.generator.apply(
+            params, model_state, *inputs, train=False, key=None
+        )
         return images
 
     return GAN(init, update, sample)
 
 
-def _mean(loss: Loss, logits: tuple[jax.Array, jax.Array]) -> jax.Array:
-    values = loss(*logits)
-    _check_shape("The loss, one number an image,", values, logits[0].shape)
-    return jnp.mean(values)
-
-
-def _move(optimizer, grads, state: TrainState, player: str):
-    params, opt_state = getattr(state.params, player), getattr(state.opt_state, player)
-    # optax mixes dtypes on purpose; that must not trouble a caller who forbids it elsewhere.
-    with jax.numpy_dtype_promotion("standard"):
-        updates, opt_state = optimizer.update(grads, opt_state, params)
-    return optax.apply_updates(params, updates), opt_state
-
-
-def _average(state: TrainState, batch_size: int, half_life: float | None):
+def _average(state: TrainState, batch_size: int, half_life: float | None, warmup: float | None):
     if half_life is None:
         return None
-    kept = 0.5 ** (batch_size / half_life)
-    return optax.incremental_update(state.params.generator, state.ema_params, 1.0 - kept)
+    if warmup is None:
+        kept = jnp.asarray(0.5 ** (batch_size / half_life), jnp.float32)
+    else:
+        seen = state.step.astype(jnp.float32) * batch_size
+        kept = jnp.exp2(-batch_size / jnp.clip(warmup * seen, 1e-8, half_life))
+
+    def average(old: jax.Array, new: jax.Array) -> jax.Array:
+        return old + (1.0 - kept).astype(old.dtype) * (new - old)
+
+    return jax.tree.map(average, state.ema_params, state.params.generator)
 
 
-def _check_arguments(loss, optimizer, latent_dim, ema_half_life) -> None:
-    for name, value in (("loss", loss), ("optimizer", optimizer)):
+def _check_arguments(loss, optimizer, auxiliary, num_classes, packing) -> None:
+    pairs = {"loss": loss, "optimizer": optimizer}
+    for name, value in (pairs | ({} if auxiliary is None else {"auxiliary": auxiliary})).items():
         if not isinstance(value, Pair):
             raise TypeError(
                 f"{name} must be a jaxgan.Pair (one for each player); got {type(value).__name__}."
             )
-    if latent_dim < 1:
-        raise ValueError(f"latent_dim must be at least 1; got {latent_dim}.")
-    if ema_half_life is not None and not ema_half_life > 0:
-        raise ValueError(f"ema_half_life must be a positive number of images; got {ema_half_life}.")
+    if auxiliary is not None and num_classes is None:
+        raise ValueError("auxiliary weighs a classifier of labels, so num_classes must be given.")
+    if num_classes is not None and packing > 1:
+        raise ValueError("Packed images have no one label: use packing or num_classes, not both.")
 
 
-def _check_images(images: Batch) -> None:
+def _check_positive(**numbers: float | None) -> None:
+    for name, value in numbers.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be positive; got {value}.")
+
+
+def _check_images(images: Batch, divisor: int) -> None:
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise TypeError(
             f"Images must be floats in [-1, 1]; got {images.dtype} of shape {images.shape}. "
@@ -235,8 +274,25 @@ def _check_images(images: Batch) -> None:
         raise ValueError(
             f"Images must be [batch, ...] with a batch of 1 or more; got {images.shape}."
         )
+    if images.shape[0] % divisor:
+        raise ValueError(
+            f"The batch must be a multiple of {divisor} (discriminator_steps times packing); "
+            f"got images of shape {images.shape}."
+        )
 
 
-def _check_shape(what: str, x: jax.Array, expected: tuple[int, ...]) -> None:
-    if x.shape != expected:
-        raise ValueError(f"{what} must have shape {expected}; got {x.shape}.")
+def _check_labels(labels: Labels | None, batch: jax.Array, num_classes: int | None) -> None:
+    if (labels is None) != (num_classes is None):
+        said = "needs labels" if labels is None else "takes no labels"
+        raise ValueError(f"A GAN with num_classes={num_classes} {said}.")
+    if labels is None or num_classes is None:
+        return
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise TypeError(f"Labels must be integers; got {labels.dtype} of shape {labels.shape}.")
+    check_shape("Labels, one for each row of the batch,", labels, batch.shape[:1])
+    if not isinstance(labels, jax.core.Tracer):  # under jit the values cannot be known
+        low, high = np.min(np.asarray(labels)), np.max(np.asarray(labels))
+        if low < 0 or high >= num_classes:
+            raise ValueError(
+                f"Labels must be in [0, {num_classes}); got {low} to {high}, shape {labels.shape}."
+            )

@@ -1,12 +1,16 @@
 """The folder of a run, and how a run is stopped: what a script needs around its loop."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 
 def begin(
@@ -82,6 +86,21 @@ def read_log(path: str | os.PathLike, num: int) -> list[dict[str, Any]]:
         raise ValueError(f"{path} should hold {num} lines or more; it holds {len(lines)}.")
     _replace(path, "".join(line + "\n" for line in lines))
     return [json.loads(line) for line in lines]
+
+
+def longest_streak(flags: ArrayLike) -> int:
+    """Counts the longest run of consecutive non-zero values, as of steps that were skipped.
+
+    Args:
+      flags: numbers or bools, `[steps]`.
+
+    Example:
+      >>> from jaxgan import runs
+      >>> runs.longest_streak([0, 1, 1, 0, 2, 1, 1, 0])
+      3
+    """
+    groups = itertools.groupby(np.asarray(flags) != 0)
+    return max((sum(1 for _ in group) for flag, group in groups if flag), default=0)
 
 
 @contextlib.contextmanager

@@ -27,6 +27,8 @@ class TrainState:
       opt_state: optimizer states of both players.
       model_state: what forward passes move (batch statistics and the like); often empty.
       ema_params: an exponential moving average of the generator's parameters, or None.
+      game_state: what the game carries beside the players: the state of a penalty and of an
+        adaptive augmentation; often empty.
 
     Example:
       >>> import jax, optax
@@ -44,6 +46,7 @@ class TrainState:
     opt_state: Pair[optax.OptState]
     model_state: Pair[ModelState]
     ema_params: Params | None = None
+    game_state: Any = ()
 
     def replace(self, **changes: Any) -> "TrainState":
         """Returns a copy with the named fields changed.
@@ -64,6 +67,7 @@ def create(
     model_state: Pair[ModelState] | None = None,
     *,
     ema: bool = False,
+    game_state: Any = (),
 ) -> TrainState:
     """Makes the state of step 0 from initialised parameters.
 
@@ -74,6 +78,7 @@ def create(
       model_state: initialised mutable state of both players; empty if not given.
       ema: keep a moving average of the generator's parameters. It starts as a *copy*: two
         fields sharing one buffer could not be donated.
+      game_state: the initial state of penalty and augmentation.
 
     Returns:
       A `TrainState` at step 0.
@@ -94,4 +99,5 @@ def create(
         opt_state=Pair(*(opt.init(p) for opt, p in zip(optimizer, params, strict=True))),
         model_state=Pair({}, {}) if model_state is None else model_state,
         ema_params=jax.tree.map(jnp.copy, params.generator) if ema else None,
+        game_state=game_state,
     )

@@ -18,7 +18,12 @@ _SHUFFLE = 2**32 - 1
 
 
 def epoch(
-    gan: GAN, state: TrainState, images: jax.Array, *, batch_size: int
+    gan: GAN,
+    state: TrainState,
+    images: jax.Array,
+    labels: jax.Array | None = None,
+    *,
+    batch_size: int,
 ) -> tuple[TrainState, Metrics]:
     """Makes one pass over the images: `len(images) // batch_size` updates.
 
@@ -28,7 +33,8 @@ def epoch(
       gan: what `jaxgan.gan` returned.
       state: where to start; need not be the beginning of an epoch.
       images: all training images, uint8 `[num_images, height, width, channels]`.
-      batch_size: images an update, in [1, num_images].
+      labels: integers `[num_images]`, for a GAN with `num_classes`.
+      batch_size: images an update, in [1, num_images]; several discriminator steps share them.
 
     Returns:
       The state after the last update, and the metrics of every update, each `[updates]`.
@@ -64,8 +70,14 @@ def epoch(
             f"Training images must be [num, height, width, channels]; got {images.shape}."
         )
 
+    if labels is not None and labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"Labels must be {images.shape[:1]}, as many as images; got {labels.shape}."
+        )
+
     def step(state: TrainState, indices: jax.Array) -> tuple[TrainState, Metrics]:
-        return gan.update(state, normalize(images[indices]))
+        batch = normalize(images[indices])
+        return gan.update(state, batch, None if labels is None else labels[indices])
 
     order = batch_order(state.key, state.step, num_images=images.shape[0], batch_size=batch_size)
     return jax.lax.scan(step, state, order)

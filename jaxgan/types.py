@@ -16,6 +16,9 @@ ModelState = Any
 Batch = jax.Array
 """Images, float in [-1, 1], `[batch, height, width, channels]`."""
 
+Labels = jax.Array
+"""Integers in [0, num_classes), `[batch]`."""
+
 Metrics = dict[str, jax.Array]
 """Scalars by name, one step's worth."""
 
@@ -40,10 +43,11 @@ class Network(NamedTuple):
     """A network as two pure functions; every adapter ends in one.
 
     Args:
-      init: `(key, x) -> (params, model_state)`. `x` has a leading batch axis.
-      apply: `(params, model_state, x, *, train, key) -> (y, model_state)`. `train` is a
-        Python bool: whether the pass may move `model_state` and use dropout. `key` is a typed
-        PRNG key, or None where `train` is false.
+      init: `(key, x) -> (params, model_state)`. `x` has a leading batch axis. In a GAN with labels
+        they follow: `(key, x, labels)`.
+      apply: `(params, model_state, x, *, train, key) -> (y, model_state)`, likewise with labels
+        after `x`. `train` is a Python bool: whether the pass may move `model_state` and use
+        dropout. `key` is a typed PRNG key, or None where `train` is false.
 
     Example:
       A network needs no library at all:
@@ -58,7 +62,7 @@ class Network(NamedTuple):
     """
 
     init: Callable[..., tuple[Params, ModelState]]
-    apply: Callable[..., tuple[jax.Array, ModelState]]
+    apply: Callable[..., tuple[Any, ModelState]]
 
 
 class Loss(Protocol):

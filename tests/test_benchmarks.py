@@ -36,6 +36,22 @@ def test_step_time_runs_and_reports(tmp_path):
     assert {"versions", "device", "command", "rounds"} <= set(report)
 
 
+@pytest.mark.parametrize(
+    ("options", "num"),
+    [(["--only", "R1"], 2), pytest.param([], 24, marks=pytest.mark.slow)],
+    ids=["one", "all"],
+)
+def test_objectives_runs_and_reports(tmp_path, options, num):
+    path = tmp_path / "objectives.json"
+    script = [str(BENCHMARKS / "objectives.py"), "--quick", "--json", str(path)]
+    done = subprocess.run([sys.executable, *script, *options], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(path.read_text())["rows"]
+    assert rows[0]["name"] == "non-saturating"
+    assert len(rows) == num
+    assert all(row["median_us"] > 0 for row in rows)
+
+
 @pytest.fixture
 def modules(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)

@@ -1,10 +1,12 @@
 """The example, run as a user runs it: for two steps an epoch, on the embedded digits."""
 
+import importlib
 import json
 import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import jax
@@ -28,11 +30,14 @@ def run(workdir, *options):
     return subprocess.run(command(workdir, *options), capture_output=True, text=True)
 
 
-def final_state(workdir):
-    sys.path.insert(0, str(EXAMPLES))
-    import mnist
+@pytest.fixture
+def mnist(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    return importlib.import_module("mnist")
 
-    gan = mnist.make_gan((28, 28, 1), beta1=0.5)
+
+def final_state(mnist, workdir):
+    gan = mnist.make_gan((28, 28, 1), Namespace(beta1=0.5, loss="non_saturating", penalty="none"))
     like = jax.eval_shape(gan.init, jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
     return checkpoint.restore(workdir / "checkpoints", like=like)
 
@@ -90,7 +95,7 @@ def test_the_summary_and_metrics_say_what_was_run(two_epochs):
         assert {"generator_loss", "discriminator_loss"} <= set(record)
 
 
-def test_resume_is_the_same_run_to_the_bit_and_guards_it(two_epochs, tmp_path):
+def test_resume_is_the_same_run_to_the_bit_and_guards_it(mnist, two_epochs, tmp_path):
     assert run(tmp_path, "--epochs", "1").returncode == 0
     refused = run(tmp_path, "--epochs", "1")
     assert refused.returncode == 1
@@ -103,14 +108,14 @@ def test_resume_is_the_same_run_to_the_bit_and_guards_it(two_epochs, tmp_path):
         log.write('{"epoch": 2, "lost": true}\n')
     resumed = run(tmp_path, "--epochs", "2", "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    assert_trees_equal(final_state(tmp_path), final_state(two_epochs))
+    assert_trees_equal(final_state(mnist, tmp_path), final_state(mnist, two_epochs))
     assert untimed(tmp_path) == untimed(two_epochs)
     for name in ("samples.png", "traversal.png", "training.gif"):
         assert (tmp_path / name).read_bytes() == (two_epochs / name).read_bytes()
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_finishes_the_epoch_saves_and_says_how_to_resume(tmp_path, signum):
+def test_a_signal_finishes_the_epoch_saves_and_says_how_to_resume(mnist, tmp_path, signum):
     endless = command(tmp_path, "--epochs", "100000")
     with subprocess.Popen(endless, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
@@ -124,13 +129,14 @@ def test_a_signal_finishes_the_epoch_saves_and_says_how_to_resume(tmp_path, sign
     assert "Stopped and saved. To go on: python " in errors
     assert errors.rstrip().endswith("--resume")
     last = untimed(tmp_path)[-1]
-    assert int(final_state(tmp_path).step) == last["step"] == 2 * last["epoch"]
+    assert int(final_state(mnist, tmp_path).step) == last["step"] == 2 * last["epoch"]
     assert json.loads((tmp_path / "summary.json").read_text())["epochs"] == last["epoch"]
 
 
 def test_bad_options_are_told_in_a_line(tmp_path):
     for options, said in [
         (("--epochs", "0"), "--epochs must be at least 1; got 0"),
+        (("--beta1", "1"), "--beta1 must be in [0, 1); got 1.0"),
         (("--resume",), "Nothing to resume"),
         (("--dataset", "kmnist"), "Only mnist"),
     ]:
@@ -138,6 +144,22 @@ def test_bad_options_are_told_in_a_line(tmp_path):
         assert done.returncode != 0
         assert said in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_losses_and_penalties_by_name(tmp_path):
+    done = run(tmp_path, "--epochs", "1", "--loss", "relativistic", "--penalty", "r1_r2")
+    assert done.returncode == 0, done.stderr
+    assert untimed(tmp_path)[0]["penalty"] > 0
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["loss"], config["penalty"]) == ("relativistic", "r1_r2")
+
+
+def test_too_many_skipped_steps_in_a_row_stop_the_run(mnist):
+    fine = {"generator_skipped": np.array([1, 0] * 300), "discriminator_skipped": np.zeros(600)}
+    mnist.stop_if_not_finite(fine, epoch=3)
+    bad = {**fine, "discriminator_skipped": np.arange(600) >= 500}
+    with pytest.raises(SystemExit, match=r"epoch 3: the discriminator's .* in 100 steps in a row"):
+        mnist.stop_if_not_finite(bad, epoch=3)
 
 
 @pytest.mark.slow

@@ -95,10 +95,16 @@ def test_structure_shapes_and_dtypes_are_stable(gan, state, batch):
     assert jax.tree.structure(after) == jax.tree.structure(state)
     same = jax.tree.map(lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype), after, state)
     assert jax.tree.all(same)
-    assert {name: (m.shape, m.dtype) for name, m in metrics.items()} == dict.fromkeys(
-        ["discriminator_loss", "fake_probability", "generator_loss", "real_probability"],
-        ((), jnp.float32),
-    )
+    floats = {
+        *("generator_loss", "discriminator_loss"),
+        *("generator_gradient_norm", "discriminator_gradient_norm"),
+        *("real_probability", "fake_probability", "real_accuracy", "fake_accuracy", "logit_gap"),
+    }
+    integers = {"generator_skipped", "discriminator_skipped"}
+    assert {name: (m.shape, m.dtype) for name, m in metrics.items()} == {
+        **dict.fromkeys(floats, ((), jnp.float32)),
+        **dict.fromkeys(integers, ((), jnp.int32)),
+    }
 
 
 def test_four_seeds_under_vmap_are_four_single_runs(gan, batch):
@@ -225,9 +231,9 @@ class TestBadInput:
             make_gan(**{name: optax.adam(1e-3)})
 
     def test_numbers_out_of_range(self):
-        with pytest.raises(ValueError, match="latent_dim must be at least 1; got 0"):
+        with pytest.raises(ValueError, match="latent_dim must be positive; got 0"):
             make_gan(latent_dim=0)
-        with pytest.raises(ValueError, match="ema_half_life must be a positive number"):
+        with pytest.raises(ValueError, match=r"ema_half_life must be positive; got 0.0"):
             make_gan(ema_half_life=0.0)
 
     def test_integer_images(self, gan, state, uint8_images):

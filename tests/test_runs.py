@@ -68,6 +68,13 @@ def test_no_log_is_an_empty_one(tmp_path):
     assert runs.read_log(tmp_path / "log.jsonl", 0) == []
 
 
+@pytest.mark.parametrize(
+    ("flags", "longest"), [([], 0), ([0, 0], 0), ([1], 1), ([1, 0, 2, 2], 2), ([True] * 5, 5)]
+)
+def test_longest_streak(flags, longest):
+    assert runs.longest_streak(flags) == longest
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_is_noted_the_second_is_not(signum):
     before, struck = signal.getsignal(signum), []

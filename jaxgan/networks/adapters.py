@@ -17,7 +17,8 @@ def from_linen(module: nn.Module) -> Network:
     `train`, it is told. One key serves every random stream (`dropout`, ...).
 
     Args:
-      module: an unbound linen module whose `__call__` takes one array with a batch axis.
+      module: an unbound linen module whose `__call__` takes an array with a batch axis, and labels
+        if need be.
 
     Returns:
       A `Network`.
@@ -35,23 +36,24 @@ def from_linen(module: nn.Module) -> Network:
     def options(train: bool) -> dict[str, Any]:
         return {"train": train} if knows_train else {}
 
-    def init(key: jax.Array, x: jax.Array) -> tuple[Params, ModelState]:
-        variables = dict(module.init(key, x, **options(train=False)))
+    def init(key: jax.Array, *inputs: jax.Array) -> tuple[Params, ModelState]:
+        variables = dict(module.init(key, *inputs, **options(train=False)))
         params = variables.pop("params", {})
         return params, variables
 
     def apply(
         params: Params,
         model_state: ModelState,
-        x: jax.Array,
-        *,
+        *inputs: jax.Array,
         train: bool,
         key: jax.Array | None = None,
     ) -> tuple[jax.Array, ModelState]:
         variables = {"params": params, **model_state}
         if not train:
-            return module.apply(variables, x, **options(train)), model_state
-        y, moved = module.apply(variables, x, **options(train), rngs=key, mutable=list(model_state))
+            return module.apply(variables, *inputs, **options(train)), model_state
+        y, moved = module.apply(
+            variables, *inputs, **options(train), rngs=key, mutable=list(model_state)
+        )
         return y, dict(moved)
 
     return Network(init, apply)

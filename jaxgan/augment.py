@@ -1,0 +1,436 @@
+"""Differentiable augmentation of real and fake images alike.
+
+A plain augmentation is a function `(key, images) -> images` with a draw for each image; plain ones
+compose. An `Augmentation` may also follow the step, or adapt. `jaxgan.gan` takes either: the
+discriminator then sees augmented images only, and the generator's gradient passes through. Images
+are float; of another dtype they are a TypeError when called, and of a wrong rank a ValueError.
+"""
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+PlainAugmentation = Callable[[jax.Array, jax.Array], jax.Array]
+"""`(key, images) -> images`, of the same shape and dtype."""
+
+State = Any
+"""A pytree of arrays, `()` for what does not adapt."""
+
+
+class Augmentation(NamedTuple):
+    """An augmentation that may follow the step, or adapt to the discriminator.
+
+    Args:
+      init: `() -> state`.
+      apply: `(state, key, images, *, step) -> images`, of the same shape and dtype. `step`, an
+        int32 scalar, counts discriminator steps.
+      adapt: `(state, real_logits) -> state`, after each of them; `real_logits` are `[batch]`.
+
+    Example:
+      >>> from jaxgan import augment
+      >>> init, apply, adapt = augment.instance_noise(0.1)
+    """
+
+    init: Callable[[], State]
+    apply: Callable[..., jax.Array]
+    adapt: Callable[[State, jax.Array], State]
+
+
+def as_augmentation(augmentation: Any) -> Augmentation:
+    """Returns an `Augmentation` as it is, and makes one of a plain function.
+
+    Args:
+      augmentation: an `Augmentation`, or a function `(key, images) -> images`.
+
+    Returns:
+      An `Augmentation`; a plain function's has the state `()`.
+
+    Raises:
+      TypeError: it is neither.
+
+    Example:
+      >>> from jaxgan import augment
+      >>> augment.as_augmentation(augment.diffaugment()).init()
+      ()
+    """
+    if isinstance(augmentation, Augmentation):
+        return augmentation
+    _check_plain("as_augmentation", augmentation)
+    return Augmentation(
+        init=lambda: (),
+        apply=lambda state, key, images, *, step: augmentation(key, images),
+        adapt=lambda state, real_logits: state,
+    )
+
+
+def translation(ratio: float = 0.125) -> PlainAugmentation:
+    r"""Shifts each image by whole pixels, and fills with 0 what comes into view.
+
+    $y_{ij} = x_{i - s,\,j - t}$, with $s$ uniform in $\pm\lfloor rH + 1/2 \rfloor$ and $t$ in
+    $\pm\lfloor rW + 1/2 \rfloor$. The fill, mid-grey in [-1, 1], is that of the authors' code.
+
+    Args:
+      ratio: $r$, the furthest shift as a share of height and of width, in [0, 1].
+
+    Returns:
+      `(key, images) -> images`, `[batch, height, width, channels]`.
+
+    Raises:
+      ValueError: `ratio` is outside [0, 1]; or, when called, images are not of rank 4.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxgan import augment
+      >>> shifted = augment.translation(0.125)(jax.random.key(0), jnp.ones((64, 32, 32, 3)))
+      >>> print(shifted.min(), shifted.max())
+      0.0 1.0
+
+    References:
+      Zhao et al., Differentiable Augmentation for Data-Efficient GAN Training, 2020,
+      https://arxiv.org/abs/2006.10738
+    """
+    _check_number("ratio", ratio, 0.0, 1.0)
+
+    def apply(key: jax.Array, images: jax.Array) -> jax.Array:
+        images = _as_images("translation", images, rank=4)
+        reach = [_pixels(ratio, size) for size in images.shape[1:3]]
+        padded = jnp.pad(images, [(0, 0), *((pixels, pixels) for pixels in reach), (0, 0)])
+        top, left = (
+            jax.random.randint(k, images.shape[:1], 0, 2 * pixels + 1)
+            for k, pixels in zip(jax.random.split(key), reach, strict=True)
+        )
+        # One window an image: gathering pixels, one-hot products and selects all measured slower.
+        window = lambda image, i, j: jax.lax.dynamic_slice(image, (i, j, 0), images.shape[1:])
+        return jax.vmap(window)(padded, top, left)
+
+    return apply
+
+
+def cutout(ratio: float = 0.5) -> PlainAugmentation:
+    r"""Sets a box of each image to 0.
+
+    The box is $\lfloor rH + 1/2 \rfloor \times \lfloor rW + 1/2 \rfloor$ pixels. Its centre is
+    uniform over the image, and the box is clipped at the borders.
+
+    Args:
+      ratio: $r$, the sides of the box as a share of height and of width, in [0, 1].
+
+    Returns:
+      `(key, images) -> images`, `[batch, height, width, channels]`.
+
+    Raises:
+      ValueError: `ratio` is outside [0, 1]; or, when called, images are not of rank 4.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxgan import augment
+      >>> holed = augment.cutout(0.5)(jax.random.key(0), jnp.ones((64, 32, 32, 3)))
+      >>> print(holed.min(), holed.max())
+      0.0 1.0
+
+    References:
+      Zhao et al., 2020, https://arxiv.org/abs/2006.10738
+    """
+    _check_number("ratio", ratio, 0.0, 1.0)
+
+    def covered(key: jax.Array, batch: int, size: int) -> jax.Array:
+        box = _pixels(ratio, size)
+        # An even box is centred between two pixels, where there is one place more.
+        centre = jax.random.randint(key, (batch, 1), 0, size + 1 - box % 2)
+        offset = jnp.arange(size)[None, :] - (centre - box // 2)
+        return (offset >= 0) & (offset < box)
+
+    def apply(key: jax.Array, images: jax.Array) -> jax.Array:
+        images = _as_images("cutout", images, rank=4)
+        row_key, column_key = jax.random.split(key)
+        rows = covered(row_key, images.shape[0], images.shape[1])
+        columns = covered(column_key, images.shape[0], images.shape[2])
+        box = rows[:, :, None, None] & columns[:, None, :, None]
+        return jnp.where(box, jnp.zeros_like(images), images)
+
+    return apply
+
+
+def colour() -> PlainAugmentation:
+    r"""Changes brightness, then saturation, then contrast.
+
+    With $m$ the mean of a pixel's channels and $M$ that of the image, and for each image
+    $b \sim U(-0.5, 0.5)$, $s \sim U(0, 2)$ and $c \sim U(0.5, 1.5)$,
+
+    $$x \leftarrow x + b, \quad x \leftarrow m + s(x - m), \quad x \leftarrow M + c(x - M).$$
+
+    Values may leave [-1, 1]; clipping would stop the gradient. Grey images have no saturation.
+
+    Returns:
+      `(key, images) -> images`, `[batch, height, width, channels]`.
+
+    Raises:
+      ValueError: when called, images are not of rank 4.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxgan import augment
+      >>> augment.colour()(jax.random.key(0), jnp.ones((64, 32, 32, 3))).shape
+      (64, 32, 32, 3)
+
+    References:
+      Zhao et al., 2020, https://arxiv.org/abs/2006.10738
+    """
+
+    def apply(key: jax.Array, images: jax.Array) -> jax.Array:
+        images = _as_images("colour", images, rank=4)
+        brightness, saturation, contrast = (
+            _uniform(k, images, low, high)
+            for k, low, high in zip(
+                jax.random.split(key, 3), (-0.5, 0.0, 0.5), (0.5, 2.0, 1.5), strict=True
+            )
+        )
+        images = images + brightness
+        if images.shape[-1] > 1:
+            images = _stretch(images, saturation, axes=(3,))
+        return _stretch(images, contrast, axes=(1, 2, 3))
+
+    return apply
+
+
+def compose(*augmentations: PlainAugmentation) -> PlainAugmentation:
+    """Applies plain augmentations in order, each with its own key.
+
+    Args:
+      *augmentations: functions `(key, images) -> images`; of none the identity is made.
+
+    Returns:
+      `(key, images) -> images`, `[batch, ...]`.
+
+    Raises:
+      TypeError: something is not a plain augmentation.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxgan import augment
+      >>> both = augment.compose(lambda key, x: x + 1.0, lambda key, x: 2.0 * x)
+      >>> print(both(jax.random.key(0), jnp.zeros((1, 2))))
+      [[2. 2.]]
+    """
+    for augmentation in augmentations:
+        _check_plain("compose", augmentation)
+
+    def apply(key: jax.Array, images: jax.Array) -> jax.Array:
+        images = _as_images("compose", images)
+        keys = jax.random.split(key, len(augmentations))
+        for k, augmentation in zip(keys, augmentations, strict=True):
+            images = augmentation(k, images)
+        return images
+
+    return apply
+
+
+def diffaugment() -> PlainAugmentation:
+    """DiffAugment, for small data sets: `compose(colour(), translation(0.125), cutout(0.5))`.
+
+    Returns:
+      `(key, images) -> images`, `[batch, height, width, channels]`.
+
+    Raises:
+      ValueError: when called, images are not of rank 4.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxgan import augment
+      >>> augment.diffaugment()(jax.random.key(0), jnp.ones((64, 32, 32, 3))).shape
+      (64, 32, 32, 3)
+
+    References:
+      Zhao et al., 2020, https://arxiv.org/abs/2006.10738
+    """
+    return compose(colour(), translation(0.125), cutout(0.5))
+
+
+def with_probability(
+    augmentation: PlainAugmentation, probability: float | jax.Array
+) -> PlainAugmentation:
+    """Augments each image with a probability, and leaves the others as they are.
+
+    One draw an image decides for all of `augmentation`. While the probability is below about 0.8,
+    what it does seldom leaks into the generator's images.
+
+    Args:
+      augmentation: a function `(key, images) -> images`.
+      probability: a number in [0, 1], or a scalar array, of which the value is not checked.
+
+    Returns:
+      `(key, images) -> images`, `[batch, ...]`.
+
+    Raises:
+      TypeError: `augmentation` is not a plain one.
+      ValueError: `probability` is out of range or no scalar; or, when called, `augmentation`
+        changes shape or dtype.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxgan import augment
+      >>> always = augment.with_probability(lambda key, x: -x, 1.0)
+      >>> print(always(jax.random.key(0), jnp.ones((1, 2))))
+      [[-1. -1.]]
+
+    References:
+      Karras et al., Training Generative Adversarial Networks with Limited Data, 2020,
+      https://arxiv.org/abs/2006.06676
+    """
+    _check_plain("with_probability", augmentation)
+    _check_scalar("probability", probability, 0.0, 1.0)
+
+    def apply(key: jax.Array, images: jax.Array) -> jax.Array:
+        images = _as_images("with_probability", images)
+        choice_key, augmentation_key = jax.random.split(key)
+        draws = jax.random.uniform(choice_key, images.shape[:1], jnp.float32)
+        chosen = draws < jnp.asarray(probability, jnp.float32)
+        augmented = augmentation(augmentation_key, images)
+        was, now = ((x.shape, str(x.dtype)) for x in (images, augmented))
+        if was != now:
+            raise ValueError(f"An augmentation must keep shape and dtype, {was}; it gave {now}.")
+        return jnp.where(jnp.expand_dims(chosen, range(1, images.ndim)), augmented, images)
+
+    return apply
+
+
+def adaptive(
+    augmentation: PlainAugmentation, *, target: float = 0.6, images_to_full: float = 500_000
+) -> Augmentation:
+    r"""Augments with a probability $p$ that follows the discriminator's overfitting (ADA).
+
+    $p$ starts at 0, and after a discriminator step with $B$ real logits $d_n$ becomes
+
+    $$\mathrm{clip}(p + \mathrm{sign}(r_t - \mathrm{target})\,B / \mathrm{images\_to\_full}, 0, 1),
+    \quad r_t = \tfrac{1}{B} \textstyle\sum_n \mathrm{sign}(d_n).$$
+
+    Args:
+      augmentation: a function `(key, images) -> images`.
+      target: in [-1, 1]; 0 is a discriminator undecided about real images, 1 one sure of all.
+      images_to_full: in how many real images, at least 1, $p$ can get from 0 to 1.
+
+    Returns:
+      An `Augmentation` of `[batch, ...]`; its state is `{"probability": p}`, a float32 scalar.
+
+    Raises:
+      TypeError: `augmentation` is not a plain one.
+      ValueError: a number is out of range; or, when called, logits are not `[batch]`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxgan import augment
+      >>> ada = augment.adaptive(augment.diffaugment(), images_to_full=100)
+      >>> print(ada.adapt(ada.init(), jnp.ones(4))["probability"])
+      0.04
+
+    References:
+      Karras et al., 2020, https://arxiv.org/abs/2006.06676
+    """
+    _check_plain("adaptive", augmentation)
+    _check_number("target", target, -1.0, 1.0)
+    _check_number("images_to_full", images_to_full, 1, math.inf)
+
+    def apply(state: State, key: jax.Array, images: jax.Array, *, step: jax.Array) -> jax.Array:
+        del step
+        return with_probability(augmentation, state["probability"])(key, images)
+
+    def adapt(state: State, real_logits: jax.Array) -> State:
+        if real_logits.ndim != 1 or not real_logits.size:
+            raise ValueError(f"real_logits must be [batch]; got shape {real_logits.shape}.")
+        sureness = jnp.mean(jnp.sign(real_logits).astype(jnp.float32))
+        move = jnp.sign(sureness - target) * (real_logits.size / images_to_full)
+        return {"probability": jnp.clip(state["probability"] + move, 0.0, 1.0)}
+
+    return Augmentation(lambda: {"probability": jnp.zeros((), jnp.float32)}, apply, adapt)
+
+
+def instance_noise(std: float | jax.Array | Callable[[jax.Array], Any]) -> Augmentation:
+    r"""Adds Gaussian noise to each pixel, $y = x + \sigma \epsilon$ with $\epsilon \sim N(0, 1)$.
+
+    With it the distributions of real and fake images overlap, so that their divergence is finite.
+
+    Args:
+      std: $\sigma$, in units of pixels: a number of at least 0, or an optax schedule of the step
+        (usually down to 0) or scalar array, of which the value is not checked.
+
+    Returns:
+      An `Augmentation` of `[batch, ...]`, with the state `()`.
+
+    Raises:
+      ValueError: `std` is negative, or no scalar; or, when called, the schedule gives no scalar.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from jaxgan import augment
+      >>> noise = augment.instance_noise(optax.linear_schedule(0.1, 0.0, 1000))
+      >>> print(noise.apply((), jax.random.key(0), jnp.ones((1, 2)), step=jnp.int32(1000)))
+      [[1. 1.]]
+
+    References:
+      Sønderby et al., Amortised MAP Inference for Image Super-resolution, 2016,
+      https://arxiv.org/abs/1610.04490
+    """
+    if not callable(std):
+        _check_scalar("std", std, 0.0, math.inf)
+
+    def noisy(key: jax.Array, images: jax.Array, step: jax.Array) -> jax.Array:
+        images = _as_images("instance_noise", images)
+        # optax's schedules mix dtypes; that must not trouble a caller who forbids it elsewhere.
+        with jax.numpy_dtype_promotion("standard"):
+            now = std(step) if callable(std) else std
+        _check_scalar("std", now, 0.0, math.inf)
+        noise = jax.random.normal(key, images.shape, jnp.float32).astype(images.dtype)
+        return images + jnp.asarray(now, images.dtype) * noise
+
+    return Augmentation(
+        init=lambda: (),
+        apply=lambda state, key, images, *, step: noisy(key, images, step),
+        adapt=lambda state, real_logits: state,
+    )
+
+
+def _pixels(ratio: float, size: int) -> int:
+    # Halves round up, as in the authors' code; Python's round() takes them to the even number.
+    return int(ratio * size + 0.5)
+
+
+def _uniform(key: jax.Array, images: jax.Array, low: float, high: float) -> jax.Array:
+    # Drawn in float32, so that a key means the same in every dtype.
+    draws = jax.random.uniform(key, (images.shape[0], 1, 1, 1), jnp.float32, low, high)
+    return draws.astype(images.dtype)
+
+
+def _stretch(images: jax.Array, factor: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+    mean = jnp.mean(images, axes, keepdims=True)
+    return mean + factor * (images - mean)
+
+
+def _as_images(name: str, images: Any, rank: int | None = None) -> jax.Array:
+    images = jnp.asarray(images)
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise TypeError(f"{name} needs float images; got {images.dtype} of shape {images.shape}.")
+    if images.ndim < 2 or rank not in (None, images.ndim):
+        needed = "[batch, ...]" if rank is None else "[batch, height, width, channels]"
+        raise ValueError(f"{name} needs images {needed}; got shape {images.shape}.")
+    return images
+
+
+def _check_plain(name: str, augmentation: Any) -> None:
+    if not callable(augmentation) or inspect.isclass(augmentation):
+        raise TypeError(f"{name} takes functions (key, images) -> images; got {augmentation!r}.")
+
+
+def _check_number(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be in [{low}, {high}]; got {value}.")
+
+
+def _check_scalar(name: str, value: Any, low: float, high: float) -> None:
+    if isinstance(value, int | float):
+        _check_number(name, value, low, high)
+    elif getattr(value, "shape", None) != ():
+        raise ValueError(f"{name} must be a number or a scalar array; got {value!r}.")

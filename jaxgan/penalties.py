@@ -1,0 +1,408 @@
+"""Penalties on the discriminator: what a function of logits alone cannot say.
+
+A penalty is a pair of pure functions, as an optax transformation is: `init` makes its state (most
+have none) and `apply` gives its value. It sees the discriminator as `critic`, a function from
+images to logits, and the images as the discriminator sees them. `jaxgan.gan` also takes a plain
+function `(critic, real, fake, key) -> [batch]` or a scalar, and adds the mean to the
+discriminator's loss.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Critic = Callable[[jax.Array], jax.Array]
+"""Images `[batch, ...]` to logits `[batch]`."""
+
+
+class Penalty(NamedTuple):
+    """What every function of this module returns.
+
+    Args:
+      init: `() -> state`, a pytree of arrays, `()` for most.
+      apply: `(state, critic, real, fake, *, key, step) -> (values, state)`. `real` and `fake` are
+        `[batch, ...]`; `values` is `[batch]` or a scalar; `step`, an int32 scalar, counts
+        discriminator steps.
+    """
+
+    init: Callable[[], Any]
+    apply: Callable[..., tuple[jax.Array, Any]]
+
+
+def as_penalty(penalty: Any) -> Penalty:
+    """Returns a penalty as it is, and makes one of a plain function.
+
+    Args:
+      penalty: a `Penalty`, or `(critic, real, fake, key) -> [batch]` or a scalar.
+
+    Raises:
+      TypeError: it is neither.
+
+    Example:
+      >>> from jaxgan import penalties
+      >>> drift = penalties.as_penalty(lambda critic, real, fake, key: 1e-3 * critic(real) ** 2)
+      >>> drift.init()
+      ()
+    """
+    if isinstance(penalty, Penalty):
+        return penalty
+    if not callable(penalty) or inspect.isclass(penalty):
+        raise TypeError(
+            "A penalty must be a jaxgan.penalties.Penalty or a function (critic, real, fake, key); "
+            f"got {penalty!r}."
+        )
+
+    def apply(state, critic, real, fake, *, key, step):
+        del step
+        return penalty(critic, real, fake, key), state
+
+    return Penalty(lambda: (), apply)
+
+
+def r1(gamma: float = 10.0) -> Penalty:
+    r"""The zero-centred gradient penalty on real images, $\frac{\gamma}{2} \|\nabla_x D(x)\|^2$.
+
+    It makes the game locally convergent, and is the usual choice with the non-saturating loss.
+
+    Args:
+      gamma: its strength, at least 0. 10 for images of 256 pixels; 0.1 to 1 for small ones.
+
+    Returns:
+      A `Penalty` with a value for each real image, `[batch]`.
+
+    Raises:
+      ValueError: `gamma` is negative.
+
+    Example:
+      The gradient of a linear critic is its weight, everywhere:
+
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxgan import penalties
+      >>> critic = lambda x: x @ jnp.array([3.0, 4.0])
+      >>> x = jnp.ones((2, 2))
+      >>> penalty = penalties.r1(gamma=2.0)
+      >>> values, _ = penalty.apply((), critic, x, x, key=jax.random.key(0), step=0)
+      >>> print(values)
+      [25. 25.]
+
+    References:
+      Mescheder et al., Which Training Methods for GANs do actually Converge?, 2018,
+      https://arxiv.org/abs/1801.04406
+    """
+    _check_not_negative("gamma", gamma)
+    return as_penalty(lambda critic, real, fake, key: gamma / 2 * _squared_norm(critic, real))
+
+
+def r2(gamma: float = 10.0) -> Penalty:
+    r"""The zero-centred gradient penalty on fakes, $\frac{\gamma}{2} \|\nabla_x D(G(z))\|^2$.
+
+    Together with `r1` it is what lets the relativistic loss converge (R3GAN).
+
+    Args:
+      gamma: its strength, at least 0.
+
+    Returns:
+      A `Penalty` with a value for each fake image, `[batch]`.
+
+    Raises:
+      ValueError: `gamma` is negative.
+
+    Example:
+      >>> from jaxgan import penalties
+      >>> both = penalties.add(penalties.r1(0.1), penalties.r2(0.1))
+
+    References:
+      Mescheder et al., 2018, https://arxiv.org/abs/1801.04406
+
+      Huang et al., The GAN is dead; long live the GAN! (R3GAN), 2024,
+      https://arxiv.org/abs/2501.05441
+    """
+    _check_not_negative("gamma", gamma)
+    return as_penalty(lambda critic, real, fake, key: gamma / 2 * _squared_norm(critic, fake))
+
+
+def wasserstein_gradient(weight: float = 10.0, *, one_sided: bool = False) -> Penalty:
+    r"""The gradient penalty of WGAN-GP, on points between real and fake images.
+
+    With $\hat x = \epsilon x + (1 - \epsilon) G(z)$ and $\epsilon \sim U(0, 1)$ for each image,
+
+    $$\lambda\,(\|\nabla D(\hat x)\| - 1)^2, \quad \text{one-sided} \quad
+    \lambda\,\max(0, \|\nabla D(\hat x)\| - 1)^2.$$
+
+    Args:
+      weight: $\lambda$, at least 0.
+      one_sided: leave slopes below 1 alone.
+
+    Returns:
+      A `Penalty` with a value for each pair of images, `[batch]`.
+
+    Raises:
+      ValueError: `weight` is negative.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxgan import penalties
+      >>> critic = lambda x: x @ jnp.array([0.6, 0.8])  # of slope 1
+      >>> x, y = jnp.ones((2, 2)), jnp.zeros((2, 2))
+      >>> penalty = penalties.wasserstein_gradient()
+      >>> print(penalty.apply((), critic, x, y, key=jax.random.key(0), step=0)[0].round(6))
+      [0. 0.]
+
+    References:
+      Gulrajani et al., Improved Training of Wasserstein GANs, 2017,
+      https://arxiv.org/abs/1704.00028
+
+      Petzka et al., On the regularization of Wasserstein GANs, 2018,
+      https://arxiv.org/abs/1709.08894 (one-sided)
+    """
+    _check_not_negative("weight", weight)
+
+    def penalty(critic, real, fake, key):
+        return weight * _slope_excess(critic, _between(key, real, fake), one_sided)
+
+    return as_penalty(penalty)
+
+
+def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Penalty:
+    r"""DRAGAN's gradient penalty, on points around the real images.
+
+    With $\delta \sim U(0, 1)$ for each pixel, $\alpha \sim U(0, 1)$ for each image, and $s$ the
+    standard deviation of the real batch: $\lambda\,(\|\nabla D(x + \alpha c s \delta)\| - 1)^2$.
+
+    Args:
+      weight: $\lambda$, at least 0.
+      scale: $c$, how far around, at least 0.
+
+    Returns:
+      A `Penalty` with a value for each real image, `[batch]`.
+
+    Raises:
+      ValueError: `weight` or `scale` is negative.
+
+    Example:
+      >>> from jaxgan import penalties
+      >>> penalty = penalties.dragan(weight=10.0)
+
+    References:
+      Kodali et al., On Convergence and Stability of GANs, 2017, https://arxiv.org/abs/1705.07215
+    """
+    _check_not_negative("weight", weight)
+    _check_not_negative("scale", scale)
+
+    def penalty(critic, real, fake, key):
+        noise_key, between_key = jax.random.split(key)
+        noise = jax.random.uniform(noise_key, real.shape, real.dtype)
+        around = real + scale * jnp.std(real) * noise
+        return weight * _slope_excess(critic, _between(between_key, real, around), one_sided=False)
+
+    return as_penalty(penalty)
+
+
+def consistency(augmentation: Callable, weight: float = 10.0) -> Penalty:
+    r"""Consistency regularisation, $\lambda\,(D(x) - D(T(x)))^2$ for real images $x$.
+
+    Args:
+      augmentation: $T$, `(key, images) -> images`, as those in `jaxgan.augment`.
+      weight: $\lambda$, at least 0.
+
+    Returns:
+      A `Penalty` with a value for each real image, `[batch]`.
+
+    Raises:
+      ValueError: `weight` is negative.
+
+    Example:
+      >>> from jaxgan import augment, penalties
+      >>> penalty = penalties.consistency(augment.translation(0.125))
+
+    References:
+      Zhang et al., Consistency Regularization for GANs, 2020, https://arxiv.org/abs/1910.12027
+    """
+    _check_not_negative("weight", weight)
+
+    def penalty(critic, real, fake, key):
+        return weight * jnp.square(critic(real) - critic(augmentation(key, real)))
+
+    return as_penalty(penalty)
+
+
+def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
+    r"""LeCam regularisation: keeps logits near the other side's moving average.
+
+    $\lambda\,((D(x) - \alpha_F)^2 + (D(G(z)) - \alpha_R)^2)$, with $\alpha_R, \alpha_F$ the moving
+    averages (bias-corrected, this batch included, without gradient) of the logits of real and fake
+    images. Made for training on few images.
+
+    Args:
+      weight: $\lambda$, at least 0.
+      decay: of the averages, in [0, 1).
+
+    Returns:
+      A `Penalty` with a value for each pair of images, `[batch]`, and the averages as its state.
+
+    Raises:
+      ValueError: `weight` is negative or `decay` is outside [0, 1).
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxgan import penalties
+      >>> penalty = penalties.lecam(weight=1.0)
+      >>> critic = lambda x: x[:, 0]
+      >>> real, fake = jnp.full((2, 1), 2.0), jnp.full((2, 1), -1.0)
+      >>> key = jax.random.key(0)
+      >>> values, state = penalty.apply(penalty.init(), critic, real, fake, key=key, step=0)
+      >>> print(values.round(3))
+      [18. 18.]
+
+    References:
+      Tseng et al., Regularizing GANs under Limited Data, 2021, https://arxiv.org/abs/2104.03310
+    """
+    _check_not_negative("weight", weight)
+    if not 0 <= decay < 1:
+        raise ValueError(f"decay must be in [0, 1); got {decay}.")
+
+    def apply(state, critic, real, fake, *, key, step):
+        logits = (critic(real), critic(fake))
+        means = jnp.stack([jnp.mean(jax.lax.stop_gradient(x)).astype(jnp.float32) for x in logits])
+        state = {
+            "sum": decay * state["sum"] + (1 - decay) * means,
+            "bias": decay * state["bias"],
+        }
+        anchors = (state["sum"] / (1 - state["bias"])).astype(logits[0].dtype)
+        value = jnp.square(logits[0] - anchors[1]) + jnp.square(logits[1] - anchors[0])
+        return weight * value, state
+
+    return Penalty(lambda: {"sum": jnp.zeros(2), "bias": jnp.ones(())}, apply)
+
+
+def lazy(penalty: Any, every: int = 16) -> Penalty:
+    r"""Applies a penalty in each `every`-th step only, `every` times as strongly.
+
+    The expected gradient stays; most of the cost goes, except under `vmap`, which computes both
+    branches. It is known to fail where the penalty must hold the game at every moment: with R1 and
+    R2 on Stacked MNIST and on 2-D toys.
+
+    Args:
+      penalty: what to apply.
+      every: in discriminator steps, at least 1.
+
+    Returns:
+      A `Penalty` with a scalar value, 0 in between. Its state stands still in between.
+
+    Raises:
+      ValueError: `every` is below 1.
+      TypeError: `penalty` is no penalty.
+
+    Example:
+      >>> from jaxgan import penalties
+      >>> penalty = penalties.lazy(penalties.r1(1.0), every=16)
+
+    References:
+      Karras et al., Analyzing and Improving the Image Quality of StyleGAN, 2020,
+      https://arxiv.org/abs/1912.04958
+    """
+    if every < 1:
+        raise ValueError(f"every must be at least 1 step; got {every}.")
+    penalty = as_penalty(penalty)
+
+    def apply(state, critic, real, fake, *, key, step):
+        def now(state):
+            values, state = penalty.apply(state, critic, real, fake, key=key, step=step)
+            return every * jnp.mean(values), state
+
+        like = jax.eval_shape(now, state)[0]
+        return jax.lax.cond(step % every == 0, now, lambda s: (jnp.zeros_like(like), s), state)
+
+    return Penalty(penalty.init, apply)
+
+
+def add(*penalties: Any) -> Penalty:
+    """The sum of the means of several penalties, each with a key and a state of its own.
+
+    Args:
+      *penalties: what to add.
+
+    Returns:
+      A `Penalty` with a scalar value.
+
+    Raises:
+      ValueError: there is none.
+      TypeError: one is no penalty.
+
+    Example:
+      >>> from jaxgan import penalties
+      >>> penalty = penalties.add(penalties.r1(1.0), penalties.lazy(penalties.r2(1.0), every=4))
+    """
+    if not penalties:
+        raise ValueError("add needs at least one penalty.")
+    parts = [as_penalty(penalty) for penalty in penalties]
+
+    def apply(state, critic, real, fake, *, key, step):
+        keys = jax.random.split(key, len(parts))
+        pairs = [
+            part.apply(s, critic, real, fake, key=k, step=step)
+            for part, s, k in zip(parts, state, keys, strict=True)
+        ]
+        total = sum((jnp.mean(values) for values, _ in pairs[1:]), jnp.mean(pairs[0][0]))
+        return total, tuple(state for _, state in pairs)
+
+    return Penalty(lambda: tuple(part.init() for part in parts), apply)
+
+
+def clip_weights(limit: float = 0.01) -> optax.GradientTransformation:
+    r"""Keeps every parameter in $[-c, c]$ after each update, as the first Wasserstein GAN did.
+
+    An optax transformation, to be chained *after* the optimizer.
+
+    Args:
+      limit: $c$, above 0.
+
+    Returns:
+      An `optax.GradientTransformation`; its update needs the parameters.
+
+    Raises:
+      ValueError: `limit` is not positive.
+
+    Example:
+      >>> import optax
+      >>> from jaxgan import penalties
+      >>> optimizer = optax.chain(optax.rmsprop(5e-5), penalties.clip_weights(0.01))
+
+    References:
+      Arjovsky et al., Wasserstein GAN, 2017, https://arxiv.org/abs/1701.07875
+    """
+    if not limit > 0:
+        raise ValueError(f"limit must be positive; got {limit}.")
+
+    def clip(update, param):
+        return jnp.clip(param + update, -limit, limit) - param
+
+    return optax.stateless(lambda updates, params: jax.tree.map(clip, updates, params))
+
+
+def _squared_norm(critic: Critic, images: jax.Array) -> jax.Array:
+    grads = jax.grad(lambda x: jnp.sum(critic(x)))(images)
+    return jnp.sum(jnp.square(grads), axis=tuple(range(1, grads.ndim)))
+
+
+def _slope_excess(critic: Critic, images: jax.Array, one_sided: bool) -> jax.Array:
+    squared = _squared_norm(critic, images)
+    # The square root has no gradient at 0, and a NaN there would spread through the other branch.
+    flat = squared == 0
+    norm = jnp.where(flat, 0.0, jnp.sqrt(jnp.where(flat, 1.0, squared)))
+    excess = jnp.maximum(norm - 1.0, 0.0) if one_sided else norm - 1.0
+    return jnp.square(excess)
+
+
+def _between(key: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
+    share = jax.random.uniform(key, (a.shape[0],) + (1,) * (a.ndim - 1), a.dtype)
+    return share * a + (1.0 - share) * b
+
+
+def _check_not_negative(name: str, value: float) -> None:
+    if not value >= 0:
+        raise ValueError(f"{name} must be at least 0; got {value}.")

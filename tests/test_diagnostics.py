@@ -1,0 +1,41 @@
+"""Diagnostics against brute force."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgan import diagnostics
+
+
+def test_of_logits_by_hand():
+    metrics = diagnostics.of_logits(jnp.array([0.0, np.log(3.0)]), jnp.array([-1.0, -np.log(3.0)]))
+    expected = {
+        "real_probability": 0.625,
+        "fake_probability": (1 / (1 + np.e) + 0.25) / 2,
+        "real_accuracy": 0.5,  # a logit of 0 says neither
+        "fake_accuracy": 1.0,
+        "logit_gap": np.log(3.0) / 2 + (1 + np.log(3.0)) / 2,
+    }
+    assert set(metrics) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(metrics[name], value, rtol=1e-6)
+
+
+def test_of_images_is_the_mean_over_pairs():
+    generator = np.random.default_rng(0)
+    real = generator.normal(size=(7, 4, 4, 1)) + 100.0
+    fake = generator.normal(size=(5, 4, 4, 1))
+    found = diagnostics.of_images(jnp.asarray(real, jnp.float32), jnp.asarray(fake, jnp.float32))
+    for name, images in (("real_distance", real), ("fake_distance", fake)):
+        pairs = [np.linalg.norm(a - b) for i, a in enumerate(images) for b in images[:i]]
+        np.testing.assert_allclose(found[name], np.mean(pairs), rtol=1e-4)
+
+
+def test_of_images_of_a_collapsed_batch_is_zero():
+    same = jnp.full((6, 4, 4, 1), 0.7)
+    np.testing.assert_allclose(diagnostics.of_images(same, same)["fake_distance"], 0, atol=1e-3)
+
+
+def test_of_images_needs_pairs():
+    with pytest.raises(ValueError, match=r"two images or more; got \(1, 4\)"):
+        diagnostics.of_images(jnp.zeros((2, 4)), jnp.zeros((1, 4)))
