@@ -44,8 +44,6 @@ PENALTIES = {
     "consistency": penalties.consistency(augment.translation()),
     "lecam": penalties.lecam(),
 }
-# The same latents in every run, so that runs can be compared by eye.
-LATENTS = jax.random.normal(jax.random.key(2014), (64, LATENT_DIM))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -67,6 +65,8 @@ def parse_arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.epochs < 1:
         parser.error(f"--epochs must be at least 1; got {args.epochs}")
+    if args.batch_size < 1:
+        parser.error(f"--batch-size must be at least 1; got {args.batch_size}")
     if not 0 <= args.beta1 < 1:
         parser.error(f"--beta1 must be in [0, 1); got {args.beta1}")
     return args
@@ -112,13 +112,25 @@ def stop_if_not_finite(metrics: dict, epoch: int) -> None:
             )
 
 
+def frame_path(workdir: Path, epoch: int) -> Path:
+    return workdir / "frames" / f"{epoch:05}.png"
+
+
+def latents_to_look_at() -> jax.Array:
+    """The same in every run, so that runs can be compared by eye."""
+    return jax.random.normal(jax.random.key(2014), (64, LATENT_DIM))
+
+
 def draw(workdir: Path, gan: jaxgan.GAN, state, history: list[dict], real_diversity: float) -> None:
-    sample = jax.jit(gan.sample)
-    images.save(workdir / "samples.png", images.grid(sample(state, LATENTS), 8, scale=2))
-    walk = jaxgan.sampling.traversal(LATENTS[0], num=100, start=-1.0, step=0.02)
+    sample, latents = jax.jit(gan.sample), latents_to_look_at()
+    images.save(workdir / "samples.png", images.grid(sample(state, latents), 8, scale=2))
+    walk = jaxgan.sampling.traversal(latents[0], num=100, start=-1.0, step=0.02)
     images.save(workdir / "traversal.png", images.grid(sample(state, walk), 10, scale=2))
-    frames = sorted((workdir / "frames").glob("*.png"))[: len(history)]
-    images.animate(workdir / "training.gif", frames)
+    frames = [frame_path(workdir, record["epoch"]) for record in history]
+    if all(frame.exists() for frame in frames):
+        images.animate(workdir / "training.gif", frames)
+    else:
+        print(f"No training.gif: some of {workdir / 'frames'} are missing.", file=sys.stderr)
     column = {name: [record[name] for record in history] for name in history[0]}
     real_line = [real_diversity] * len(history)
     panels = {
@@ -134,25 +146,20 @@ def main() -> None:
     try:
         data = jaxgan.datasets.load(args.dataset, "train", args.data_dir)
         print(f"data: {data.source}", file=sys.stderr)
+        train_images = jnp.asarray(data.images)  # uint8, on the device for the whole run
+        gan = make_gan(train_images.shape[1:], args)
+        state = gan.init(jax.random.key(args.seed), images.normalize(train_images[:1]))
+        epoch = functools.partial(jaxgan.training.epoch, gan, batch_size=args.batch_size)
+        lowered = jax.jit(epoch, donate_argnums=0).lower(state, train_images)
+        # From here on the work directory is written to: whatever could be refused has been.
         workdir = runs.begin(args.workdir, make_config(args, data), resume=args.resume)
+        checkpoints, steps = workdir / "checkpoints", len(train_images) // args.batch_size
+        if args.resume and checkpoint.latest(checkpoints) is not None:
+            state = checkpoint.restore(checkpoints, like=state)
+        history = runs.read_log(workdir / "metrics.jsonl", int(state.step) // steps)
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(str(error))
 
-    train_images = jnp.asarray(data.images)  # uint8, on the device for the whole run
-    gan = make_gan(train_images.shape[1:], args)
-    state = gan.init(jax.random.key(args.seed), images.normalize(train_images[:1]))
-    checkpoints = workdir / "checkpoints"
-    if checkpoint.latest(checkpoints) is not None:
-        state = checkpoint.restore(checkpoints, like=state)
-
-    clock = time.perf_counter()
-    epoch = functools.partial(jaxgan.training.epoch, gan, batch_size=args.batch_size)
-    train = jax.jit(epoch, donate_argnums=0).lower(state, train_images).compile()
-    compile_seconds = time.perf_counter() - clock
-    look = jax.jit(lambda state: gan.sample(state, LATENTS))
-
-    steps = len(train_images) // args.batch_size
-    history = runs.read_log(workdir / "metrics.jsonl", int(state.step) // steps)
     (workdir / "frames").mkdir(exist_ok=True)
     saving = None
     with (
@@ -160,7 +167,11 @@ def main() -> None:
         (workdir / "metrics.jsonl").open("a") as log,
         tqdm(initial=len(history), total=args.epochs, unit="epoch") as bar,
     ):
-        while len(history) < args.epochs and not stopped:
+        clock = time.perf_counter()
+        train = lowered.compile()
+        compile_seconds = time.perf_counter() - clock
+        look = jax.jit(lambda state: gan.sample(state, latents_to_look_at()))
+        while len(history) < args.epochs:
             clock = time.perf_counter()
             state, metrics = train(state, train_images)
             means = {name: float(jnp.nanmean(values)) for name, values in metrics.items()}
@@ -177,13 +188,15 @@ def main() -> None:
             }
             history.append(record)
             print(json.dumps(record), file=log, flush=True)
-            images.save(workdir / "frames" / f"{len(history):05}.png", images.grid(samples, 8))
+            images.save(frame_path(workdir, len(history)), images.grid(samples, 8))
             if saving:
                 saving.result()
             saving = checkpoint.save(checkpoints, state, keep=3)
             told = "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**means)
             bar.set_postfix_str(f"{told}, {steps / seconds:.0f} steps/s")
             bar.update()
+            if stopped:
+                break
         if saving:
             saving.result()
 
@@ -206,7 +219,7 @@ def main() -> None:
     }
     (workdir / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     print(f"{len(history)} epochs done; pictures and figures are in {workdir}", file=sys.stderr)
-    if stopped:
+    if len(history) < args.epochs:
         again = shlex.join(["python", *sys.argv, *([] if args.resume else ["--resume"])])
         print(f"Stopped and saved. To go on: {again}", file=sys.stderr)
         sys.exit(128 + stopped[0])

@@ -1,7 +1,7 @@
 """jaxgan: training GANs as pure functions in JAX."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jaxgan import (
     augment,
@@ -47,8 +47,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+if TYPE_CHECKING:
+    from jaxgan import checkpoint
+else:
     # Orbax takes long to import, and research code that only trains does not need it.
-    if name == "checkpoint":
-        return importlib.import_module("jaxgan.checkpoint")
-    raise AttributeError(f"module 'jaxgan' has no attribute {name!r}")
+    def __getattr__(name):
+        if name == "checkpoint":
+            return importlib.import_module("jaxgan.checkpoint")
+        raise AttributeError(f"module 'jaxgan' has no attribute {name!r}")
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

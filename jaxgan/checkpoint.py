@@ -4,6 +4,7 @@ One folder holds one run, one subfolder a checkpoint, named after its step. A ch
 whole or not at all: a killed save leaves the one before it as the latest.
 """
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,9 @@ def save(
       A `Saving`.
 
     Raises:
-      ValueError: `keep` is below 1, or there is a checkpoint of this step already.
+      TypeError: JSON cannot hold the metadata.
+      ValueError: `keep` is below 1, there is a checkpoint of this step already, or the state is a
+        population of several.
 
     Example:
       >>> import tempfile, jax, jaxgan, optax
@@ -67,7 +70,13 @@ def save(
     """
     if keep < 1:
         raise ValueError(f"keep must be at least 1; got {keep}.")
+    if state.step.shape != ():
+        raise ValueError(
+            f"A checkpoint holds one run, but step has shape {state.step.shape}: a population is "
+            "saved member by member, jax.tree.map(lambda x: x[i], states)."
+        )
     step = int(state.step)
+    json.dumps(metadata)  # raises TypeError now rather than in the background
     if step in steps(directory):
         raise ValueError(f"{directory} has a checkpoint of step {step} already.")
     policy = ocp.training.preservation_policies.LatestN(keep)
@@ -86,7 +95,8 @@ def restore(directory: _Directory, like: TrainState, *, step: int | None = None)
       step: which one; by default the latest.
 
     Returns:
-      The saved state, bit for bit.
+      The saved state, bit for bit, as long as the files are undamaged: Orbax stores no checksum of
+      array data, so a flipped bit on the disk is not noticed.
 
     Raises:
       FileNotFoundError: there is no such checkpoint.
@@ -106,8 +116,12 @@ def metadata(directory: _Directory, *, step: int | None = None) -> Any:
       directory: the run's folder of checkpoints.
       step: which checkpoint; by default the latest.
 
+    Returns:
+      What JSON makes of it: lists for tuples.
+
     Raises:
       FileNotFoundError: there is no such checkpoint.
+      ValueError: the checkpoint was not saved by jaxgan.
     """
     return _contents(directory, _existing(directory, step))["user"]
 
@@ -117,8 +131,11 @@ def steps(directory: _Directory) -> list[int]:
 
     Args:
       directory: the run's folder of checkpoints; it need not exist.
+
+    Returns:
+      The steps; none if there is no such folder.
     """
-    if not Path(directory).is_dir():
+    if not _absolute(directory).is_dir():
         return []
     with ocp.training.Checkpointer(_absolute(directory)) as checkpointer:
         return sorted(checkpoint.step for checkpoint in checkpointer.checkpoints)
@@ -147,7 +164,10 @@ def _existing(directory: _Directory, step: int | None) -> int:
 
 def _contents(directory: _Directory, step: int) -> dict[str, Any]:
     with ocp.training.Checkpointer(_absolute(directory)) as checkpointer:
-        return checkpointer.metadata(step).custom_metadata
+        contents = checkpointer.metadata(step).custom_metadata
+    if not isinstance(contents, dict) or "leaves" not in contents:
+        raise ValueError(f"{directory}, step {step}, was not saved by jaxgan, or is damaged.")
+    return contents
 
 
 def _leaves(state: TrainState) -> dict[str, str]:

@@ -12,7 +12,7 @@ from jaxgan.augment import as_augmentation
 from jaxgan.game import Game, check_shape, discriminator_step, generate, generator_step, pack
 from jaxgan.networks.adapters import as_network
 from jaxgan.penalties import as_penalty
-from jaxgan.train_state import TrainState, create
+from jaxgan.train_state import TrainState, check_key, create
 from jaxgan.types import Batch, Labels, Loss, Metrics, Pair
 
 
@@ -137,8 +137,9 @@ def gan(
       Karras et al., 2020, https://arxiv.org/abs/1912.04958 (the average and its warm-up)
     """
     _check_arguments(loss, optimizer, auxiliary, num_classes, packing)
-    _check_positive(latent_dim=latent_dim, discriminator_steps=discriminator_steps, packing=packing)
-    _check_positive(num_classes=num_classes, ema_half_life=ema_half_life, ema_warmup=ema_warmup)
+    _check_whole(latent_dim=latent_dim, discriminator_steps=discriminator_steps)
+    _check_whole(packing=packing, num_classes=num_classes)
+    _check_positive(ema_half_life=ema_half_life, ema_warmup=ema_warmup)
     game = Game(
         network=Pair(as_network(generator), as_network(discriminator)),
         loss=loss,
@@ -153,8 +154,9 @@ def gan(
     divisor = discriminator_steps * packing
 
     def init(key: jax.Array, images: Batch, labels: Labels | None = None) -> TrainState:
-        _check_images(images, 1)
+        images = _check_images(images, 1)
         _check_labels(labels, images, num_classes)
+        check_key(key)
         generator_key, discriminator_key, run_key = jax.random.split(key, 3)
         image = pack(jnp.zeros((packing, *images.shape[1:]), images.dtype), packing)
         one_label = () if labels is None else (jnp.zeros_like(labels, shape=(1,)),)
@@ -187,7 +189,7 @@ def gan(
     def update(
         state: TrainState, images: Batch, labels: Labels | None = None
     ) -> tuple[TrainState, Metrics]:
-        _check_images(images, divisor)
+        images = _check_images(images, divisor)
         _check_labels(labels, images, num_classes)
         step_key = jax.random.fold_in(state.key, state.step)
         keys = jax.random.split(step_key, 4)
@@ -217,7 +219,8 @@ def gan(
         return state, judged | played | {"discriminator_skipped": skipped}
 
     def sample(state: TrainState, latents: jax.Array, labels: Labels | None = None) -> jax.Array:
-        check_shape("Latents", latents, (*latents.shape[:1], latent_dim))
+        if latents.ndim != 2 or latents.shape[1] != latent_dim:
+            raise ValueError(f"Latents must be [n, {latent_dim}]; got {latents.shape}.")
         _check_labels(labels, latents, num_classes)
         inputs = (latents,) if labels is None else (latents, labels)
         params = state.params.generator if state.ema_params is None else state.ema_params
@@ -246,16 +249,27 @@ def _average(state: TrainState, batch_size: int, half_life: float | None, warmup
 
 
 def _check_arguments(loss, optimizer, auxiliary, num_classes, packing) -> None:
-    pairs = {"loss": loss, "optimizer": optimizer}
-    for name, value in (pairs | ({} if auxiliary is None else {"auxiliary": auxiliary})).items():
-        if not isinstance(value, Pair):
-            raise TypeError(
-                f"{name} must be a jaxgan.Pair (one for each player); got {type(value).__name__}."
-            )
+    kinds: dict[str, tuple[Any, Callable[[Any], bool], str]] = {
+        "loss": (loss, callable, "functions of the logits"),
+        "optimizer": (optimizer, lambda x: hasattr(x, "update"), "optax transformations"),
+        "auxiliary": (auxiliary, lambda x: isinstance(x, int | float), "weights"),
+    }
+    for name, (value, is_right, what) in kinds.items():
+        if name == "auxiliary" and value is None:
+            continue
+        if not isinstance(value, Pair) or not all(map(is_right, value)):
+            raise TypeError(f"{name} must be a jaxgan.Pair of {what}; got {value!r}.")
     if auxiliary is not None and num_classes is None:
         raise ValueError("auxiliary weighs a classifier of labels, so num_classes must be given.")
     if num_classes is not None and packing > 1:
         raise ValueError("Packed images have no one label: use packing or num_classes, not both.")
+
+
+def _check_whole(**numbers: int | None) -> None:
+    for name, value in numbers.items():
+        if value is not None and not isinstance(value, int | np.integer):
+            raise TypeError(f"{name} must be a whole number; got {value!r}.")
+    _check_positive(**numbers)
 
 
 def _check_positive(**numbers: float | None) -> None:
@@ -264,7 +278,9 @@ def _check_positive(**numbers: float | None) -> None:
             raise ValueError(f"{name} must be positive; got {value}.")
 
 
-def _check_images(images: Batch, divisor: int) -> None:
+def _check_images(images: Batch, divisor: int) -> jax.Array:
+    # numpy's float64 becomes what JAX computes with; integers are left for the next line to refuse.
+    images = jnp.asarray(images)
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise TypeError(
             f"Images must be floats in [-1, 1]; got {images.dtype} of shape {images.shape}. "
@@ -279,6 +295,7 @@ def _check_images(images: Batch, divisor: int) -> None:
             f"The batch must be a multiple of {divisor} (discriminator_steps times packing); "
             f"got images of shape {images.shape}."
         )
+    return images
 
 
 def _check_labels(labels: Labels | None, batch: jax.Array, num_classes: int | None) -> None:

@@ -57,7 +57,7 @@ def quantize(images: ArrayLike) -> np.ndarray:
       [  0  51 255 255]
     """
     images = np.asarray(images)
-    if not np.issubdtype(images.dtype, np.floating):
+    if not jnp.issubdtype(images.dtype, np.floating):  # numpy does not know bfloat16
         raise TypeError(f"quantize takes floats in [-1, 1]; got {images.dtype}.")
     if not np.isfinite(images).all():
         raise ValueError("quantize takes finite images; some values are NaN or infinite.")
@@ -77,6 +77,7 @@ def grid(images: ArrayLike, columns: int | None = None, *, scale: int = 1) -> np
       uint8 `[rows * height * scale, columns * width * scale, channels]`.
 
     Raises:
+      TypeError: the images are neither uint8 nor floats.
       ValueError: `images` is not a batch of one image or more, or `columns` or `scale` is below 1.
 
     Example:
@@ -131,6 +132,8 @@ def animate(
     if not pictures:
         raise ValueError("animate needs at least one picture.")
     frames = [_pillow(picture) for picture in pictures]
+    if len({frame.size for frame in frames}) > 1:
+        raise ValueError(f"All pictures must be of one size; got {[f.size for f in frames]}.")
     # GIF counts in hundredths of a second, and many viewers slow down anything below two of them.
     each = max(20, round(seconds * 1000 / len(frames)))
     durations = [each] * (len(frames) - 1) + [each + 1000]

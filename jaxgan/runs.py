@@ -22,7 +22,8 @@ def begin(
 ) -> Path:
     """Opens the folder of a run, and makes sure that it is this run's.
 
-    A new run gets `config.json`. A resumed one has its configuration held against that file.
+    A new run gets `config.json`, in a folder that is empty or missing. A resumed one has its
+    configuration held against that file.
 
     Args:
       workdir: the folder; made if missing.
@@ -34,9 +35,10 @@ def begin(
       `workdir`, as a path.
 
     Raises:
-      FileExistsError: a new run was wanted and the folder holds one.
+      FileExistsError: a new run was wanted and the folder holds something.
       FileNotFoundError: a run was to be resumed and there is none.
-      ValueError: the run there was configured otherwise; the message names the keys that differ.
+      ValueError: the run there was configured otherwise, and the message names the keys that
+        differ; or its `config.json` is damaged.
 
     Example:
       >>> import tempfile
@@ -55,10 +57,10 @@ def begin(
     if resume:
         if not path.exists():
             raise FileNotFoundError(f"Nothing to resume: there is no {path}.")
-        _check_same(json.loads(path.read_text()), wanted, extends)
-    elif path.exists():
+        _check_config(_parse(path.read_text(), path), wanted, extends)
+    elif workdir.is_dir() and any(workdir.iterdir()):
         raise FileExistsError(
-            f"{workdir} holds a run already. Resume it, or choose another folder."
+            f"{workdir} is not empty. Resume the run that it holds, or choose another folder."
         )
     workdir.mkdir(parents=True, exist_ok=True)
     _replace(path, json.dumps(wanted, indent=2) + "\n")
@@ -78,14 +80,28 @@ def read_log(path: str | os.PathLike, num: int) -> list[dict[str, Any]]:
       At most `num` records.
 
     Raises:
-      ValueError: fewer lines are there than the checkpoint says there should be.
+      ValueError: fewer lines are there than the checkpoint says there should be, one is damaged,
+        or `num` is negative.
+
+    Example:
+      >>> import json, pathlib, tempfile
+      >>> from jaxgan import runs
+      >>> log = pathlib.Path(tempfile.mkdtemp()) / "metrics.jsonl"
+      >>> with log.open("w") as file:
+      ...     for epoch in (1, 2, 3):
+      ...         print(json.dumps({"epoch": epoch}), file=file)
+      >>> runs.read_log(log, 2)
+      [{'epoch': 1}, {'epoch': 2}]
     """
+    if num < 0:
+        raise ValueError(f"num must be at least 0; got {num}.")
     path = Path(path)
     lines = path.read_text().splitlines()[:num] if path.exists() else []
     if len(lines) < num:
         raise ValueError(f"{path} should hold {num} lines or more; it holds {len(lines)}.")
+    records = [_parse(line, path) for line in lines]
     _replace(path, "".join(line + "\n" for line in lines))
-    return [json.loads(line) for line in lines]
+    return records
 
 
 def longest_streak(flags: ArrayLike) -> int:
@@ -93,6 +109,9 @@ def longest_streak(flags: ArrayLike) -> int:
 
     Args:
       flags: numbers or bools, `[steps]`.
+
+    Returns:
+      At least 0.
 
     Example:
       >>> from jaxgan import runs
@@ -108,10 +127,13 @@ def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
     """Within it, the first signal is only noted, so that the loop can end well; a second one kills.
 
     Args:
-      *signals: which; by default SIGINT (Ctrl-C) and SIGTERM.
+      *signals: which; by default SIGINT (Ctrl-C) and SIGTERM. The second must be the same again.
 
     Yields:
       A list, empty until a signal comes; then it holds its number.
+
+    Raises:
+      ValueError: this is not the main thread, the only one that may handle signals.
 
     Example:
       >>> import os, signal
@@ -143,7 +165,14 @@ def _replace(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def _check_same(there: dict[str, Any], now: dict[str, Any], extends: str) -> None:
+def _parse(text: str, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}.") from error
+
+
+def _check_config(there: dict[str, Any], now: dict[str, Any], extends: str) -> None:
     def differs(key: str) -> bool:
         if key == extends and key in there and key in now:
             return now[key] < there[key]

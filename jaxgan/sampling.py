@@ -27,7 +27,7 @@ def traversal(
       Float `[num, latent_dim]`, of the dtype of `latent`.
 
     Raises:
-      ValueError: `latent` is not one latent, or it has no such coordinate.
+      ValueError: `latent` is not one latent, it has no such coordinate, or `num` is below 1.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -36,6 +36,8 @@ def traversal(
        [-0.5  7. ]
        [ 0.   7. ]]
     """
+    if num < 1:
+        raise ValueError(f"num must be at least 1; got {num}.")
     if latent.ndim != 1 or not 0 <= coordinate < latent.shape[0]:
         raise ValueError(
             f"latent must be [latent_dim] with a coordinate {coordinate}; got shape {latent.shape}."
@@ -52,7 +54,7 @@ def pixel_diversity(images: jax.Array) -> jax.Array:
     $$\frac{1}{P} \sum_p \sqrt{\tfrac{1}{N} \sum_n (x_{np} - \bar x_p)^2}.$$
 
     It is 0 when all images are the same: a generator that collapses onto few images shows it as a
-    fall far below the value of as many real images. (It is a warning lamp, not a score.)
+    fall far below the value of real images. (It is a warning lamp, not a score.)
 
     Args:
       images: float `[batch, ...]`.

@@ -1,7 +1,6 @@
 """The state of a training run: one immutable pytree of arrays."""
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -11,7 +10,7 @@ import optax
 from jaxgan.types import ModelState, Pair, Params
 
 
-@functools.partial(jax.tree_util.register_dataclass)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
     """Everything a GAN run needs to go on, and nothing else.
@@ -86,12 +85,7 @@ def create(
     Raises:
       TypeError: `key` is not a single typed PRNG key.
     """
-    dtype = getattr(key, "dtype", None)
-    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key) or key.shape != ():
-        got = f"{type(key).__name__} of shape {getattr(key, 'shape', ())} and dtype {dtype}"
-        raise TypeError(
-            f"key must be one typed PRNG key, as jax.random.key(seed) makes; got {got}."
-        )
+    check_key(key)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         key=key,
@@ -101,3 +95,17 @@ def create(
         ema_params=jax.tree.map(jnp.copy, params.generator) if ema else None,
         game_state=game_state,
     )
+
+
+def check_key(key: jax.Array) -> None:
+    """Raises TypeError unless it is given a single typed PRNG key.
+
+    Args:
+      key: whatever may be one.
+    """
+    dtype = getattr(key, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key) or key.shape != ():
+        got = f"{type(key).__name__} of shape {getattr(key, 'shape', ())} and dtype {dtype}"
+        raise TypeError(
+            f"key must be one typed PRNG key, as jax.random.key(seed) makes; got {got}."
+        )

@@ -61,6 +61,7 @@ def epoch(
       >>> int(state.step), metrics["generator_loss"].shape
       (3, (3,))
     """
+    images = jnp.asarray(images)  # numpy arrays cannot be cut by traced indices
     if images.dtype != jnp.uint8:
         raise TypeError(
             f"Training images must be uint8, as datasets.load gives; got {images.dtype}."
@@ -70,6 +71,7 @@ def epoch(
             f"Training images must be [num, height, width, channels]; got {images.shape}."
         )
 
+    labels = None if labels is None else jnp.asarray(labels)
     if labels is not None and labels.shape != images.shape[:1]:
         raise ValueError(
             f"Labels must be {images.shape[:1]}, as many as images; got {labels.shape}."

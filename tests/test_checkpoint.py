@@ -129,3 +129,29 @@ def test_another_prng_is_named(tmp_path, gan, state, batch):
     other = gan.init(jax.random.key(0, impl="rbg"), batch)
     with pytest.raises(ValueError, match=r"\.key: saved key<fry>\[\], wanted key<rbg>\[\]"):
         checkpoint.restore(tmp_path, like=other)
+
+
+def test_a_home_folder_is_found_again(tmp_path, monkeypatch, state):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    checkpoint.save("~/run", state).result()
+    assert checkpoint.steps("~/run") == checkpoint.steps(tmp_path / "run") == [0]
+    assert_trees_equal(checkpoint.restore("~/run", like=state), state)
+    with pytest.raises(ValueError, match="step 0 already"):
+        checkpoint.save("~/run", state)
+
+
+def test_what_cannot_be_saved(tmp_path, state):
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        checkpoint.save(tmp_path, state, metadata={"path": tmp_path})
+    population = jax.tree.map(lambda x: jnp.stack([x, x]), state)
+    with pytest.raises(ValueError, match=r"step has shape \(2,\): a population is saved member"):
+        checkpoint.save(tmp_path, population)
+    assert checkpoint.steps(tmp_path) == []
+
+
+def test_what_another_program_saved_is_not_restored(tmp_path, state):
+    from orbax.checkpoint import v1 as ocp
+
+    ocp.training.Checkpointer(tmp_path).save(3, {"x": jnp.ones(2)})
+    with pytest.raises(ValueError, match=r"step 3, was not saved by jaxgan"):
+        checkpoint.restore(tmp_path, like=state)

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def test_resume_is_the_same_run_to_the_bit_and_guards_it(mnist, two_epochs, tmp_
     assert run(tmp_path, "--epochs", "1").returncode == 0
     refused = run(tmp_path, "--epochs", "1")
     assert refused.returncode == 1
-    assert "holds a run already" in refused.stderr
+    assert "is not empty. Resume the run" in refused.stderr
     refused = run(tmp_path, "--epochs", "2", "--resume", "--seed", "3")
     assert refused.returncode == 1
     assert refused.stderr.endswith("was made otherwise:\n  seed: 0 there, 3 now\n")
@@ -136,6 +137,8 @@ def test_a_signal_finishes_the_epoch_saves_and_says_how_to_resume(mnist, tmp_pat
 def test_bad_options_are_told_in_a_line(tmp_path):
     for options, said in [
         (("--epochs", "0"), "--epochs must be at least 1; got 0"),
+        (("--batch-size", "0"), "--batch-size must be at least 1; got 0"),
+        (("--batch-size", "10001"), "from 1 to the number of images, 10000; got 10001"),
         (("--beta1", "1"), "--beta1 must be in [0, 1); got 1.0"),
         (("--resume",), "Nothing to resume"),
         (("--dataset", "kmnist"), "Only mnist"),
@@ -144,6 +147,20 @@ def test_bad_options_are_told_in_a_line(tmp_path):
         assert done.returncode != 0
         assert said in done.stderr
         assert "Traceback" not in done.stderr
+        assert not (tmp_path / "run").exists()  # a corrected command finds nothing in its way
+
+
+def test_a_run_that_lost_its_log_or_frames(two_epochs, tmp_path):
+    shutil.copytree(two_epochs, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "frames")
+    done = run(tmp_path, "--epochs", "2", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "No training.gif" in done.stderr
+    (tmp_path / "metrics.jsonl").unlink()
+    done = run(tmp_path, "--epochs", "2", "--resume")
+    assert done.returncode == 1
+    assert "should hold 2 lines or more" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_losses_and_penalties_by_name(tmp_path):

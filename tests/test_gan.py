@@ -197,13 +197,116 @@ def test_batch_statistics_move_by_the_real_then_the_fake_batch(batch):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_loss_may_compare_real_with_fake(batch):
-    """The generator's loss sees the real logits of the new discriminator."""
+def test_the_generator_of_a_comparing_loss_sees_the_new_real_logits(batch):
+    """The relativistic generator's gradient, from real logits of the discriminator as it now is."""
     relativistic = lambda real, fake: jax.nn.softplus(real - fake)
     loss = Pair(relativistic, lambda real, fake: relativistic(fake, real))
-    gan = make_gan(loss=loss)
-    _state, metrics = gan.update(gan.init(jax.random.key(0), batch), batch)
-    assert np.isfinite(metrics["generator_loss"])
+    gan = make_gan(loss=loss, optimizer=Pair(optax.sgd(0.5), optax.sgd(0.5)))
+    before = gan.init(jax.random.key(0), batch)
+    after, metrics = gan.update(before, batch)
+    latent_key = jax.random.split(jax.random.fold_in(before.key, before.step), 4)[0]
+    latents = jax.random.normal(latent_key, (BATCH, LATENT_DIM))
+    generator = jaxgan.networks.MLPGenerator(SHAPE, features=(8, 8))
+    discriminator = jaxgan.networks.MLPDiscriminator(features=(8, 8))
+    judge = lambda images: discriminator.apply({"params": after.params.discriminator}, images)
+
+    def value(params):
+        fake = generator.apply({"params": params}, latents)
+        return jnp.mean(relativistic(judge(batch), judge(fake)))
+
+    expected, grads = jax.value_and_grad(value)(before.params.generator)
+    np.testing.assert_allclose(metrics["generator_loss"], expected, rtol=1e-5)
+    moved = jax.tree.map(lambda p, g: p - 0.5 * g, before.params.generator, grads)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.params.generator, moved
+    )
+
+
+class NormedGenerator(nn.Module):
+    @nn.compact
+    def __call__(self, latents, train: bool):
+        x = nn.Dense(16)(latents)
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x)
+        return nn.tanh(x).reshape(-1, *SHAPE)
+
+
+def test_the_generators_statistics_move_once_and_sampling_uses_them(batch):
+    gan = make_gan(generator=NormedGenerator(), optimizer=Pair(FROZEN, FROZEN))
+    before = gan.init(jax.random.key(0), batch)
+    after, _ = gan.update(before, batch)
+    latent_key = jax.random.split(jax.random.fold_in(before.key, before.step), 4)[0]
+    latents = np.asarray(jax.random.normal(latent_key, (BATCH, LATENT_DIM)))
+    dense = jax.tree.map(np.asarray, before.params.generator["Dense_0"])
+    mean = (latents @ dense["kernel"] + dense["bias"]).mean(0)
+    statistics = after.model_state.generator["batch_stats"]["BatchNorm_0"]
+    statistics = jax.tree.map(np.asarray, statistics)
+    np.testing.assert_allclose(statistics["mean"], 0.5 * mean, atol=1e-6)
+    x = np.ones((2, LATENT_DIM)) @ dense["kernel"] + dense["bias"]
+    normed = (x - statistics["mean"]) / np.sqrt(statistics["var"] + 1e-5)
+    samples = gan.sample(after, jnp.ones((2, LATENT_DIM)))
+    np.testing.assert_allclose(samples, np.tanh(normed).reshape(-1, *SHAPE), atol=1e-5)
+
+
+def test_no_two_passes_of_a_step_share_a_key(batch):
+    seen = []
+
+    def watched(module):
+        network = jaxgan.networks.from_linen(module)
+
+        def apply(params, model_state, *inputs, train, key):
+            jax.debug.callback(lambda k: seen.append(tuple(k.tolist())), jax.random.key_data(key))
+            return network.apply(params, model_state, *inputs, train=train, key=key)
+
+        return network._replace(apply=apply)
+
+    gan = make_gan(
+        generator=watched(jaxgan.networks.MLPGenerator(SHAPE, features=(8,))),
+        discriminator=watched(jaxgan.networks.MLPDiscriminator(features=(8,))),
+        discriminator_steps=2,
+    )
+    state = gan.init(jax.random.key(0), batch)
+    for step in range(2):
+        gan.update(state.replace(step=jnp.int32(step)), batch[:4])
+    latent_keys = [
+        tuple(
+            jax.random.key_data(jax.random.split(jax.random.fold_in(state.key, s), 4)[0]).tolist()
+        )
+        for s in range(2)
+    ]
+    jax.effects_barrier()
+    assert len(seen) == 2 * (2 * 3 + 2)  # two critics: generate, real, fake; then real and fake
+    assert len(set(seen) | set(latent_keys)) == len(seen) + len(latent_keys)
+
+
+def test_numpy_images_of_any_float_dtype(gan):
+    images = np.random.default_rng(0).uniform(-1, 1, (BATCH, *SHAPE))  # float64
+    state = gan.init(jax.random.key(0), images)
+    _, metrics = gan.update(state, images)
+    assert metrics["generator_loss"].dtype == jnp.float32
+
+
+def test_bfloat16_parameters_with_an_optimizer_of_mixed_dtypes(batch):
+    to_bf16 = lambda tree: jax.tree.map(lambda x: x.astype(jnp.bfloat16), tree)
+
+    def in_bf16(module):
+        network = jaxgan.networks.from_linen(module)
+        init = lambda key, x: (to_bf16(network.init(key, x.astype(jnp.float32))[0]), {})
+        return network._replace(init=init)
+
+    adam = optax.adam(1e-2, mu_dtype=jnp.float32)
+    gan = make_gan(
+        generator=in_bf16(jaxgan.networks.MLPGenerator(SHAPE, features=(8,))),
+        discriminator=in_bf16(jaxgan.networks.MLPDiscriminator(features=(8,))),
+        optimizer=Pair(adam, adam),
+        ema_half_life=10.0,
+    )
+    images = batch.astype(jnp.bfloat16)
+    state = gan.init(jax.random.key(0), images)
+    after, metrics = jax.jit(gan.update)(state, images)
+    dtypes = {x.dtype for x in jax.tree.leaves((after.params, after.ema_params))}
+    assert dtypes == {jnp.dtype(jnp.bfloat16)}
+    assert int(metrics["generator_skipped"]) == 0
+    assert jaxgan.images.grid(gan.sample(after, jnp.ones((4, LATENT_DIM), jnp.bfloat16))).any()
 
 
 def test_networks_need_no_library(batch):
@@ -227,10 +330,13 @@ class TestBadInput:
 
     @pytest.mark.parametrize("name", ["loss", "optimizer"])
     def test_no_pair(self, name):
-        with pytest.raises(TypeError, match=f"{name} must be a jaxgan.Pair"):
-            make_gan(**{name: optax.adam(1e-3)})
+        for wrong in (optax.adam(1e-3), Pair(1e-3, 1e-3)):
+            with pytest.raises(TypeError, match=f"{name} must be a jaxgan.Pair of .*; got"):
+                make_gan(**{name: wrong})
 
     def test_numbers_out_of_range(self):
+        with pytest.raises(TypeError, match=r"latent_dim must be a whole number; got 3\.0"):
+            make_gan(latent_dim=3.0)
         with pytest.raises(ValueError, match="latent_dim must be positive; got 0"):
             make_gan(latent_dim=0)
         with pytest.raises(ValueError, match=r"ema_half_life must be positive; got 0.0"):
@@ -275,12 +381,15 @@ class TestBadInput:
             make_gan(loss=Pair(mean, mean)).init(jax.random.key(0), batch)
 
     def test_latents_of_another_size(self, gan, state):
-        with pytest.raises(ValueError, match=r"Latents must have shape \(2, 3\); got \(2, 4\)"):
-            gan.sample(state, jnp.zeros((2, 4)))
+        for shape in ((2, 4), (3,)):
+            with pytest.raises(ValueError, match=r"Latents must be \[n, 3\]; got \("):
+                gan.sample(state, jnp.zeros(shape))
 
     def test_raw_keys(self, gan, batch):
         with pytest.raises(TypeError, match=r"typed PRNG key, as jax.random.key\(seed\) makes"):
             gan.init(jnp.zeros(2, jnp.uint32), batch)
+        with pytest.raises(TypeError, match=r"one typed PRNG key.*got int"):
+            gan.init(0, batch)
 
 
 def test_latents_have_the_dtype_of_the_images(batch):

@@ -19,8 +19,20 @@ def test_a_new_run_writes_its_configuration(tmp_path):
 
 def test_a_new_run_does_not_overwrite_one(tmp_path):
     runs.begin(tmp_path, CONFIG)
-    with pytest.raises(FileExistsError, match=r"holds a run already. Resume it, or"):
+    with pytest.raises(FileExistsError, match=r"is not empty. Resume the run that it holds, or"):
         runs.begin(tmp_path, CONFIG)
+
+
+def test_a_new_run_does_not_move_in_with_another(tmp_path):
+    (tmp_path / "checkpoints").mkdir()  # of a run whose config.json is gone
+    with pytest.raises(FileExistsError, match="is not empty"):
+        runs.begin(tmp_path, CONFIG)
+
+
+def test_a_damaged_configuration_is_named(tmp_path):
+    (tmp_path / "config.json").write_text('{"seed": ')
+    with pytest.raises(ValueError, match=r"config\.json is damaged"):
+        runs.begin(tmp_path, CONFIG, resume=True)
 
 
 def test_there_must_be_a_run_to_resume(tmp_path):
@@ -62,6 +74,16 @@ def test_the_log_is_cut_to_what_the_checkpoint_knows(tmp_path):
     assert path.read_text() == ""
     with pytest.raises(ValueError, match="should hold 1 lines or more; it holds 0"):
         runs.read_log(path, 1)
+
+
+def test_a_log_that_cannot_be_read(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text("{}\n{oops\n")
+    with pytest.raises(ValueError, match=r"log\.jsonl is damaged"):
+        runs.read_log(path, 2)
+    assert path.read_text() == "{}\n{oops\n"
+    with pytest.raises(ValueError, match="num must be at least 0"):
+        runs.read_log(path, -1)
 
 
 def test_no_log_is_an_empty_one(tmp_path):

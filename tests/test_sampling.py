@@ -39,6 +39,12 @@ def test_pixel_diversity_of_a_collapsed_batch_is_zero():
     assert float(sampling.pixel_diversity(images)) < 1e-6
 
 
+@pytest.mark.parametrize("num", [0, -1])
+def test_traversal_needs_a_step(num):
+    with pytest.raises(ValueError, match=f"num must be at least 1; got {num}"):
+        sampling.traversal(jnp.zeros(3), num=num)
+
+
 @pytest.mark.parametrize("shape", [(), (4,), (1, 4, 4, 1)])
 def test_pixel_diversity_needs_two_images(shape):
     with pytest.raises(ValueError, match="two images or more"):

@@ -116,6 +116,13 @@ def test_populations_have_orders_of_their_own(gan, uint8_images, batch):
         )
 
 
+def test_numpy_images_may_be_closed_over(gan, state, uint8_images, epoch):
+    closed = jax.jit(lambda s: training.epoch(gan, s, uint8_images, batch_size=BATCH))
+    assert_trees_equal(closed(state)[0].step, epoch(state, uint8_images)[0].step)
+    eager, _ = training.epoch(gan, state, uint8_images, batch_size=BATCH)
+    assert int(eager.step) == 4
+
+
 def test_training_moves_both_players(state, uint8_images, epoch):
     after, _ = epoch(state, uint8_images)
     assert tree_differs(state.params.generator, after.params.generator)
