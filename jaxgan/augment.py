@@ -253,14 +253,14 @@ def diffaugment() -> PlainAugmentation:
 def with_probability(
     augmentation: PlainAugmentation, probability: float | jax.Array
 ) -> PlainAugmentation:
-    """Augments each image with a probability, and leaves the others as they are.
+    r"""Augments each image with a probability, and leaves the others as they are.
 
-    One draw an image decides for all of `augmentation`. While the probability is below about 0.8,
-    what it does seldom leaks into the generator's images.
+    $y_n = T(x_n)$ where $u_n < p$, else $x_n$; $u_n \sim U(0, 1)$, one draw an image for all of
+    `augmentation`, $T$. While $p$ is below about 0.8, $T$ seldom leaks into what is generated.
 
     Args:
       augmentation: a function `(key, images) -> images`.
-      probability: a number in [0, 1], or a scalar array, of which the value is not checked.
+      probability: $p$, a number in [0, 1], or a scalar array, of which the value is not checked.
 
     Returns:
       `(key, images) -> images`, `[batch, ...]`.
