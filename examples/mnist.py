@@ -174,14 +174,17 @@ def main() -> None:
         while len(history) < args.epochs:
             clock = time.perf_counter()
             state, metrics = train(state, train_images)
-            means = {name: float(jnp.nanmean(values)) for name, values in metrics.items()}
+            jax.block_until_ready(state)
             seconds = time.perf_counter() - clock
             stop_if_not_finite(metrics, len(history) + 1)
+            skipped = {k: int(metrics.pop(k).sum()) for k in list(metrics) if "skipped" in k}
+            means = {name: float(jnp.nanmean(values)) for name, values in metrics.items()}
             samples = look(state)
             record = {
                 "epoch": len(history) + 1,
                 "step": int(state.step),
                 **means,
+                **skipped,
                 "pixel_diversity": float(jaxgan.sampling.pixel_diversity(samples)),
                 "seconds": seconds,
                 "steps_per_second": steps / seconds,
@@ -193,6 +196,7 @@ def main() -> None:
                 saving.result()
             saving = checkpoint.save(checkpoints, state, keep=3)
             told = "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**means)
+            told += f", {sum(skipped.values())} skipped" if any(skipped.values()) else ""
             bar.set_postfix_str(f"{told}, {steps / seconds:.0f} steps/s")
             bar.update()
             if stopped:

@@ -93,6 +93,7 @@ def test_the_summary_and_metrics_say_what_was_run(two_epochs):
         assert 0 < record["fake_probability"] < 1
         assert 0 < record["real_probability"] < 1
         assert record["pixel_diversity"] >= 0
+        assert record["generator_skipped"] == record["discriminator_skipped"] == 0
         assert {"generator_loss", "discriminator_loss"} <= set(record)
 
 
