@@ -28,14 +28,14 @@ _CONNECT_SECONDS = 5.0
 _logger = logging.getLogger("jaxgan")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # arrays have no single ==
 class Dataset:
     """Images, their labels, and where they came from. Unpacks as `images, labels`.
 
     Attributes:
       images: uint8 `[num, height, width, channels]`, a numpy array.
       labels: int32 `[num]`, a numpy array.
-      source: one line, for people: what was read, from where.
+      source: one line, for people: what was read, from which folder.
     """
 
     images: np.ndarray
@@ -65,17 +65,18 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = N
       name: a dataset with one `image` (of one shape) and one `label`: "mnist", "fashion_mnist",
         "kmnist", "cifar10", or any other of tensorflow-datasets; IDX files serve the first three.
       split: one of the dataset's splits, usually "train" or "test".
-      data_dir: a folder with IDX files, a data folder of tensorflow-datasets, or "embedded".
+      data_dir: a folder with IDX files, a data folder of tensorflow-datasets, or "embedded". A
+        leading `~` is the home folder.
 
     Returns:
       A `Dataset`, which unpacks as `images`, uint8 `[num, height, width, channels]`, and `labels`,
       int32 `[num]`.
 
     Raises:
-      ValueError: there is no such dataset or split, or its images have no single shape; a file is
-        damaged or not the original. The message names the file.
+      ValueError: there is no such dataset or split, or its images are not uint8 of a single shape;
+        a file is damaged or not the original. The message names the file.
       FileNotFoundError: some of the IDX files are missing.
-      RuntimeError: tensorflow-datasets is missing or cannot download.
+      RuntimeError: tensorflow-datasets is missing, or cannot download and prepare.
 
     Example:
       >>> import jaxgan
@@ -85,13 +86,15 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = N
     """
     if data_dir == EMBEDDED:
         return _embedded(name, split)
-    if data_dir is not None and idx.found(data_dir):
-        images, labels = idx.load(name, split, data_dir)
-        return Dataset(images, labels, f"{name} {split}: {len(images):,} images, IDX files")
+    folder = None if data_dir is None else Path(data_dir).expanduser()
+    if folder is not None and idx.found(folder):
+        images, labels = idx.load(name, split, folder)
+        source = f"{name} {split}: {len(images):,} images, IDX files in {folder}"
+        return Dataset(images, labels, source)
     try:
-        return _from_tfds(name, split, data_dir)
+        return _from_tfds(name, split, folder)
     except _UnavailableError as error:
-        if name != "mnist" or data_dir is not None:
+        if name != "mnist" or folder is not None:
             raise RuntimeError(f"Cannot load {name!r}: {error}") from error
         _logger.warning(
             "Using the 10,000 MNIST test digits that ship with jaxgan, because %s For all 70,000, "
@@ -112,25 +115,24 @@ class _UnavailableError(Exception):
     """tensorflow-datasets cannot serve; says why and what to do."""
 
 
-def _from_tfds(name: str, split: str, data_dir: str | os.PathLike | None) -> Dataset:
+def _from_tfds(name: str, split: str, data_dir: Path | None) -> Dataset:
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
         raise _UnavailableError(
             "tensorflow-datasets is not installed (pip install 'jaxgan[examples]')."
         ) from error
-    data_dir = None if data_dir is None else Path(data_dir).expanduser()
     builder = _prepared(tfds, name, data_dir)
     if split not in builder.info.splits:
         raise ValueError(f"{name} has no split {split!r}; it has {sorted(builder.info.splits)}.")
+    shape = (builder.info.splits[split].num_examples, *_image_shape(builder))
     cache = Path(builder.data_dir) / f"jaxgan-{split}.npz"
-    arrays = _read_cache(cache, builder.info.splits[split].num_examples)
+    arrays = _read_cache(cache, shape)
     if arrays is None:
         arrays = _decode(tfds, builder, split)
         _write_cache(cache, *arrays)
-    return Dataset(
-        *arrays, f"{name} {split}: {len(arrays[0]):,} images, {builder.info.full_name}, TFDS"
-    )
+    what = f"{name} {split}: {len(arrays[0]):,} images, {builder.info.full_name}"
+    return Dataset(*arrays, f"{what}, TFDS in {builder.data_dir}")
 
 
 def _prepared(tfds: Any, name: str, data_dir: Path | None) -> Any:
@@ -146,15 +148,20 @@ def _prepared(tfds: Any, name: str, data_dir: Path | None) -> Any:
         _ask_whether_anyone_answers(builder)
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         builder.download_and_prepare(download_config=config)
-    except (OSError, ImportError) as error:  # requests' and urllib's errors are OSErrors
+    except Exception as error:  # a dead network is an OSError; a proxy's page can be anything
         raise _UnavailableError(
-            f"{builder.data_dir} holds no prepared dataset and preparing failed ({error})."
+            f"{builder.data_dir} holds no prepared dataset and preparing failed "
+            f"({_in_one_line(error)})."
         ) from error
     return builder
 
 
+def _in_one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(":. ")
+
+
 def _ask_whether_anyone_answers(builder: Any) -> None:
-    """Raises OSError if not; the download itself would be retried for minutes first."""
+    """Raises if nobody does; the download itself would be retried for minutes first."""
     for url in list(builder.url_infos or {})[:1]:
         request = urllib.request.Request(url, method="HEAD")
         with contextlib.suppress(urllib.error.HTTPError):  # an answer, whatever it says
@@ -165,12 +172,18 @@ def _is_prepared(builder: Any) -> bool:
     return (Path(builder.data_dir) / "dataset_info.json").exists()
 
 
+def _image_shape(builder: Any) -> tuple[int, ...]:
+    name, features = builder.info.full_name, builder.info.features
+    if (
+        not {"image", "label"} <= set(features)
+        or None in features["image"].shape
+        or features["image"].np_dtype != np.uint8
+    ):
+        raise ValueError(f"{name} needs a label and uint8 images of one shape; it has {features}.")
+    return features["image"].shape
+
+
 def _decode(tfds: Any, builder: Any, split: str) -> tuple[np.ndarray, np.ndarray]:
-    features = builder.info.features
-    if not {"image", "label"} <= set(features) or None in features["image"].shape:
-        raise ValueError(
-            f"{builder.info.full_name} needs a label and images of one shape; it has {features}."
-        )
     if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
         records = builder.as_data_source(split)
         images = np.stack([record["image"] for record in records])
@@ -181,19 +194,25 @@ def _decode(tfds: Any, builder: Any, split: str) -> tuple[np.ndarray, np.ndarray
     return images, labels.astype(np.int32)
 
 
-def _read_cache(path: Path, num_examples: int) -> tuple[np.ndarray, np.ndarray] | None:
+def _read_cache(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Images of that shape and their labels, or None: then they have to be decoded."""
     if not path.exists():
         return None
     try:
-        # A zip file checks the CRC of every member.
+        # numpy reads as much as an array's header claims, and only at a member's end does zipfile
+        # compare its CRC: behind a damaged header it never would. So all are read through first.
+        with zipfile.ZipFile(path) as members:
+            if damaged := members.testzip():
+                raise ValueError(f"{damaged} does not have its CRC")
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             images, labels = arrays["images"], arrays["labels"]
-        if images.dtype == np.uint8 and len(images) == len(labels) == num_examples:
-            return images, labels
-        problem: object = f"it holds {images.dtype} {images.shape} for {num_examples} images"
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        problem = error
-    _logger.warning("Decoding again, because the cached %s is damaged: %s", path, problem)
+        found = [(a.dtype, a.shape) for a in (images, labels)]
+        if found != [(np.uint8, shape), (np.int32, shape[:1])]:
+            raise ValueError(f"it holds {found}, not images {shape}")
+        return images, labels
+    except Exception as error:  # damage has no type: RuntimeError, NotImplementedError, ...
+        reason = _in_one_line(error)
+    _logger.warning("Decoding again, because the cached %s is damaged: %s", path, reason)
     return None
 
 

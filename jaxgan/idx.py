@@ -1,7 +1,7 @@
 """The original IDX files of MNIST and its relatives, read with suspicion.
 
 IDX is a magic number (two zero bytes, the type, the rank), the sizes as big-endian int32, and then
-the data. Only unsigned bytes occur here.
+the data. Only unsigned bytes occur here. A leading `~` of any path is the home folder.
 """
 
 import gzip
@@ -52,8 +52,17 @@ def found(folder: str | os.PathLike) -> bool:
 
     Args:
       folder: any path; it need not exist.
+
+    Returns:
+      True if at least one of the four is there.
+
+    Example:
+      >>> import pathlib, jaxgan
+      >>> jaxgan.idx.found(pathlib.Path(jaxgan.__file__).parent / "data" / "mnist")
+      True
     """
-    return any((Path(folder) / file).exists() for file in FILES.values())
+    folder = Path(folder).expanduser()
+    return any((folder / file).exists() for file in FILES.values())
 
 
 def load(name: str, split: str, folder: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
@@ -71,14 +80,21 @@ def load(name: str, split: str, folder: str | os.PathLike) -> tuple[np.ndarray, 
       FileNotFoundError: a file is missing.
       ValueError: the name or split is unknown, or a file is damaged or not the original; the
         message names it.
+
+    Example:
+      >>> import pathlib, jaxgan
+      >>> folder = pathlib.Path(jaxgan.__file__).parent / "data" / "mnist"
+      >>> images, labels = jaxgan.idx.load("mnist", "test", folder)
+      >>> images.shape, labels[:3]
+      ((10000, 28, 28, 1), array([7, 2, 1], dtype=int32))
     """
     if name not in SHA256:
         raise ValueError(f"IDX files are known for {sorted(SHA256)}; got {name!r}.")
     if (split, "images") not in FILES:
         raise ValueError(f"IDX files have the splits 'train' and 'test'; got {split!r}.")
-    arrays = {}
+    folder, arrays = Path(folder).expanduser(), {}
     for kind, rank in (("images", 3), ("labels", 1)):
-        path = Path(folder) / FILES[split, kind]
+        path = folder / FILES[split, kind]
         arrays[kind] = read(path, rank=rank)
         _verify(path, SHA256[name][path.name])
     return arrays["images"][..., None], arrays["labels"].astype(np.int32)
@@ -97,8 +113,15 @@ def read(path: str | os.PathLike, *, rank: int) -> np.ndarray:
     Raises:
       FileNotFoundError: there is no such file.
       ValueError: it is no gzip file, is truncated, or its magic number or sizes are wrong.
+
+    Example:
+      >>> import pathlib, jaxgan
+      >>> folder = pathlib.Path(jaxgan.__file__).parent / "data" / "mnist"
+      >>> jaxgan.idx.read(folder / "t10k-labels-idx1-ubyte.gz", rank=1)[:3]
+      array([7, 2, 1], dtype=uint8)
     """
-    if not Path(path).is_file():
+    path = Path(path).expanduser()
+    if not path.is_file():
         raise FileNotFoundError(f"{path} is missing.")
     try:
         with gzip.open(path) as file:

@@ -1,8 +1,11 @@
 """Where images come from: embedded, IDX, and a dataset that tensorflow-datasets really prepares."""
 
+import http.server
 import logging
 import pathlib
+import re
 import sys
+import threading
 import urllib.request
 
 import numpy as np
@@ -45,6 +48,21 @@ class UnevenDigits(TinyDigits):
         return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
 
 
+class FloatDigits(TinyDigits):
+    """Images that are no bytes."""
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Tensor(shape=(6, 5, 3), dtype=np.float32),
+            "label": tfds.features.ClassLabel(num_classes=10),
+        }
+        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+    def _generate_examples(self, num):
+        for i in range(num):
+            yield i, {"image": tiny_image(i).astype(np.float32), "label": i % 10}
+
+
 def tiny_image(i):
     return np.full((6, 5, 3), 20 * i, np.uint8) + np.arange(5, dtype=np.uint8)[None, :, None]
 
@@ -57,6 +75,38 @@ def no_network(monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
+
+
+FORBIDDEN = b"HTTP/1.0 403 Forbidden\r\n\r\n"
+LOGIN_PAGE = b"HTTP/1.0 200 OK\r\n\r\n<html>please log in</html>"
+NO_HTTP = b"220 smtp at your service\r\n"
+
+
+@pytest.fixture
+def mnist_server(request, tmp_path, monkeypatch):
+    """MNIST is asked of a server on this machine, which answers everything in one way."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.wfile.write(request.param)
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *args):
+            pass
+
+    mnist = tfds.builder_cls("mnist")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        url = f"http://127.0.0.1:{server.server_port}/"
+        infos = {url + pathlib.Path(old).name: info for old, info in mnist.url_infos.items()}
+        monkeypatch.setattr(mnist, "URL", url)
+        monkeypatch.setattr(mnist, "url_infos", infos)
+        monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path))
+        monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        threading.Thread(target=server.serve_forever).start()
+        yield
+        server.shutdown()
 
 
 @pytest.fixture(scope="module", params=["array_record", "tfrecord"])
@@ -77,7 +127,8 @@ def assert_is_tiny(data, num):
 def test_a_prepared_dataset_is_read_and_then_cached(prepared, split, num, monkeypatch):
     data = datasets.load("tiny_digits", split, prepared)
     assert_is_tiny(data, num)
-    assert data.source == f"tiny_digits {split}: {num} images, tiny_digits/1.0.0, TFDS"
+    said = f"tiny_digits {split}: {num} images, tiny_digits/1.0.0, TFDS in"
+    assert data.source == f"{said} {prepared / 'tiny_digits' / '1.0.0'}"
     monkeypatch.setattr(datasets, "_decode", None)  # the second time nothing is decoded
     again = datasets.load("tiny_digits", split, str(prepared))
     np.testing.assert_array_equal(again.images, data.images)
@@ -102,7 +153,25 @@ def test_a_damaged_cache_is_decoded_anew(tmp_path, damage, caplog):
         again = datasets.load("tiny_digits", "train", tmp_path)
     np.testing.assert_array_equal(again.images, first.images)
     assert f"Decoding again, because the cached {cache} is damaged" in caplog.text
-    assert datasets._read_cache(cache, 12) is not None
+    assert datasets._read_cache(cache, (12, 6, 5, 3)) is not None
+
+
+@pytest.mark.parametrize("flip", [0x02, 0xFF])
+def test_a_flip_anywhere_in_a_cache_never_gives_wrong_values(tmp_path, flip):
+    # More than the 4 KiB that zipfile reads at once, lest it meet the end, and the CRC, by chance.
+    images = np.random.default_rng(0).integers(0, 256, (3000, 1, 2, 1), dtype=np.uint8)
+    labels = np.arange(3000, dtype=np.int32)
+    cache = tmp_path / "jaxgan-train.npz"
+    datasets._write_cache(cache, images, labels)
+    whole = cache.read_bytes()
+    assert datasets._read_cache(cache, images.shape) is not None
+    for start in (0, whole.index(b"labels.npy") - 30, len(whole) - 400):  # headers, and the end
+        for i in range(start, start + 400):
+            cache.write_bytes(whole[:i] + bytes((whole[i] ^ flip,)) + whole[i + 1 :])
+            arrays = datasets._read_cache(cache, images.shape)
+            if arrays is not None:  # it did not matter there, as in a date
+                np.testing.assert_array_equal(arrays[0], images, err_msg=f"byte {i}", strict=True)
+                np.testing.assert_array_equal(arrays[1], labels, err_msg=f"byte {i}", strict=True)
 
 
 def test_a_cache_of_another_length_is_decoded_anew(tmp_path, caplog):
@@ -122,9 +191,15 @@ def test_a_split_or_dataset_that_is_not_there(prepared, tmp_path):
         datasets.load("no_such_digits", "train", tmp_path)
 
 
-def test_images_of_no_single_shape_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="needs a label and images of one shape"):
-        datasets.load("uneven_digits", "train", tmp_path)
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("uneven_digits", r"shape=\(None, None, 3\)"), ("float_digits", "dtype=float32")],
+)
+def test_images_of_no_single_shape_or_no_bytes_are_refused(tmp_path, name, said):
+    with pytest.raises(
+        ValueError, match=f"label and uint8 images of one shape; it has (?s:.*){said}"
+    ):
+        datasets.load(name, "train", tmp_path)
 
 
 def test_embedded_digits_are_the_mnist_test_set():
@@ -147,9 +222,25 @@ def test_only_mnist_is_embedded():
 
 def test_idx_files_are_read_from_their_folder():
     data = datasets.load("mnist", "test", datasets._EMBEDDED_DIR)
-    assert data.source == "mnist test: 10,000 images, IDX files"
+    assert data.source == f"mnist test: 10,000 images, IDX files in {datasets._EMBEDDED_DIR}"
     with pytest.raises(FileNotFoundError, match=r"train-images-idx3-ubyte.gz is missing"):
         datasets.load("mnist", "train", datasets._EMBEDDED_DIR)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "digits").symlink_to(datasets._EMBEDDED_DIR)
+    data = datasets.load("mnist", "test", "~/digits")
+    assert data.source == f"mnist test: 10,000 images, IDX files in {tmp_path / 'digits'}"
+    data = datasets.load("tiny_digits", "test", "~/tfds")
+    assert data.source.endswith(f"TFDS in {tmp_path / 'tfds' / 'tiny_digits' / '1.0.0'}")
+
+
+def test_datasets_compare_by_identity():
+    one, other = (datasets.load("mnist", "test", data_dir="embedded") for _ in range(2))
+    assert one == one
+    assert one != other
+    assert len({one, other}) == 2
 
 
 def test_without_network_mnist_falls_back_and_says_so(tmp_path, monkeypatch, no_network, caplog):
@@ -165,8 +256,29 @@ def test_without_network_mnist_falls_back_and_says_so(tmp_path, monkeypatch, no_
     assert not list(tmp_path.rglob("*.tmp*"))
 
 
+@pytest.mark.parametrize(
+    ("mnist_server", "said"),
+    [
+        pytest.param(FORBIDDEN, "DownloadError: Failed to get url .* HTTP code: 403", id="403"),
+        pytest.param(LOGIN_PAGE, "NonMatchingChecksumError", id="login page"),
+        pytest.param(NO_HTTP, "BadStatusLine: 220 smtp", id="no HTTP"),
+    ],
+    indirect=["mnist_server"],
+)
+def test_a_network_that_does_not_serve_is_no_network(mnist_server, said, tmp_path, caplog):
+    data = datasets.load("mnist", "train")
+    assert data.source == "mnist: the 10,000 test digits that ship with jaxgan"
+    (record,) = [r for r in caplog.records if r.name == "jaxgan"]
+    assert re.search(said, record.message)
+    assert "\n" not in record.message
+    with pytest.raises(RuntimeError, match=f"Cannot load 'mnist'.*{said}"):
+        datasets.load("mnist", "train", data_dir=tmp_path)
+
+
 def test_without_network_nothing_else_falls_back(tmp_path, no_network):
-    with pytest.raises(RuntimeError, match=r"Cannot load 'mnist'.*preparing failed \(no network\)"):
+    with pytest.raises(
+        RuntimeError, match=r"Cannot load 'mnist'.*preparing failed \(OSError: no network\)"
+    ):
         datasets.load("mnist", "train", data_dir=tmp_path)
     with pytest.raises(RuntimeError, match="Cannot load 'cifar10'"):
         datasets.load("cifar10", "train", data_dir=tmp_path)
