@@ -111,6 +111,12 @@ def save(path: str | Path, picture: np.ndarray) -> None:
     Raises:
       ImportError: Pillow is not installed.
       ValueError: the picture has another shape or dtype.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> import jaxgan, numpy as np
+      >>> folder = pathlib.Path(tempfile.mkdtemp())
+      >>> jaxgan.images.save(folder / "black.png", np.zeros((8, 8, 1), np.uint8))
     """
     _pillow(picture).save(path)
 
@@ -128,6 +134,13 @@ def animate(
     Raises:
       ImportError: Pillow is not installed.
       ValueError: there is no picture, or one has a wrong shape or dtype.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> import jaxgan, numpy as np
+      >>> pictures = [np.full((8, 8, 1), grey, np.uint8) for grey in (0, 128, 255)]
+      >>> folder = pathlib.Path(tempfile.mkdtemp())
+      >>> jaxgan.images.animate(folder / "brighter.gif", pictures, seconds=1.0)
     """
     if not pictures:
         raise ValueError("animate needs at least one picture.")
@@ -152,6 +165,13 @@ def curves(
 
     Raises:
       ImportError: matplotlib is not installed.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> import jaxgan
+      >>> folder = pathlib.Path(tempfile.mkdtemp())
+      >>> panels = {"loss": {"generator": [2.0, 1.5], "discriminator": [1.0, 1.2]}}
+      >>> jaxgan.images.curves(folder / "curves.png", panels)
     """
     try:
         from matplotlib.figure import Figure  # not pyplot: no display, no global state
