@@ -8,6 +8,7 @@ stops and resumes is the same run.
 import jax
 import jax.numpy as jnp
 
+from jaxgan.convolutions import channels_last
 from jaxgan.gan import GAN
 from jaxgan.images import normalize
 from jaxgan.train_state import TrainState
@@ -77,9 +78,11 @@ def epoch(
             f"Labels must be {images.shape[:1]}, as many as images; got {labels.shape}."
         )
 
+    update = channels_last(gan.update)
+
     def step(state: TrainState, indices: jax.Array) -> tuple[TrainState, Metrics]:
         batch = normalize(images[indices])
-        return gan.update(state, batch, None if labels is None else labels[indices])
+        return update(state, batch, None if labels is None else labels[indices])
 
     order = batch_order(state.key, state.step, num_images=images.shape[0], batch_size=batch_size)
     return jax.lax.scan(step, state, order)

@@ -1,0 +1,87 @@
+"""Convolutions in the form that is fast in a loop: the same values, and no other form left."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgan.convolutions import channels_last
+
+FORMS = [("NHWC", "HWIO", "NHWC"), ("NCHW", "OIHW", "NCHW"), ("NHWC", "OIHW", "NCHW")]
+
+
+def convolve(form, x, kernel, **options):
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        **{"window_strides": (2, 1), "padding": "SAME", **options},
+        dimension_numbers=form,
+    )
+
+
+def operands(form, channels=4, groups=1):
+    sizes = {"N": 2, "H": 6, "W": 5, "C": channels, "I": channels // groups, "O": 8}
+    spatial = {"H": 3, "W": 2}
+    keys = jax.random.split(jax.random.key(0))
+    x = jax.random.normal(keys[0], [sizes[axis] for axis in form[0]])
+    kernel = jax.random.normal(keys[1], [spatial.get(axis, sizes[axis]) for axis in form[1]])
+    return x, kernel
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("form", FORMS)
+def test_values_and_gradients_stay(form, groups):
+    x, kernel = operands(form, groups=groups)
+
+    def function(x, kernel):
+        y = convolve(form, x, kernel, feature_group_count=groups)
+        return jnp.sum(jnp.sin(y)), y
+
+    gradient = jax.grad(function, argnums=(0, 1), has_aux=True)
+    expected, found = gradient(x, kernel), channels_last(gradient)(x, kernel)
+    assert jax.tree.structure(expected) == jax.tree.structure(found)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), expected, found)
+
+
+def test_convolutions_inside_of_conditions_loops_and_calls_are_found():
+    form = FORMS[1]
+    x, kernel = operands(form)
+
+    def function(x, kernel):
+        square = lambda x: jax.jit(lambda x: convolve(form, x, kernel, window_strides=(1, 1)))(x)
+        x = jax.lax.cond(x.sum() > 0, square, lambda x: -square(x), x)
+        x = jax.lax.fori_loop(0, 2, lambda _, x: jnp.concatenate([x[:, 4:], x[:, :4]], 1), x)
+        return jax.lax.scan(lambda c, _: (square(c[:, :4])[:, :8], c.sum()), x, length=3)
+
+    expected, found = function(x, kernel), channels_last(function)(x, kernel)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), expected, found)
+
+
+def test_no_other_form_is_left_in_a_loop_on_a_cpu():
+    """XLA's text names the form: batch, pixels, features, for all that is in the body."""
+    x, kernel = operands(FORMS[1])
+    gradient = jax.grad(lambda kernel, x: jnp.sum(convolve(FORMS[1], x, kernel) ** 2))
+
+    def forms(gradient):
+        step = lambda kernel, _: (kernel - 0.1 * gradient(kernel, x), None)
+        loop = jax.jit(lambda kernel: jax.lax.scan(step, kernel, length=4)[0])
+        text = loop.lower(kernel).compile(compiler_options={"xla_disable_hlo_passes": ""}).as_text()
+        return set(re.findall(r"dim_labels=(\S+?)[,\s]", text))
+
+    if jax.default_backend() != "cpu":
+        pytest.skip("the form matters on CPUs only")
+    assert forms(channels_last(gradient)) == {"b01f_01io->b01f"}
+    # If this fails, XLA has learned it, and `channels_last` can go.
+    assert forms(gradient) != {"b01f_01io->b01f"}
+
+
+def test_batches_seeds_and_no_arrays_at_all():
+    form = FORMS[1]
+    x, kernel = operands(form)
+    many = jnp.stack([kernel, 2 * kernel])
+    run = jax.vmap(
+        channels_last(lambda k, nothing, x: convolve(form, x, k)), in_axes=(0, None, None)
+    )
+    np.testing.assert_allclose(run(many, None, x)[1], 2 * convolve(form, x, kernel), rtol=1e-4)
