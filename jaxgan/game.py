@@ -79,7 +79,7 @@ def discriminator_step(
             for class_logits in verdict.class_logits or ():
                 value += game.auxiliary.discriminator * _classify(class_logits, labels)
         penalty, penalty_state = _penalize(game, state, params, seen, labels, penalty_key, count)
-        return value + penalty, (verdict, model_state, penalty, penalty_state)
+        return value + penalty.astype(value.dtype), (verdict, model_state, penalty, penalty_state)
 
     gradient = jax.value_and_grad(objective, has_aux=True)
     (value, aux), grads = gradient(state.params.discriminator)

@@ -1,12 +1,30 @@
-"""From a library's module to `jaxgan.Network`."""
+"""From a library's module to `jaxgan.Network`: linen here, one file for each of the others.
+
+No library but flax is imported before its adapter is called.
+"""
 
 import inspect
+import sys
 from typing import Any
 
 import flax.linen as nn
 import jax
 
+from jaxgan.networks._equinox import from_equinox
+from jaxgan.networks._haiku import from_haiku
+from jaxgan.networks._nnx import from_nnx
 from jaxgan.types import ModelState, Network, Params
+
+__all__ = ["as_network", "from_equinox", "from_haiku", "from_linen", "from_nnx"]
+
+_OTHERS = {
+    "flax.nnx": (("Module",), "from_nnx(make), where make(rngs) returns the module"),
+    "equinox": (("Module",), "from_equinox(make), where make(key) returns the module"),
+    "haiku": (
+        ("Module", "Transformed", "TransformedWithState"),
+        "from_haiku(function), with the function as it is before hk.transform",
+    ),
+}
 
 
 def from_linen(module: nn.Module) -> Network:
@@ -15,6 +33,10 @@ def from_linen(module: nn.Module) -> Network:
     The collection `params` becomes the parameters; every other collection (`batch_stats`, ...)
     becomes the model state, which moves in training passes only. If the module's `__call__` takes
     `train`, it is told. One key serves every random stream (`dropout`, ...).
+
+    Every training pass moves the statistics: in a GAN the discriminator's twice in its own
+    half-step, with the real batch and then the fake one, as DCGAN does, and never in the
+    generator's half-step.
 
     Args:
       module: an unbound linen module whose `__call__` takes an array with a batch axis, and labels
@@ -66,14 +88,25 @@ def as_network(network: Any) -> Network:
       network: a `Network` or a linen module.
 
     Raises:
-      TypeError: it is neither.
+      TypeError: it is neither. The message names the adapter that a module of nnx, Equinox or Haiku
+        needs.
     """
     if isinstance(network, Network):
         return network
     if isinstance(network, nn.Module):
         return from_linen(network)
-    what = f"the class {network.__name__}" if inspect.isclass(network) else type(network).__name__
+    is_class = inspect.isclass(network)
+    what = f"the class {network.__name__}" if is_class else type(network).__name__
     raise TypeError(
-        f"A player must be a flax.linen module or a jaxgan.Network(init, apply); got {what}."
-        + (" Make an instance of it." if inspect.isclass(network) else "")
+        "A player must be a flax.linen module or a jaxgan.Network(init, apply); "
+        f"got {what}.{_advice(network)}"
     )
+
+
+def _advice(network: Any) -> str:
+    kind = network if inspect.isclass(network) else type(network)
+    for name, (bases, adapter) in _OTHERS.items():
+        library = sys.modules.get(name)  # who has not imported it has no module of it
+        if library and issubclass(kind, tuple(getattr(library, base) for base in bases)):
+            return f" Use jaxgan.networks.{adapter}."
+    return " Make an instance of it." if inspect.isclass(network) else ""

@@ -4,8 +4,9 @@ import math
 
 import flax.linen as nn
 import jax
+from jax.typing import DTypeLike
 
-NEGATIVE_SLOPE = 0.2
+from jaxgan.networks.layers import NEGATIVE_SLOPE, full_precision, logit
 
 
 class MLPGenerator(nn.Module):
@@ -17,10 +18,11 @@ class MLPGenerator(nn.Module):
     Args:
       image_shape: height, width and channels of one image.
       features: widths of the hidden layers.
+      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32.
 
     Returns:
       When called with float `latents`, `[batch, latent_dim]`: images in [-1, 1],
-      `[batch, *image_shape]`.
+      `[batch, *image_shape]`, in the dtype of the latents.
 
     Example:
       >>> import jax, jaxgan
@@ -36,13 +38,15 @@ class MLPGenerator(nn.Module):
 
     image_shape: tuple[int, ...] = (28, 28, 1)
     features: tuple[int, ...] = (128, 128)
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, latents: jax.Array) -> jax.Array:
         x = latents
         for width in self.features:
-            x = nn.leaky_relu(nn.Dense(width)(x), NEGATIVE_SLOPE)
-        x = nn.tanh(nn.Dense(math.prod(self.image_shape))(x))
+            x = nn.leaky_relu(nn.Dense(width, dtype=self.dtype)(x), NEGATIVE_SLOPE)
+        x = nn.Dense(math.prod(self.image_shape), dtype=self.dtype)(x)
+        x = nn.tanh(full_precision(x)).astype(latents.dtype)
         return x.reshape(x.shape[0], *self.image_shape)
 
 
@@ -53,6 +57,8 @@ class MLPDiscriminator(nn.Module):
 
     Args:
       features: widths of the hidden layers.
+      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32, logits are float32
+        or wider.
 
     Returns:
       When called with float images, `[batch, ...]`: logits, `[batch]`, positive for "real".
@@ -70,10 +76,11 @@ class MLPDiscriminator(nn.Module):
     """
 
     features: tuple[int, ...] = (128, 128)
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         x = images.reshape(images.shape[0], -1)
         for width in self.features:
-            x = nn.leaky_relu(nn.Dense(width)(x), NEGATIVE_SLOPE)
-        return nn.Dense(1)(x)[:, 0]
+            x = nn.leaky_relu(nn.Dense(width, dtype=self.dtype)(x), NEGATIVE_SLOPE)
+        return logit(x, nn.linear.default_kernel_init)

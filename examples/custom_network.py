@@ -1,0 +1,108 @@
+"""Brings a generator and a discriminator of one's own: small convolutions in Equinox, on MNIST.
+
+    python examples/custom_network.py        # 10 epochs, samples into runs/custom_network
+
+Needs Equinox (pip install equinox). Fork this file and change what you like.
+"""
+
+import argparse
+import functools
+import sys
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from tqdm import tqdm
+
+import jaxgan
+from jaxgan import images
+from jaxgan.networks import from_equinox
+
+LATENT_DIM = 64
+
+
+# Equinox modules see one example, its channels first; `from_equinox` maps them over the batch.
+def make_generator(key: jax.Array) -> eqx.Module:
+    keys = jax.random.split(key, 3)
+    return eqx.nn.Sequential(
+        [
+            eqx.nn.Linear(LATENT_DIM, 32 * 7 * 7, key=keys[0]),
+            eqx.nn.Lambda(lambda x: x.reshape(32, 7, 7)),
+            eqx.nn.BatchNorm(32, axis_name="batch", momentum=0.9, mode="batch"),
+            eqx.nn.Lambda(jax.nn.relu),
+            eqx.nn.ConvTranspose2d(32, 16, 4, stride=2, padding=1, key=keys[1]),
+            eqx.nn.BatchNorm(16, axis_name="batch", momentum=0.9, mode="batch"),
+            eqx.nn.Lambda(jax.nn.relu),
+            eqx.nn.ConvTranspose2d(16, 1, 4, stride=2, padding=1, key=keys[2]),
+            eqx.nn.Lambda(lambda x: jnp.tanh(x).transpose(1, 2, 0)),
+        ]
+    )
+
+
+def make_discriminator(key: jax.Array) -> eqx.Module:
+    keys = jax.random.split(key, 3)
+    return eqx.nn.Sequential(
+        [
+            eqx.nn.Lambda(lambda image: image.transpose(2, 0, 1)),
+            eqx.nn.Conv2d(1, 16, 4, stride=2, padding=1, key=keys[0]),
+            eqx.nn.Lambda(functools.partial(jax.nn.leaky_relu, negative_slope=0.2)),
+            eqx.nn.Conv2d(16, 32, 4, stride=2, padding=1, key=keys[1]),
+            eqx.nn.Lambda(lambda x: jax.nn.leaky_relu(x, 0.2).ravel()),
+            eqx.nn.Linear(32 * 7 * 7, "scalar", key=keys[2]),
+        ]
+    )
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = functools.partial(parser.add_argument, metavar="")
+    add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
+    add("--epochs", type=int, default=10, help="(default: 10)")
+    add("--batch-size", type=int, default=100, help="(default: 100)")
+    add("--seed", type=int, default=0, help="(default: 0)")
+    workdir = Path("runs/custom_network")
+    add("--workdir", type=Path, default=workdir, help=f"(default: {workdir})")
+    args = parser.parse_args()
+    if args.epochs < 1:
+        parser.error(f"--epochs must be at least 1; got {args.epochs}")
+    return args
+
+
+def main() -> None:
+    args = parse_arguments()
+    adam = optax.adam(4e-4, b1=0.5)
+    gan = jaxgan.gan(
+        generator=from_equinox(make_generator),
+        discriminator=from_equinox(make_discriminator),
+        loss=jaxgan.losses.non_saturating(real_label=0.9),
+        optimizer=jaxgan.Pair(generator=adam, discriminator=adam),
+        latent_dim=LATENT_DIM,
+    )
+    try:
+        data = jaxgan.datasets.load("mnist", "train", args.data_dir)
+        train_images = jnp.asarray(data.images)  # uint8, on the device for the whole run
+        epoch = functools.partial(jaxgan.training.epoch, gan, batch_size=args.batch_size)
+        state = gan.init(jax.random.key(args.seed), images.normalize(train_images[:1]))
+        train = jax.jit(epoch, donate_argnums=0).lower(state, train_images).compile()
+        args.workdir.mkdir(parents=True, exist_ok=True)
+    except (ValueError, OSError, RuntimeError) as error:
+        sys.exit(str(error))
+    print(f"data: {data.source}", file=sys.stderr)
+
+    bar = tqdm(range(args.epochs), unit="epoch")
+    for _ in bar:
+        state, metrics = train(state, train_images)
+        means = {name: float(jnp.nanmean(values)) for name, values in metrics.items()}
+        bar.set_postfix_str("G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**means))
+    latents = jax.random.normal(jax.random.key(2014), (64, LATENT_DIM))
+    samples = jax.jit(gan.sample)(state, latents)
+    images.save(args.workdir / "samples.png", images.grid(samples, 8, scale=2))
+    print(f"Samples are in {args.workdir / 'samples.png'}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
