@@ -23,8 +23,9 @@ class GAN(NamedTuple):
     integers `[n]`, are given where the GAN has `num_classes`, and only there.
 
     Args:
-      init: `(key, images, labels=None) -> TrainState`. Of `images`, `[n, height, width, channels]`,
-        and of `labels` only shape and dtype matter.
+      init: `(key, images, labels=None) -> TrainState`. `images` are some of the real ones, `[n,
+        height, width, channels]`; of them and of `labels` only shape and dtype go into the state.
+        Outside of jit the range of the images is compared with the generator's.
       update: `(state, images, labels=None) -> (state, metrics)`: one step of the game on real
         images, float in [-1, 1], `[batch, height, width, channels]`. With several discriminator
         steps each takes its share of the batch, and the generator plays with the last.
@@ -106,9 +107,11 @@ def gan(
 
     Raises:
       TypeError: a player is no network, `loss` or `optimizer` no `Pair`, and so on. From `init`
-        and `update`: images are not floats, labels no integers.
+        and `update`: images or parameters are not floats, labels no integers.
       ValueError: a number is out of range. From `init` and `update`, at trace time: shapes that do
-        not fit together, labels missing; and, outside of jit, labels out of range.
+        not fit together, labels missing; and, outside of jit, labels out of range. From `init`: a
+        network has no parameters, or, outside of jit, the generator's range cannot be meant for
+        the images.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax
@@ -161,17 +164,17 @@ def gan(
         image = pack(jnp.zeros((packing, *images.shape[1:]), images.dtype), packing)
         one_label = () if labels is None else (jnp.zeros_like(labels, shape=(1,)),)
         latent = jnp.zeros((1, latent_dim), images.dtype)
-        generator_params, generator_state = game.network.generator.init(
-            generator_key, latent, *one_label
+        made = Pair(
+            game.network.generator.init(generator_key, latent, *one_label),
+            game.network.discriminator.init(discriminator_key, image, *one_label),
         )
-        discriminator_params, discriminator_state = game.network.discriminator.init(
-            discriminator_key, image, *one_label
-        )
+        params, model_state = (Pair(*values) for values in zip(*made, strict=True))
+        _check_params(params)
         state = create(
             run_key,
-            Pair(generator_params, discriminator_params),
+            params,
             optimizer,
-            Pair(generator_state, discriminator_state),
+            model_state,
             ema=ema_half_life is not None,
             game_state={
                 "penalty": () if game.penalty is None else game.penalty.init(),
@@ -184,6 +187,8 @@ def gan(
             if x is not None
         ]
         jax.eval_shape(update, state, *batch)  # finds what does not fit before the first step
+        latents = jax.random.normal(generator_key, (len(one_label) or 8, latent_dim), images.dtype)
+        _check_range(sample(state, latents, *one_label), images)
         return state
 
     def update(
@@ -296,6 +301,51 @@ def _check_images(images: Batch, divisor: int) -> jax.Array:
             f"got images of shape {images.shape}."
         )
     return images
+
+
+def _check_params(params: Pair[Any]) -> None:
+    for player, tree in params._asdict().items():
+        leaves = jax.tree.leaves(tree)
+        if not leaves:
+            raise ValueError(
+                f"The {player} has no parameters, so there is nothing to train: its init gave "
+                f"{tree!r}. A player must have at least one array of floats."
+            )
+        wrong = [leaf for leaf in leaves if not jnp.issubdtype(leaf.dtype, jnp.inexact)]
+        if wrong:
+            raise TypeError(
+                f"The {player}'s parameters must be floats, which an optimizer can move; got "
+                f"{wrong[0].dtype} of shape {wrong[0].shape}. What is not trained is model state."
+            )
+
+
+def _check_range(fake: jax.Array, images: jax.Array) -> None:
+    """Raises ValueError if what a new generator makes cannot be meant for such images."""
+    if isinstance(fake, jax.core.Tracer) or isinstance(images, jax.core.Tracer):
+        return  # their values are not known
+    low, high = float(jnp.min(fake)), float(jnp.max(fake))
+    made = f"the new generator's images, {fake.shape[1:]}, are from {low:.3g} to {high:.3g}"
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(f"The generator's images must be finite; {made}.")
+    least, most = float(jnp.min(images)), float(jnp.max(images))
+    if images.ndim < 3 or least == most:
+        return  # points may lie anywhere, and one value says nothing of a range
+    given = f"the images given, {images.shape[1:]}, are from {least:.3g} to {most:.3g}"
+    if low >= 0 > least and high > 0:
+        raise ValueError(
+            f"The generator's range does not fit the images: {made}, but {given}. For images in "
+            "[-1, 1] it should end in tanh, not in a sigmoid or ReLU."
+        )
+    if least >= 0 > low:
+        raise ValueError(
+            f"The generator's range does not fit the images: {made}, but {given}. Scale the images "
+            "to [-1, 1], as jaxgan.images.normalize does with uint8, or give several of them."
+        )
+    if max(-low, high) > 20 * max(-least, most):
+        raise ValueError(
+            f"The generator's range does not fit the images: {made}, but {given}. For images in "
+            "[-1, 1] it should end in tanh, or begin with smaller weights."
+        )
 
 
 def _check_labels(labels: Labels | None, batch: jax.Array, num_classes: int | None) -> None:

@@ -38,7 +38,10 @@ def mnist(monkeypatch):
 
 
 def final_state(mnist, workdir):
-    gan = mnist.make_gan((28, 28, 1), Namespace(beta1=0.5, loss="non_saturating", penalty="none"))
+    args = Namespace(
+        networks="mlp", learning_rate=1e-3, beta1=0.5, loss="non_saturating", penalty="none"
+    )
+    gan = mnist.make_gan((28, 28, 1), args)
     like = jax.eval_shape(gan.init, jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
     return checkpoint.restore(workdir / "checkpoints", like=like)
 
@@ -140,6 +143,7 @@ def test_bad_options_are_told_in_a_line(tmp_path):
         (("--epochs", "0"), "--epochs must be at least 1; got 0"),
         (("--batch-size", "0"), "--batch-size must be at least 1; got 0"),
         (("--batch-size", "10001"), "from 1 to the number of images, 10000; got 10001"),
+        (("--learning-rate", "0"), "--learning-rate must be positive; got 0.0"),
         (("--beta1", "1"), "--beta1 must be in [0, 1); got 1.0"),
         (("--resume",), "Nothing to resume"),
         (("--dataset", "kmnist"), "Only mnist"),

@@ -1,5 +1,7 @@
 """The two-player update: against a straightforward one, and its invariants."""
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ import pytest
 from conftest import BATCH, LATENT_DIM, SHAPE, assert_trees_equal, make_gan, tree_differs
 
 import jaxgan
-from jaxgan import Pair
+from jaxgan import Network, Pair
 
 FROZEN = optax.set_to_zero()
 
@@ -254,7 +256,9 @@ def test_no_two_passes_of_a_step_share_a_key(batch):
         network = jaxgan.networks.from_linen(module)
 
         def apply(params, model_state, *inputs, train, key):
-            jax.debug.callback(lambda k: seen.append(tuple(k.tolist())), jax.random.key_data(key))
+            if train:  # `init` looks at samples, without a key
+                data = jax.random.key_data(key)
+                jax.debug.callback(lambda k: seen.append(tuple(k.tolist())), data)
             return network.apply(params, model_state, *inputs, train=train, key=key)
 
         return network._replace(apply=apply)
@@ -400,3 +404,69 @@ def test_latents_have_the_dtype_of_the_images(batch):
         state = gan.init(jax.random.key(0), images)
         _, metrics = gan.update(state, images)
         assert metrics["generator_loss"].dtype == jnp.float64
+
+
+def linear(transform=lambda x: x, scale=0.1):
+    """A generator of one matrix, and what is made of its product."""
+
+    def init(key, x, *labels):
+        return scale * jax.random.normal(key, (x.shape[-1], math.prod(SHAPE)), x.dtype), {}
+
+    def apply(params, model_state, x, *labels, train, key):
+        return transform(x @ params).reshape(-1, *SHAPE), model_state
+
+    return Network(init, apply)
+
+
+@pytest.mark.parametrize(
+    ("transform", "scale", "said"),
+    [
+        (
+            jax.nn.sigmoid,
+            0.1,
+            r"\(4, 4, 1\), are from 0\.\d+ to 0\.\d+, but .* from -0.992 to .* tanh",
+        ),
+        (jax.nn.relu, 0.1, "from 0 to .* not in a sigmoid or ReLU"),
+        (
+            lambda x: x,
+            300.0,
+            r"are from -1.66e\+03 to 1.62e\+03, but .* begin with smaller weights",
+        ),
+        (lambda x: jnp.log(-jnp.abs(x)), 0.1, "must be finite; .* are from nan to nan"),
+    ],
+)
+def test_a_generator_whose_range_does_not_fit_is_refused(batch, transform, scale, said):
+    with pytest.raises(ValueError, match=said):
+        make_gan(generator=linear(transform, scale)).init(jax.random.key(0), batch)
+
+
+def test_images_that_nobody_scaled_are_refused(gan, batch):
+    with pytest.raises(
+        ValueError, match=r"from -0.* to 0.*, but .* from 0 to 1\. Scale the images"
+    ):
+        gan.init(jax.random.key(0), (batch - batch.min()) / (batch.max() - batch.min()))
+
+
+def test_a_range_is_compared_only_where_it_is_known(gan, batch):
+    key, zero_or_more = jax.random.key(0), (batch + 1.0) / 2.0
+    make_gan(generator=linear()).init(key, batch)  # nothing bounds it, and nothing need
+    make_gan(generator=linear(scale=0.0)).init(key, batch)  # Fix-up: a network may begin at zero
+    gan.init(key, jnp.zeros_like(batch))  # a placeholder
+    jax.jit(gan.init)(key, zero_or_more)
+    jax.vmap(gan.init, in_axes=(0, None))(jax.random.split(key, 2), zero_or_more)
+    jax.eval_shape(gan.init, key, zero_or_more)
+
+
+@pytest.mark.parametrize("player", Pair._fields)
+def test_a_network_without_parameters_is_refused(batch, player):
+    def apply(params, model_state, x, *, train, key):
+        return jnp.zeros((len(x), *SHAPE) if player == "generator" else len(x)), model_state
+
+    none = make_gan(**{player: Network(lambda key, x: ({}, {}), apply)})
+    with pytest.raises(ValueError, match=rf"The {player} has no parameters.* its init gave {{}}"):
+        none.init(jax.random.key(0), batch)
+    integers = make_gan(**{player: Network(lambda key, x: (jnp.arange(3), {}), apply)})
+    with pytest.raises(
+        TypeError, match=rf"The {player}'s parameters must be floats.*int32 .*\(3,\)"
+    ):
+        integers.init(jax.random.key(0), batch)
