@@ -52,6 +52,17 @@ def test_objectives_runs_and_reports(tmp_path, options, num):
     assert all(row["median_us"] > 0 for row in rows)
 
 
+def test_convolutions_runs_and_reports(tmp_path):
+    path = tmp_path / "convolutions.json"
+    script = [str(BENCHMARKS / "convolutions.py"), "--quick", "--json", str(path)]
+    done = subprocess.run([sys.executable, *script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["name"] for row in rows][:2] == ["strided", "strided, in a loop"]
+    assert len(rows) == 9
+    assert all(row["median_us"] > 0 for row in rows)
+
+
 @pytest.fixture
 def modules(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)

@@ -20,6 +20,18 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     assert (tmp_path / "samples.png").exists()
 
 
+def test_the_networks_of_the_guide_play():
+    text = (ROOT / "docs" / "networks.md").read_text()
+    namespace: dict = {}
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 5
+    for block in blocks:
+        namespace.pop("metrics", None)
+        exec(block, namespace)
+        assert int(namespace["metrics"]["discriminator_skipped"]) == 0, block
+        assert int(namespace["state"].step) == 1
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     text = page.read_text()

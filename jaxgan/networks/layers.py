@@ -65,7 +65,8 @@ class UpConv(nn.Module):
 
     It is `flax.linen.ConvTranspose` with padding SAME, kernel and all, but computed as one
     convolution of stride 1 whose 3 x 3 kernel makes the four pixels that each input pixel becomes
-    (a sub-pixel convolution). On a CPU the gradient of the usual form is 20 to 30 times slower.
+    (a sub-pixel convolution), because XLA's CPU compiler has no fast code for the gradient of the
+    usual form.
 
     Args:
       features: channels of the output.

@@ -1,0 +1,77 @@
+"""What do convolutions cost in a loop on a CPU, as they are and as jaxgan has them?
+
+    python benchmarks/convolutions.py --json benchmarks/results/convolutions.json
+
+Times the gradient of one strided and one transposed convolution of DCGAN (28 pixels, batch 64),
+outside of a loop and in one, with and without `jaxgan.convolutions.channels_last`, and beside
+`UpConv`; the first arm, a strided one outside of a loop, is what the others are compared with.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import flax.linen as nn
+import harness
+import jax
+import jax.numpy as jnp
+
+import jaxgan
+from jaxgan.convolutions import channels_last
+
+
+def gradient_of(module: nn.Module, shape: tuple[int, ...]) -> tuple[Callable, jax.Array, dict]:
+    """A descent step `(variables, x) -> variables`, its input and its start."""
+    x = jax.random.normal(jax.random.key(0), shape)
+    variables = module.init(jax.random.key(1), x)
+
+    def step(variables: dict, x: jax.Array) -> dict:
+        grads = jax.grad(lambda v, x: jnp.mean(module.apply(v, x) ** 2))(variables, x)
+        return jax.tree.map(lambda p, g: p - 0.1 * g, variables, grads)
+
+    return step, x, variables
+
+
+def arm(name: str, step: Callable, x: jax.Array, variables: dict, steps: int | None) -> harness.Arm:
+    """One step by itself, or `steps` of them in a scan."""
+
+    def loop(variables: dict, x: jax.Array) -> dict:
+        return jax.lax.scan(lambda v, _: (step(v, x), None), variables, length=steps)[0]
+
+    lowered = jax.jit(step if steps is None else loop).lower(variables, x)
+    compiled, seconds = harness.timed(lowered.compile)
+    return harness.Arm(
+        name, lambda: jax.block_until_ready(compiled(variables, x)), steps or 1, seconds
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=5, help="of a loop")
+    parser.add_argument("--quick", action="store_true", help="two steps, one round: does it run?")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    args = parser.parse_args()
+    steps, rounds = (2, 1) if args.quick else (args.steps, args.rounds)
+    batch, wide = (2, 4) if args.quick else (64, 64)
+
+    starts: dict[str, tuple[Callable, jax.Array, dict]] = {}
+    starts["strided"] = gradient_of(nn.Conv(2 * wide, (5, 5), strides=2), (batch, 14, 14, wide))
+    starts["transposed"] = gradient_of(
+        nn.ConvTranspose(wide, (5, 5), strides=(2, 2)), (batch, 7, 7, 2 * wide)
+    )
+    starts["UpConv"] = gradient_of(jaxgan.networks.UpConv(wide), (batch, 7, 7, 2 * wide))
+    arms = []
+    for name, (step, x, variables) in starts.items():
+        arms.append(arm(name, step, x, variables, None))
+        arms.append(arm(f"{name}, in a loop", step, x, variables, steps))
+        last = channels_last(step)
+        arms.append(arm(f"{name}, in a loop, channels_last", last, x, variables, steps))
+    rows = harness.round_robin(arms, rounds)
+    harness.report(rows, args.json, batch_size=batch, channels=wide, rounds=rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Prints a table of a network: its layers, their shapes and parameters.
+
+python -m jaxgan                                          # all networks, with their sizes
+python -m jaxgan DCGANGenerator                           # one of them, layer by layer
+python -m jaxgan DCGANGenerator features=128 'image_shape=(64, 64, 3)'
+"""
+
+import argparse
+import ast
+import functools
+import inspect
+import sys
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxgan import networks
+
+LATENTS = {"InfoGANGenerator": 64, "R3GANGenerator": 64, "SNGANGenerator": 128}
+LATENTS |= {"PacGANGenerator": 2, "UnrolledGenerator": 256}  # the papers'; all others have 100
+IMAGES: dict[str, tuple[int, ...]] = {
+    "R3GANDiscriminator": (32, 32, 3),
+    "SNGANDiscriminator": (32, 32, 3),
+}
+IMAGES |= {"PacGANDiscriminator": (2,), "UnrolledDiscriminator": (28, 28, 3)}
+
+
+def families() -> dict[str, type[nn.Module]]:
+    """All generators and discriminators by name."""
+    names = [name for name in networks.__all__ if name.endswith(("Generator", "Discriminator"))]
+    return {name: getattr(networks, name) for name in names}
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m jaxgan",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("network", nargs="?", choices=families(), metavar="network")
+    parser.add_argument("options", nargs="*", help="fields of the network, as name=value")
+    parser.add_argument("--latent-dim", type=int, help="for a generator (default: the paper's)")
+    parser.add_argument("--images", type=int, nargs="+", help="for a discriminator: their shape")
+    return parser.parse_args()
+
+
+def build(name: str, options: list[str]) -> nn.Module:
+    """The network of that name with `options` like `features=128`."""
+    fields = {}
+    for option in options:
+        field, _, value = option.partition("=")
+        try:
+            fields[field] = ast.literal_eval(value)
+        except (ValueError, SyntaxError) as error:
+            raise ValueError(f"{option!r} is not name=value with a Python literal.") from error
+    return families()[name](**fields)
+
+
+def inputs_of(module: nn.Module, latent_dim: int | None, images: list[int] | None) -> tuple:
+    """One example, and its label if the network takes one."""
+    name = type(module).__name__
+    shape = tuple(images or IMAGES.get(name, (28, 28, 1)))
+    if name.endswith("Generator"):
+        shape = (latent_dim or LATENTS.get(name, 100),)
+    label = (jnp.zeros(1, jnp.int32),) if getattr(module, "num_classes", None) else ()
+    return (jnp.zeros((1, *shape)), *label)
+
+
+def options_of(module: nn.Module) -> dict[str, Any]:
+    """What `__call__` must be told beside its inputs."""
+    return {"train": False} if "train" in inspect.signature(module.__call__).parameters else {}
+
+
+def main() -> None:
+    args = parse_arguments()
+    key = jax.random.key(0)
+    if args.network is None:
+        for name, make in families().items():
+            module = make()
+            inputs = inputs_of(module, None, None)
+            init = functools.partial(module.init, **options_of(module))
+            variables = jax.eval_shape(init, key, *inputs)
+            count = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+            print(f"{name:22} {inputs[0].shape[1:]!s:12} {count:>12,} parameters")
+        return
+    try:
+        module = build(args.network, args.options)
+        inputs = inputs_of(module, args.latent_dim, args.images)
+        console = {"width": 120, "force_terminal": sys.stdout.isatty()}
+        table = module.tabulate(key, *inputs, **options_of(module), console_kwargs=console)
+    except (TypeError, ValueError) as error:
+        sys.exit(str(error))
+    print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""`python -m jaxgan`: tables of networks."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "jaxgan", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_without_a_name_it_lists_all_networks():
+    done = run()
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 14
+    assert "MLPGenerator           (100,)            130,576 parameters" in lines
+    assert "SNGANDiscriminator     (32, 32, 3)     1,053,825 parameters" in lines
+
+
+def test_a_network_is_shown_layer_by_layer():
+    done = run("DCGANGenerator", "features=16", "image_shape=(14, 14, 1)", "--latent-dim", "7")
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout  # no colours where nobody looks
+    for said in ("float32[1,7]", "UpConv_0", "float32[1,14,14,1]", "[5,5,16,1]"):
+        assert said in done.stdout
+    labelled = run("SNGANDiscriminator", "features=4", "num_classes=3", "--images", "8", "8", "1")
+    assert "int32[1]" in labelled.stdout
+    assert "[4,3]" in labelled.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["StyleGAN"], "invalid choice: 'StyleGAN'"),
+        (["MLPGenerator", "features"], "'features' is not name=value with a Python literal"),
+        (["MLPGenerator", "depth=3"], "unexpected keyword argument 'depth'"),
+        (["InfoGANGenerator", "image_shape=(30, 30, 1)"], "sides are multiples of 4"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_line(arguments, said):
+    done = run(*arguments)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
