@@ -13,8 +13,9 @@ def channels_last(function: Callable[..., Any]) -> Callable[..., Any]:
     """Makes every convolution that a function traces to a channels-last one, on CPUs.
 
     XLA's CPU compiler brings convolutions into the one form that it has fast code for, but only
-    outside of loops. In the body of `lax.scan` all others run in code that is 10 to 100 times
-    slower, and the gradient of every convolution, of whatever library, is among them. So the
+    outside of loops. In the body of `lax.scan` all others run in code that was 5 to 80 times slower
+    when measured (docs/performance.md), and the gradient of every convolution, of whatever library,
+    is among them. So the
     function is traced, and each convolution replaced by transpositions around one that is in that
     form already. The values are the same. On other devices nothing changes.
 
