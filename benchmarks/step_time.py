@@ -53,7 +53,7 @@ def program_arm(name: str, lowered: jax.stages.Lowered, args: tuple, steps: int)
 
 def lower_epoch(gan: jaxgan.GAN, images: np.ndarray) -> tuple[jax.stages.Lowered, tuple]:
     def epoch(state, images):
-        return jaxgan.training.epoch(gan, state, images, batch_size=BATCH)[0]
+        return jaxgan.training.epochs(gan, state, images, batch_size=BATCH)[0]
 
     args = (gan.init(jax.random.key(0), normalize(images[:1])), jnp.asarray(images))
     return jax.jit(epoch, donate_argnums=0).lower(*args), args

@@ -85,7 +85,7 @@ def main() -> None:
     try:
         data = jaxgan.datasets.load("mnist", "train", args.data_dir)
         train_images = jnp.asarray(data.images)  # uint8, on the device for the whole run
-        epoch = functools.partial(jaxgan.training.epoch, gan, batch_size=args.batch_size)
+        epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
         state = gan.init(jax.random.key(args.seed), images.normalize(train_images[:1]))
         train = jax.jit(epoch, donate_argnums=0).lower(state, train_images).compile()
         args.workdir.mkdir(parents=True, exist_ok=True)

@@ -116,7 +116,7 @@ def make_config(args: argparse.Namespace, data: jaxgan.datasets.Dataset) -> dict
 
 def stop_if_not_finite(metrics: dict, epoch: int) -> None:
     for player in jaxgan.Pair._fields:
-        skipped = metrics[f"{player}_skipped"]
+        skipped = metrics[f"{player}_skipped"].ravel()
         if runs.longest_streak(skipped) >= min(TOO_MANY, len(skipped)):
             sys.exit(
                 f"Stopped in epoch {epoch}: the {player}'s loss or gradient was not finite in "
@@ -162,7 +162,7 @@ def main() -> None:
         train_images = jnp.asarray(data.images)  # uint8, on the device for the whole run
         gan = make_gan(train_images.shape[1:], args)
         state = gan.init(jax.random.key(args.seed), images.normalize(train_images[:1]))
-        epoch = functools.partial(jaxgan.training.epoch, gan, batch_size=args.batch_size)
+        epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
         lowered = jax.jit(epoch, donate_argnums=0).lower(state, train_images)
         # From here on the work directory is written to: whatever could be refused has been.
         workdir = runs.begin(args.workdir, make_config(args, data), resume=args.resume)

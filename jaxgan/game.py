@@ -84,19 +84,20 @@ def discriminator_step(
     gradient = jax.value_and_grad(objective, has_aux=True)
     (value, aux), grads = gradient(state.params.discriminator)
     verdict, model_state, penalty, penalty_state = aux
-    moved, norm = _move(game.optimizer.discriminator, grads, state, "discriminator")
-    moved = moved.replace(
-        model_state=moved.model_state._replace(discriminator=model_state),
-        game_state={
-            "penalty": penalty_state,
-            "augmentation": _adapt(game, state, verdict.real_logits),
-        },
+    adapted = _adapt(game, state, verdict.real_logits)
+    state, norm, finite = _move(game.optimizer.discriminator, value, grads, state, "discriminator")
+    state = state.replace(
+        model_state=_choose(
+            finite, state.model_state._replace(discriminator=model_state), state.model_state
+        ),
+        game_state=_choose(
+            finite, {"penalty": penalty_state, "augmentation": adapted}, state.game_state
+        ),
     )
-    state, skipped = _unless_finite(value, norm, moved, state)
     metrics = {
         "discriminator_loss": value,
         "discriminator_gradient_norm": norm,
-        "discriminator_skipped": skipped,
+        "discriminator_skipped": 1 - finite.astype(jnp.int32),
         **diagnostics.of_logits(verdict.real_logits, verdict.fake_logits),
     }
     if game.penalty is not None:
@@ -140,13 +141,13 @@ def generator_step(
 
     value, fake_grad = jax.value_and_grad(objective)(fake)
     (grads,) = pullback(fake_grad)
-    moved, norm = _move(game.optimizer.generator, grads, state, "generator")
-    moved = moved.replace(model_state=moved.model_state._replace(generator=model_state))
-    state, skipped = _unless_finite(value, norm, moved, state)
+    state, norm, finite = _move(game.optimizer.generator, value, grads, state, "generator")
+    model_state = state.model_state._replace(generator=model_state)
+    state = state.replace(model_state=_choose(finite, model_state, state.model_state))
     return state, {
         "generator_loss": value,
         "generator_gradient_norm": norm,
-        "generator_skipped": skipped,
+        "generator_skipped": 1 - finite.astype(jnp.int32),
     }
 
 
@@ -247,26 +248,46 @@ def _adapt(game: Game, state: TrainState, real_logits: jax.Array) -> Any:
 
 
 def _move(
-    optimizer: optax.GradientTransformation, grads: Params, state: TrainState, player: str
-) -> tuple[TrainState, jax.Array]:
-    params, opt_state = getattr(state.params, player), getattr(state.opt_state, player)
-    # optax mixes dtypes on purpose; that must not trouble a caller who forbids it elsewhere.
+    optimizer: optax.GradientTransformation,
+    value: jax.Array,
+    grads: Params,
+    state: TrainState,
+    player: str,
+) -> tuple[TrainState, jax.Array, jax.Array]:
+    """The state after a player's move, if its loss and gradient are finite; the norm; if so."""
     with jax.numpy_dtype_promotion("standard"):
-        updates, opt_state = optimizer.update(grads, opt_state, params)
-        params = optax.apply_updates(params, updates)
         norm = optax.tree.norm(grads)
+    finite = jnp.isfinite(value) & jnp.isfinite(norm)
+
+    def move(grads: Params, params: Params, opt_state: Any) -> tuple[Params, Any]:
+        # optax mixes dtypes on purpose; that must not trouble a caller who forbids it elsewhere.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, opt_state = optimizer.update(grads, opt_state, params)
+            return optax.apply_updates(params, updates), opt_state
+
+    def branch(grads: Params, *still: Any) -> tuple[Params, Any]:
+        return jax.lax.cond(finite, move, lambda _, *still: still, grads, *still)
+
+    def choose(grads: Params, *still: Any) -> tuple[Params, Any]:
+        return _choose(finite, move(grads, *still), still)
+
+    # A choice after the fact costs a CPU a copy of all parameters and moments. A GPU has the
+    # bandwidth, but would have to ask the host for a branch.
+    params, opt_state = jax.lax.platform_dependent(
+        grads,
+        getattr(state.params, player),
+        getattr(state.opt_state, player),
+        cpu=branch,
+        default=choose,
+    )
     state = state.replace(
         params=state.params._replace(**{player: params}),
         opt_state=state.opt_state._replace(**{player: opt_state}),
     )
-    return state, norm
+    return state, norm, finite
 
 
-def _unless_finite(
-    value: jax.Array, norm: jax.Array, moved: TrainState, still: TrainState
-) -> tuple[TrainState, jax.Array]:
-    """The state that moved, or, after a non-finite loss or gradient, the one that did not."""
-    finite = jnp.isfinite(value) & jnp.isfinite(norm)
+def _choose(finite: jax.Array, moved: Any, still: Any) -> Any:
+    """What moved, or, after a non-finite loss or gradient, what did not."""
     # Where nothing changed the two hold the same array, and there is nothing to choose.
-    chosen = jax.tree.map(lambda a, b: a if a is b else jnp.where(finite, a, b), moved, still)
-    return chosen, 1 - finite.astype(jnp.int32)
+    return jax.tree.map(lambda a, b: a if a is b else jnp.where(finite, a, b), moved, still)

@@ -1,48 +1,54 @@
-"""A whole epoch as one function, to be run inside one jit.
+"""Many updates as one function, to be run inside one jit.
 
 The images stay on the device as uint8; shuffling, cutting batches, normalising and all updates
 happen in one `jax.lax.scan`. The batch of a step is a pure function of (key, step), so a run that
 stops and resumes is the same run.
 """
 
+import concurrent.futures
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxgan.convolutions import channels_last
 from jaxgan.gan import GAN
 from jaxgan.images import normalize
+from jaxgan.shuffle import batch_indices, steps_an_epoch
 from jaxgan.train_state import TrainState
 from jaxgan.types import Metrics
 
-# Folded into the run's key for shuffling. No step has this number, so no step's key is reused.
-_SHUFFLE = 2**32 - 1
 
-
-def epoch(
+def steps(
     gan: GAN,
     state: TrainState,
     images: jax.Array,
     labels: jax.Array | None = None,
     *,
+    num_steps: int,
     batch_size: int,
 ) -> tuple[TrainState, Metrics]:
-    """Makes one pass over the images: `len(images) // batch_size` updates.
+    """Makes `num_steps` updates, on batches that it cuts from the images.
 
-    Every epoch has its own order, and leaves out the last `len(images) % batch_size` images of it.
+    To be jitted with the state donated. Step $i$ sees the images `shuffle.batch_indices(key, i)`.
 
     Args:
       gan: what `jaxgan.gan` returned.
       state: where to start; need not be the beginning of an epoch.
       images: all training images, uint8 `[num_images, height, width, channels]`.
       labels: integers `[num_images]`, for a GAN with `num_classes`.
+      num_steps: how many updates, at least 1. The indices of all their batches, int32 `[num_steps,
+        batch_size]`, are computed first.
       batch_size: images an update, in [1, num_images]; several discriminator steps share them.
 
     Returns:
-      The state after the last update, and the metrics of every update, each `[updates]`.
+      The state after the last update, and the metrics of every update, each `[num_steps]`.
 
     Raises:
       TypeError: the images are not uint8.
-      ValueError: they are not rank 4, or there is no whole batch of them.
+      ValueError: they are not rank 4, there is no whole batch of them, or no step to make.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
@@ -55,13 +61,156 @@ def epoch(
       ... )
       >>> images = jnp.zeros((64, 28, 28, 1), jnp.uint8)
       >>> state = gan.init(jax.random.key(0), jaxgan.images.normalize(images[:1]))
-      >>> epoch = jax.jit(
-      ...     functools.partial(jaxgan.training.epoch, gan, batch_size=20), donate_argnums=0
-      ... )
-      >>> state, metrics = epoch(state, images)
+      >>> steps = functools.partial(jaxgan.training.steps, gan, num_steps=5, batch_size=20)
+      >>> state, metrics = jax.jit(steps, donate_argnums=0)(state, images)
       >>> int(state.step), metrics["generator_loss"].shape
-      (3, (3,))
+      (5, (5,))
     """
+    images, labels = _check(images, labels)
+    if num_steps < 1:
+        raise ValueError(f"num_steps must be at least 1; got {num_steps}.")
+    update = channels_last(gan.update)
+
+    def step(state: TrainState, indices: jax.Array) -> tuple[TrainState, Metrics]:
+        batch = normalize(images[indices])
+        return update(state, batch, None if labels is None else labels[indices])
+
+    def batch_of(step: jax.Array) -> jax.Array:
+        num_images = images.shape[0]
+        return batch_indices(state.key, step, num_images=num_images, batch_size=batch_size)
+
+    numbers = state.step + jnp.arange(num_steps, dtype=state.step.dtype)
+    return jax.lax.scan(step, state, jax.vmap(batch_of)(numbers))
+
+
+def epochs(
+    gan: GAN,
+    state: TrainState,
+    images: jax.Array,
+    labels: jax.Array | None = None,
+    *,
+    num_epochs: int = 1,
+    batch_size: int,
+) -> tuple[TrainState, Metrics]:
+    """Makes `num_epochs` passes over the images, of `num_images // batch_size` updates each.
+
+    Every epoch has its own order, and leaves out the last `num_images % batch_size` images of it.
+    The whole is one program; `steps` is the same for a number of updates.
+
+    Args:
+      gan: what `jaxgan.gan` returned.
+      state: where to start; need not be the beginning of an epoch.
+      images: all training images, uint8 `[num_images, height, width, channels]`.
+      labels: integers `[num_images]`, for a GAN with `num_classes`.
+      num_epochs: how many passes, at least 1.
+      batch_size: images an update, in [1, num_images]; several discriminator steps share them.
+
+    Returns:
+      The state after the last update, and the metrics of every update, each `[num_epochs,
+      updates]`.
+
+    Raises:
+      TypeError: the images are not uint8.
+      ValueError: they are not rank 4, or there is no whole batch of them, or no epoch to make.
+
+    Example:
+      >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
+      >>> gan = jaxgan.gan(
+      ...     jaxgan.networks.MLPGenerator(),
+      ...     jaxgan.networks.MLPDiscriminator(),
+      ...     jaxgan.losses.non_saturating(),
+      ...     jaxgan.Pair(optax.adam(1e-3), optax.adam(1e-3)),
+      ...     latent_dim=100,
+      ... )
+      >>> images = jnp.zeros((64, 28, 28, 1), jnp.uint8)
+      >>> state = gan.init(jax.random.key(0), jaxgan.images.normalize(images[:1]))
+      >>> epochs = functools.partial(jaxgan.training.epochs, gan, num_epochs=2, batch_size=20)
+      >>> state, metrics = jax.jit(epochs, donate_argnums=0)(state, images)
+      >>> int(state.step), metrics["generator_loss"].shape
+      (6, (2, 3))
+    """
+    images, labels = _check(images, labels)
+    num_steps = steps_an_epoch(images.shape[0], batch_size)
+    if num_epochs < 1:
+        raise ValueError(f"num_epochs must be at least 1; got {num_epochs}.")
+
+    def epoch(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+        return steps(gan, state, images, labels, num_steps=num_steps, batch_size=batch_size)
+
+    return jax.lax.scan(epoch, state, length=num_epochs)
+
+
+def stream(
+    train: Callable[..., tuple[TrainState, Metrics]],
+    state: TrainState,
+    chunks: Iterable[Any],
+    *,
+    device: Any = None,
+) -> Iterator[tuple[TrainState, Metrics]]:
+    """Trains on one chunk after another, while the next is read and brought to the device.
+
+    For data larger than the device's memory, which holds two chunks at a time. A thread takes the
+    next chunk from the iterator and transfers it as soon as the last one is in use. If chunks are
+    of one size, one pass each, then chunk $i$ trains steps $i n$ to $(i + 1) n - 1$, and a run
+    resumes with the chunk `state.step // n` of the same source.
+
+    Args:
+      train: `(state, *chunk) -> (state, metrics)`: `steps` or `epochs` with everything else given,
+        jitted, and the state donated.
+      state: where to start.
+      chunks: uint8 images `[num, height, width, channels]` as numpy arrays, or tuples of images
+        and labels. All of one shape, or `train` is compiled again. They are copied, so that the
+        source may use its buffers again.
+      device: a `jax.Device` or sharding for the chunks; JAX's default if not given.
+
+    Yields:
+      State and metrics after each chunk, before the device is done with it. With the state
+      donated, what was yielded is gone when the next is asked for.
+
+    Raises:
+      Exception: whatever reading a chunk raises, when its turn comes.
+
+    Example:
+      >>> import functools, jax, jaxgan, numpy as np, optax
+      >>> gan = jaxgan.gan(
+      ...     jaxgan.networks.MLPGenerator(),
+      ...     jaxgan.networks.MLPDiscriminator(),
+      ...     jaxgan.losses.non_saturating(),
+      ...     jaxgan.Pair(optax.adam(1e-3), optax.adam(1e-3)),
+      ...     latent_dim=100,
+      ... )
+      >>> chunks = (np.zeros((40, 28, 28, 1), np.uint8) for _ in range(3))
+      >>> state = gan.init(jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
+      >>> train = functools.partial(jaxgan.training.epochs, gan, batch_size=20)
+      >>> for state, metrics in jaxgan.training.stream(
+      ...     jax.jit(train, donate_argnums=0), state, chunks
+      ... ):
+      ...     print(int(state.step))
+      2
+      4
+      6
+    """
+    source = iter(chunks)
+
+    def load() -> tuple[Any, ...] | None:
+        chunk = next(source, None)
+        if chunk is None:
+            return None
+        # device_put may keep a numpy array's own memory on a CPU, even if told not to.
+        copy = jax.tree.map(np.array, chunk if isinstance(chunk, tuple) else (chunk,))
+        # The transfer must be over before the next read, or chunks would pile up on the device.
+        return jax.block_until_ready(jax.device_put(copy, device))
+
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as reader:
+        chunk = reader.submit(load).result()
+        while chunk is not None:
+            following = reader.submit(load)
+            state, metrics = train(state, *chunk)
+            yield state, metrics
+            chunk = following.result()
+
+
+def _check(images: jax.Array, labels: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
     images = jnp.asarray(images)  # numpy arrays cannot be cut by traced indices
     if images.dtype != jnp.uint8:
         raise TypeError(
@@ -71,61 +220,9 @@ def epoch(
         raise ValueError(
             f"Training images must be [num, height, width, channels]; got {images.shape}."
         )
-
     labels = None if labels is None else jnp.asarray(labels)
     if labels is not None and labels.shape != images.shape[:1]:
         raise ValueError(
             f"Labels must be {images.shape[:1]}, as many as images; got {labels.shape}."
         )
-
-    update = channels_last(gan.update)
-
-    def step(state: TrainState, indices: jax.Array) -> tuple[TrainState, Metrics]:
-        batch = normalize(images[indices])
-        return update(state, batch, None if labels is None else labels[indices])
-
-    order = batch_order(state.key, state.step, num_images=images.shape[0], batch_size=batch_size)
-    return jax.lax.scan(step, state, order)
-
-
-def batch_order(key: jax.Array, step: jax.Array, *, num_images: int, batch_size: int) -> jax.Array:
-    """Which images the updates of one epoch's length see, from `step` on.
-
-    Row $i$ is the batch of step `step + i`: a pure function of (key, step + i). Steps are counted
-    in epochs of `num_images // batch_size`, each a fresh permutation.
-
-    Args:
-      key: the run's key, `state.key`.
-      step: int32 scalar, the first update.
-      num_images: how many images there are.
-      batch_size: images an update, in [1, num_images].
-
-    Returns:
-      int32 indices, `[num_images // batch_size, batch_size]`.
-
-    Raises:
-      ValueError: `batch_size` is not in [1, num_images].
-
-    Example:
-      >>> import jax, jaxgan
-      >>> order = jaxgan.training.batch_order(jax.random.key(0), 0, num_images=6, batch_size=2)
-      >>> sorted(order.ravel().tolist())
-      [0, 1, 2, 3, 4, 5]
-    """
-    if not 1 <= batch_size <= num_images:
-        raise ValueError(
-            f"batch_size must be from 1 to the number of images, {num_images}; got {batch_size}."
-        )
-    num_steps = num_images // batch_size
-    shuffle_key = jax.random.fold_in(key, _SHUFFLE)
-
-    def shuffled(epoch: jax.Array) -> jax.Array:
-        order = jax.random.permutation(jax.random.fold_in(shuffle_key, epoch), num_images)
-        return order[: num_steps * batch_size].reshape(num_steps, batch_size)
-
-    def across(epoch: jax.Array, offset: jax.Array) -> jax.Array:
-        two_epochs = jnp.concatenate([shuffled(epoch), shuffled(epoch + 1)])
-        return jax.lax.dynamic_slice_in_dim(two_epochs, offset, num_steps)
-
-    epoch, offset = jnp.divmod(jnp.asarray(step, jnp.int32), jnp.int32(num_steps))
-    return jax.lax.cond(offset == 0, lambda: shuffled(epoch), lambda: across(epoch, offset))
+    return images, labels

@@ -13,7 +13,7 @@ from jaxgan import Pair, checkpoint, training
 
 
 def train(gan, state, images, epochs):
-    run = jax.jit(functools.partial(training.epoch, gan, batch_size=BATCH), donate_argnums=0)
+    run = jax.jit(functools.partial(training.epochs, gan, batch_size=BATCH), donate_argnums=0)
     for _ in range(epochs):
         state, _ = run(state, images)
     return state

@@ -149,7 +149,7 @@ def test_labels_go_with_their_images_through_an_epoch(twelve):
 
     state = gan.init(jax.random.key(0), twelve, LABELS)
     watched = gan._replace(update=update)
-    run = functools.partial(jaxgan.training.epoch, watched, batch_size=4)
+    run = functools.partial(jaxgan.training.epochs, watched, batch_size=4)
     jax.block_until_ready(jax.jit(run)(state, jnp.asarray(images), LABELS))
     jax.effects_barrier()
     assert len(seen) == 3
@@ -476,4 +476,4 @@ class TestBadInput:
         with pytest.raises(
             ValueError, match=r"Labels must be \(12,\), as many as images; got \(11,\)"
         ):
-            jaxgan.training.epoch(gan, state, images, LABELS[:11], batch_size=4)
+            jaxgan.training.epochs(gan, state, images, LABELS[:11], batch_size=4)

@@ -562,7 +562,7 @@ def test_a_family_trains_on_digits(family):
         return float(jnp.abs(gan.sample(state, z, *classes).mean(axis=0) - mean).mean())
 
     before = distance(state)
-    epoch = jax.jit(lambda state: jaxgan.training.epoch(gan, state, *chosen, batch_size=32))
+    epoch = jax.jit(lambda state: jaxgan.training.epochs(gan, state, *chosen, batch_size=32))
     state, metrics = epoch(state)
     assert int(state.step) == 200
     for player in jaxgan.Pair._fields:

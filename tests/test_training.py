@@ -1,6 +1,7 @@
-"""An epoch is one program, its order a pure function of (seed, epoch), and it can stop anywhere."""
+"""Many updates are one program, their batches a pure function of (seed, step)."""
 
 import functools
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -8,88 +9,104 @@ import numpy as np
 import pytest
 from conftest import BATCH, SHAPE, assert_trees_equal, tree_differs
 
-from jaxgan import training
+from jaxgan import shuffle, training
 from jaxgan.images import normalize
+
+UPDATES = 4  # 23 images make so many batches of five
 
 
 @pytest.fixture
 def epoch(gan):
-    return jax.jit(functools.partial(training.epoch, gan, batch_size=BATCH))
+    return jax.jit(functools.partial(training.epochs, gan, batch_size=BATCH))
 
 
-def order(step, *, seed=0, num_images=23, batch_size=BATCH):
+def indices(step, *, seed=0, num_images=23, batch_size=BATCH):
     key = jax.random.key(seed)
-    return np.asarray(training.batch_order(key, step, num_images=num_images, batch_size=batch_size))
+    found = shuffle.batch_indices(key, step, num_images=num_images, batch_size=batch_size)
+    return np.asarray(found)
 
 
-def test_epoch_is_its_updates_one_by_one(gan, state, uint8_images, epoch):
-    scanned, metrics = epoch(state, uint8_images)
+def order(epoch, *, seed=0):
+    steps = range(UPDATES * epoch, UPDATES * (epoch + 1))
+    return np.stack([indices(step, seed=seed) for step in steps])
+
+
+def assert_trees_close(a, b, atol):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=atol), a, b)
+
+
+class TestBatches:
+    def test_an_epoch_shows_each_image_at_most_once(self):
+        seen = order(0)
+        assert seen.shape == (UPDATES, BATCH)
+        assert len(np.unique(seen)) == 20
+        assert seen.min() >= 0
+        assert seen.max() < 23
+
+    def test_what_is_left_out_changes_from_epoch_to_epoch(self):
+        seen = np.concatenate([np.unique(order(epoch)) for epoch in range(8)])
+        assert len(np.unique(seen)) == 23
+
+    def test_order_depends_on_seed_and_epoch_alone(self):
+        np.testing.assert_array_equal(order(0), order(0))
+        assert not np.array_equal(order(0), order(1))
+        assert not np.array_equal(order(0), order(0, seed=1))
+
+    def test_shuffling_uses_no_key_of_a_step(self, state):
+        shuffle_key = jax.random.fold_in(state.key, shuffle._SHUFFLE)
+        last_step = jnp.iinfo(state.step.dtype).max
+        assert last_step < shuffle._SHUFFLE
+        for step in (0, 1, last_step):
+            step_key = jax.random.fold_in(state.key, step)
+            assert (jax.random.key_data(shuffle_key) != jax.random.key_data(step_key)).any()
+
+    @pytest.mark.parametrize("batch_size", [0, -1, 24])
+    def test_sizes_that_do_not_fit(self, gan, state, uint8_images, batch_size):
+        with pytest.raises(
+            ValueError, match=f"from 1 to the number of images, 23; got {batch_size}"
+        ):
+            training.epochs(gan, state, uint8_images, batch_size=batch_size)
+
+
+def test_steps_are_updates_one_by_one(gan, state, uint8_images):
+    run = functools.partial(training.steps, gan, num_steps=6, batch_size=BATCH)
+    scanned, metrics = jax.jit(run)(state, uint8_images)
     single, update = state, jax.jit(gan.update)
-    for i, indices in enumerate(
-        training.batch_order(state.key, 0, num_images=23, batch_size=BATCH)
-    ):
-        single, one = update(single, normalize(uint8_images[np.asarray(indices)]))
+    for i in range(6):
+        single, one = update(single, normalize(uint8_images[indices_of(state.key, i)]))
         np.testing.assert_allclose(metrics["generator_loss"][i], one["generator_loss"], rtol=1e-5)
-    assert metrics["generator_loss"].shape == (4,)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), scanned.params, single.params
-    )
+    assert metrics["generator_loss"].shape == (6,)
+    assert_trees_close(scanned.params, single.params, atol=1e-5)
 
 
-def test_an_epoch_shows_each_image_at_most_once():
-    seen = order(0)
-    assert seen.shape == (4, BATCH)
-    assert len(np.unique(seen)) == 20
-    assert seen.min() >= 0
-    assert seen.max() < 23
+def indices_of(key, step):
+    return np.asarray(shuffle.batch_indices(key, step, num_images=23, batch_size=BATCH))
 
 
-def test_what_is_left_out_changes_from_epoch_to_epoch():
-    seen = np.concatenate([np.unique(order(4 * epoch)) for epoch in range(8)])
-    assert len(np.unique(seen)) == 23
+def test_epochs_are_their_steps(gan, state, uint8_images):
+    epochs = functools.partial(training.epochs, gan, num_epochs=2, batch_size=BATCH)
+    steps = functools.partial(training.steps, gan, num_steps=2 * UPDATES, batch_size=BATCH)
+    by_epoch, epoch_metrics = jax.jit(epochs)(state, uint8_images)
+    by_step, step_metrics = jax.jit(steps)(state, uint8_images)
+    assert_trees_equal(by_epoch, by_step)
+    assert epoch_metrics["generator_loss"].shape == (2, UPDATES)
+    flat = jax.tree.map(jnp.ravel, epoch_metrics)
+    assert_trees_equal(flat, step_metrics)
 
 
-def test_order_depends_on_seed_and_epoch_alone():
-    np.testing.assert_array_equal(order(0), order(0))
-    assert not np.array_equal(order(0), order(4))
-    assert not np.array_equal(order(0), order(0, seed=1))
+def test_a_run_cut_anywhere_is_the_run(gan, state, uint8_images):
+    @functools.partial(jax.jit, static_argnames="num_steps")
+    def run(state, num_steps):
+        steps = functools.partial(training.steps, gan, num_steps=num_steps, batch_size=BATCH)
+        return steps(state, uint8_images)[0]
 
-
-@pytest.mark.parametrize("step", [1, 3, 4, 6])
-def test_the_batch_of_a_step_does_not_depend_on_where_one_began(step):
-    from_zero = np.concatenate([order(0), order(4), order(8)])
-    np.testing.assert_array_equal(order(step), from_zero[step : step + 4])
-
-
-def test_shuffling_uses_no_key_of_a_step(state):
-    shuffle_key = jax.random.fold_in(state.key, training._SHUFFLE)
-    last_step = jnp.iinfo(state.step.dtype).max
-    assert last_step < training._SHUFFLE
-    for step in (0, 1, last_step):
-        step_key = jax.random.fold_in(state.key, step)
-        assert (jax.random.key_data(shuffle_key) != jax.random.key_data(step_key)).any()
-
-
-def test_a_run_begun_in_the_middle_of_an_epoch_goes_on_as_it_would_have(
-    gan, state, uint8_images, epoch
-):
-    key, first = state.key, normalize(uint8_images[np.asarray(order_of(state)[0])])
-    one_step, _ = jax.jit(gan.update)(state, first)
-    shifted, _ = epoch(one_step, uint8_images)  # steps 1 to 4
-    whole, _ = epoch(state, uint8_images)  # steps 0 to 3
-    fifth = training.batch_order(key, 4, num_images=23, batch_size=BATCH)[0]
-    expected, _ = jax.jit(gan.update)(whole, normalize(uint8_images[np.asarray(fifth)]))
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), shifted.params, expected.params
-    )
-
-
-def order_of(state):
-    return training.batch_order(state.key, state.step, num_images=23, batch_size=BATCH)
+    whole = run(state, num_steps=9)
+    assert_trees_equal(run(run(state, num_steps=3), num_steps=6), whole)
+    assert int(whole.step) == 9
 
 
 def test_epochs_compile_once_and_donate(gan, state, uint8_images):
-    epoch = jax.jit(functools.partial(training.epoch, gan, batch_size=BATCH), donate_argnums=0)
+    epoch = jax.jit(functools.partial(training.epochs, gan, batch_size=BATCH), donate_argnums=0)
     images = jnp.asarray(uint8_images)
     before = state
     for _ in range(3):
@@ -100,27 +117,11 @@ def test_epochs_compile_once_and_donate(gan, state, uint8_images):
     assert int(state.step) == 12
 
 
-def test_populations_have_orders_of_their_own(gan, uint8_images, batch):
-    keys = jax.vmap(jax.random.key)(jnp.arange(2))
-    population = jax.vmap(gan.init, in_axes=(0, None))(keys, batch)
-    run = functools.partial(training.epoch, gan, batch_size=BATCH)
-    trained, metrics = jax.jit(jax.vmap(run, in_axes=(0, None)))(
-        population, jnp.asarray(uint8_images)
-    )
-    assert metrics["generator_loss"].shape == (2, 4)
-    for seed in range(2):
-        single, _ = jax.jit(run)(gan.init(jax.random.key(seed), batch), uint8_images)
-        member = jax.tree.map(lambda x, i=seed: x[i], trained.params)
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), member, single.params
-        )
-
-
 def test_numpy_images_may_be_closed_over(gan, state, uint8_images, epoch):
-    closed = jax.jit(lambda s: training.epoch(gan, s, uint8_images, batch_size=BATCH))
+    closed = jax.jit(lambda s: training.epochs(gan, s, uint8_images, batch_size=BATCH))
     assert_trees_equal(closed(state)[0].step, epoch(state, uint8_images)[0].step)
-    eager, _ = training.epoch(gan, state, uint8_images, batch_size=BATCH)
-    assert int(eager.step) == 4
+    eager, _ = training.epochs(gan, state, uint8_images, batch_size=BATCH)
+    assert int(eager.step) == UPDATES
 
 
 def test_training_moves_both_players(state, uint8_images, epoch):
@@ -130,14 +131,104 @@ def test_training_moves_both_players(state, uint8_images, epoch):
     assert_trees_equal(state.key, after.key)
 
 
-@pytest.mark.parametrize("batch_size", [0, -1, 24])
-def test_batch_sizes_that_do_not_fit(gan, state, uint8_images, batch_size):
-    with pytest.raises(ValueError, match=f"from 1 to the number of images, 23; got {batch_size}"):
-        training.epoch(gan, state, uint8_images, batch_size=batch_size)
-
-
 def test_images_that_are_not_uint8_or_not_images(gan, state):
     with pytest.raises(TypeError, match=r"must be uint8.*got float32"):
-        training.epoch(gan, state, jnp.zeros((23, *SHAPE)), batch_size=5)
+        training.epochs(gan, state, jnp.zeros((23, *SHAPE)), batch_size=5)
     with pytest.raises(ValueError, match=r"\[num, height, width, channels\]; got \(23, 16\)"):
-        training.epoch(gan, state, jnp.zeros((23, 16), jnp.uint8), batch_size=5)
+        training.steps(gan, state, jnp.zeros((23, 16), jnp.uint8), num_steps=1, batch_size=5)
+
+
+def test_nothing_to_do(gan, state, uint8_images):
+    with pytest.raises(ValueError, match="num_steps must be at least 1; got 0"):
+        training.steps(gan, state, uint8_images, num_steps=0, batch_size=5)
+    with pytest.raises(ValueError, match="num_epochs must be at least 1; got 0"):
+        training.epochs(gan, state, uint8_images, num_epochs=0, batch_size=5)
+
+
+class TestStream:
+    @pytest.fixture
+    def train(self, gan):
+        return jax.jit(functools.partial(training.epochs, gan, batch_size=BATCH), donate_argnums=0)
+
+    def test_chunks_train_as_if_they_were_given_one_by_one(self, state, train, uint8_images):
+        chunks = [uint8_images[:11], uint8_images[11:22], uint8_images[5:16]]
+        expected = jax.tree.map(jnp.copy, state)
+        for chunk in chunks:
+            expected, _ = train(expected, jnp.asarray(chunk))
+        *_, (streamed, metrics) = training.stream(train, state, iter(chunks))
+        assert_trees_equal(streamed, expected)
+        assert metrics["generator_loss"].shape == (1, 2)
+
+    def test_the_next_chunk_is_read_while_this_one_trains(self, state):
+        """Training waits for the second chunk to be asked for: one after the other would hang."""
+        second_is_read = threading.Event()
+
+        def source():
+            yield np.zeros(1)
+            second_is_read.set()
+            yield np.ones(1)
+
+        def train(state, chunk):
+            assert second_is_read.wait(timeout=30)
+            return state, {}
+
+        assert len(list(training.stream(train, state, source()))) == 2
+
+    def test_no_more_than_one_chunk_is_read_ahead(self, state):
+        read = []
+
+        def source():
+            for i in range(5):
+                read.append(i)
+                yield np.full(1, i)
+
+        for count, _ in enumerate(
+            training.stream(lambda state, chunk: (state, {}), state, source()), start=1
+        ):
+            assert len(read) <= count + 1
+        assert read == [0, 1, 2, 3, 4]
+
+    def test_a_source_may_use_its_buffer_again(self, state):
+        def source():
+            buffer = np.zeros((1000, 28, 28, 1), np.uint8)
+            for i in range(4):
+                buffer[:] = i
+                yield buffer
+
+        seen = []
+
+        def train(state, images):
+            seen.append(images)
+            return state, {}
+
+        for _ in training.stream(train, state, source()):
+            pass
+        assert [int(images.max()) for images in seen] == [0, 1, 2, 3]
+        assert [int(images.min()) for images in seen] == [0, 1, 2, 3]
+
+    def test_labels_come_along(self, state):
+        chunks = [(np.zeros((2, *SHAPE), np.uint8), np.array([3, 4]))]
+        train = lambda state, images, labels: (state, {"labels": labels})
+        ((_, metrics),) = training.stream(train, state, chunks)
+        np.testing.assert_array_equal(metrics["labels"], [3, 4])
+
+    def test_what_a_source_raises_comes_out_when_its_turn_comes(self, state):
+        def source():
+            yield np.zeros(1)
+            raise OSError("the disk is gone")
+
+        stream = training.stream(lambda state, chunk: (state, {}), state, source())
+        next(stream)
+        with pytest.raises(OSError, match="the disk is gone"):
+            next(stream)
+
+    def test_it_may_be_left_early(self, state):
+        threads = threading.active_count()
+        chunks = (np.zeros(1) for _ in range(5))
+        stream = training.stream(lambda state, chunk: (state, {}), state, chunks)
+        next(stream)
+        stream.close()
+        assert threading.active_count() == threads
+
+    def test_no_chunks_at_all(self, state):
+        assert list(training.stream(lambda state, chunk: (state, {}), state, [])) == []
