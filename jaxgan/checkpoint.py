@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from jaxgan.train_state import TrainState
@@ -44,7 +45,7 @@ def save(
 
     Args:
       directory: the run's folder of checkpoints; made if missing.
-      state: what to save. Its step names the checkpoint.
+      state: what to save: of one run, or of a population. Its step names the checkpoint.
       keep: how many of the newest to keep, at least 1; older ones are deleted.
       metadata: anything that JSON can hold, to be read back with `metadata`.
 
@@ -53,8 +54,8 @@ def save(
 
     Raises:
       TypeError: JSON cannot hold the metadata.
-      ValueError: `keep` is below 1, there is a checkpoint of this step already, or the state is a
-        population of several.
+      ValueError: `keep` is below 1, there is a checkpoint of this step already, or the members of
+        a population are at different steps.
 
     Example:
       >>> import tempfile, jax, jaxgan, optax
@@ -70,12 +71,13 @@ def save(
     """
     if keep < 1:
         raise ValueError(f"keep must be at least 1; got {keep}.")
-    if state.step.shape != ():
+    numbers = np.unique(state.step)
+    if len(numbers) != 1:
         raise ValueError(
-            f"A checkpoint holds one run, but step has shape {state.step.shape}: a population is "
-            "saved member by member, jax.tree.map(lambda x: x[i], states)."
+            f"A checkpoint holds one step, but this population is at {numbers.tolist()}: save its "
+            "members by themselves, jaxgan.population.pick(states, i)."
         )
-    step = int(state.step)
+    step = int(numbers[0])
     json.dumps(metadata)  # raises TypeError now rather than in the background
     if step in steps(directory):
         raise ValueError(f"{directory} has a checkpoint of step {step} already.")

@@ -7,6 +7,7 @@ function `(critic, real, fake, key) -> [batch]` or a scalar, and adds the mean t
 discriminator's loss.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -262,7 +263,7 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
       Tseng et al., Regularizing GANs under Limited Data, 2021, https://arxiv.org/abs/2104.03310
     """
     _check_not_negative("weight", weight)
-    if not 0 <= decay < 1:
+    if _known(decay) and not 0 <= decay < 1:
         raise ValueError(f"decay must be in [0, 1); got {decay}.")
 
     def apply(state, critic, real, fake, *, key, step):
@@ -353,6 +354,53 @@ def add(*penalties: Any) -> Penalty:
     return Penalty(lambda: tuple(part.init() for part in parts), apply)
 
 
+class Injected(NamedTuple):
+    """The state of a penalty made by `inject`: numbers that may be changed, and its own state."""
+
+    hyperparams: dict[str, jax.Array]
+    inner_state: Any
+
+
+def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
+    """Puts the numbers that a penalty is made with into its state, as `optax.inject_hyperparams`.
+
+    So they can be set while training runs, and be different for the members of a population
+    (`jaxgan.population`).
+
+    Args:
+      make: what makes a penalty of numbers, as `r1` or `lecam`.
+
+    Returns:
+      The same function, of numbers by name. Those not given keep their defaults and stay out of
+      the state.
+
+    Example:
+      >>> from jaxgan import penalties
+      >>> penalty = penalties.inject(penalties.r1)(gamma=0.1)
+      >>> penalty.init().hyperparams
+      {'gamma': Array(0.1, dtype=float32)}
+    """
+
+    @functools.wraps(make)
+    def made(**numbers: float) -> Penalty:
+        penalty = make(**numbers)  # checks them, while they are known
+
+        def init() -> Injected:
+            hyperparams = {name: jnp.asarray(x, jnp.float32) for name, x in numbers.items()}
+            return Injected(hyperparams, penalty.init())
+
+        def apply(state, critic, real, fake, *, key, step):
+            now = {name: x.astype(real.dtype) for name, x in state.hyperparams.items()}
+            values, inner_state = make(**now).apply(
+                state.inner_state, critic, real, fake, key=key, step=step
+            )
+            return values, state._replace(inner_state=inner_state)
+
+        return Penalty(init, apply)
+
+    return made
+
+
 def clip_weights(limit: float = 0.01) -> optax.GradientTransformation:
     r"""Keeps every parameter in $[-c, c]$ after each update, as the first Wasserstein GAN did.
 
@@ -403,6 +451,11 @@ def _between(key: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
     return share * a + (1.0 - share) * b
 
 
+def _known(value: Any) -> bool:
+    """Whether it has a value yet: what `inject` passes in is traced."""
+    return not isinstance(value, jax.core.Tracer)
+
+
 def _check_not_negative(name: str, value: float) -> None:
-    if not value >= 0:
+    if _known(value) and not value >= 0:
         raise ValueError(f"{name} must be at least 0; got {value}.")

@@ -5,13 +5,8 @@ happen in one `jax.lax.scan`. The batch of a step is a pure function of (key, st
 stops and resumes is the same run.
 """
 
-import concurrent.futures
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxgan.convolutions import channels_last
 from jaxgan.gan import GAN
@@ -138,76 +133,6 @@ def epochs(
         return steps(gan, state, images, labels, num_steps=num_steps, batch_size=batch_size)
 
     return jax.lax.scan(epoch, state, length=num_epochs)
-
-
-def stream(
-    train: Callable[..., tuple[TrainState, Metrics]],
-    state: TrainState,
-    chunks: Iterable[Any],
-    *,
-    device: Any = None,
-) -> Iterator[tuple[TrainState, Metrics]]:
-    """Trains on one chunk after another, while the next is read and brought to the device.
-
-    For data larger than the device's memory, which holds two chunks at a time. A thread takes the
-    next chunk from the iterator and transfers it as soon as the last one is in use. If chunks are
-    of one size, one pass each, then chunk $i$ trains steps $i n$ to $(i + 1) n - 1$, and a run
-    resumes with the chunk `state.step // n` of the same source.
-
-    Args:
-      train: `(state, *chunk) -> (state, metrics)`: `steps` or `epochs` with everything else given,
-        jitted, and the state donated.
-      state: where to start.
-      chunks: uint8 images `[num, height, width, channels]` as numpy arrays, or tuples of images
-        and labels. All of one shape, or `train` is compiled again. They are copied, so that the
-        source may use its buffers again.
-      device: a `jax.Device` or sharding for the chunks; JAX's default if not given.
-
-    Yields:
-      State and metrics after each chunk, before the device is done with it. With the state
-      donated, what was yielded is gone when the next is asked for.
-
-    Raises:
-      Exception: whatever reading a chunk raises, when its turn comes.
-
-    Example:
-      >>> import functools, jax, jaxgan, numpy as np, optax
-      >>> gan = jaxgan.gan(
-      ...     jaxgan.networks.MLPGenerator(),
-      ...     jaxgan.networks.MLPDiscriminator(),
-      ...     jaxgan.losses.non_saturating(),
-      ...     jaxgan.Pair(optax.adam(1e-3), optax.adam(1e-3)),
-      ...     latent_dim=100,
-      ... )
-      >>> chunks = (np.zeros((40, 28, 28, 1), np.uint8) for _ in range(3))
-      >>> state = gan.init(jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
-      >>> train = functools.partial(jaxgan.training.epochs, gan, batch_size=20)
-      >>> for state, metrics in jaxgan.training.stream(
-      ...     jax.jit(train, donate_argnums=0), state, chunks
-      ... ):
-      ...     print(int(state.step))
-      2
-      4
-      6
-    """
-    source = iter(chunks)
-
-    def load() -> tuple[Any, ...] | None:
-        chunk = next(source, None)
-        if chunk is None:
-            return None
-        # device_put may keep a numpy array's own memory on a CPU, even if told not to.
-        copy = jax.tree.map(np.array, chunk if isinstance(chunk, tuple) else (chunk,))
-        # The transfer must be over before the next read, or chunks would pile up on the device.
-        return jax.block_until_ready(jax.device_put(copy, device))
-
-    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as reader:
-        chunk = reader.submit(load).result()
-        while chunk is not None:
-            following = reader.submit(load)
-            state, metrics = train(state, *chunk)
-            yield state, metrics
-            chunk = following.result()
 
 
 def _check(images: jax.Array, labels: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:

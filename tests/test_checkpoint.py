@@ -9,7 +9,7 @@ import pytest
 from conftest import BATCH, SHAPE, assert_trees_equal, make_gan
 
 import jaxgan
-from jaxgan import Pair, checkpoint, training
+from jaxgan import Pair, checkpoint, population, training
 
 
 def train(gan, state, images, epochs):
@@ -143,9 +143,9 @@ def test_a_home_folder_is_found_again(tmp_path, monkeypatch, state):
 def test_what_cannot_be_saved(tmp_path, state):
     with pytest.raises(TypeError, match="not JSON serializable"):
         checkpoint.save(tmp_path, state, metadata={"path": tmp_path})
-    population = jax.tree.map(lambda x: jnp.stack([x, x]), state)
-    with pytest.raises(ValueError, match=r"step has shape \(2,\): a population is saved member"):
-        checkpoint.save(tmp_path, population)
+    uneven = population.stack([state, state.replace(step=state.step + 3)])
+    with pytest.raises(ValueError, match=r"this population is at \[0, 3\]: save its members"):
+        checkpoint.save(tmp_path, uneven)
     assert checkpoint.steps(tmp_path) == []
 
 

@@ -1,7 +1,6 @@
 """Many updates are one program, their batches a pure function of (seed, step)."""
 
 import functools
-import threading
 
 import jax
 import jax.numpy as jnp
@@ -143,92 +142,3 @@ def test_nothing_to_do(gan, state, uint8_images):
         training.steps(gan, state, uint8_images, num_steps=0, batch_size=5)
     with pytest.raises(ValueError, match="num_epochs must be at least 1; got 0"):
         training.epochs(gan, state, uint8_images, num_epochs=0, batch_size=5)
-
-
-class TestStream:
-    @pytest.fixture
-    def train(self, gan):
-        return jax.jit(functools.partial(training.epochs, gan, batch_size=BATCH), donate_argnums=0)
-
-    def test_chunks_train_as_if_they_were_given_one_by_one(self, state, train, uint8_images):
-        chunks = [uint8_images[:11], uint8_images[11:22], uint8_images[5:16]]
-        expected = jax.tree.map(jnp.copy, state)
-        for chunk in chunks:
-            expected, _ = train(expected, jnp.asarray(chunk))
-        *_, (streamed, metrics) = training.stream(train, state, iter(chunks))
-        assert_trees_equal(streamed, expected)
-        assert metrics["generator_loss"].shape == (1, 2)
-
-    def test_the_next_chunk_is_read_while_this_one_trains(self, state):
-        """Training waits for the second chunk to be asked for: one after the other would hang."""
-        second_is_read = threading.Event()
-
-        def source():
-            yield np.zeros(1)
-            second_is_read.set()
-            yield np.ones(1)
-
-        def train(state, chunk):
-            assert second_is_read.wait(timeout=30)
-            return state, {}
-
-        assert len(list(training.stream(train, state, source()))) == 2
-
-    def test_no_more_than_one_chunk_is_read_ahead(self, state):
-        read = []
-
-        def source():
-            for i in range(5):
-                read.append(i)
-                yield np.full(1, i)
-
-        for count, _ in enumerate(
-            training.stream(lambda state, chunk: (state, {}), state, source()), start=1
-        ):
-            assert len(read) <= count + 1
-        assert read == [0, 1, 2, 3, 4]
-
-    def test_a_source_may_use_its_buffer_again(self, state):
-        def source():
-            buffer = np.zeros((1000, 28, 28, 1), np.uint8)
-            for i in range(4):
-                buffer[:] = i
-                yield buffer
-
-        seen = []
-
-        def train(state, images):
-            seen.append(images)
-            return state, {}
-
-        for _ in training.stream(train, state, source()):
-            pass
-        assert [int(images.max()) for images in seen] == [0, 1, 2, 3]
-        assert [int(images.min()) for images in seen] == [0, 1, 2, 3]
-
-    def test_labels_come_along(self, state):
-        chunks = [(np.zeros((2, *SHAPE), np.uint8), np.array([3, 4]))]
-        train = lambda state, images, labels: (state, {"labels": labels})
-        ((_, metrics),) = training.stream(train, state, chunks)
-        np.testing.assert_array_equal(metrics["labels"], [3, 4])
-
-    def test_what_a_source_raises_comes_out_when_its_turn_comes(self, state):
-        def source():
-            yield np.zeros(1)
-            raise OSError("the disk is gone")
-
-        stream = training.stream(lambda state, chunk: (state, {}), state, source())
-        next(stream)
-        with pytest.raises(OSError, match="the disk is gone"):
-            next(stream)
-
-    def test_it_may_be_left_early(self, state):
-        threads = threading.active_count()
-        chunks = (np.zeros(1) for _ in range(5))
-        stream = training.stream(lambda state, chunk: (state, {}), state, chunks)
-        next(stream)
-        stream.close()
-        assert threading.active_count() == threads
-
-    def test_no_chunks_at_all(self, state):
-        assert list(training.stream(lambda state, chunk: (state, {}), state, [])) == []

@@ -1,0 +1,233 @@
+"""A member of a population is the run that it would be by itself."""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from conftest import BATCH, assert_trees_equal, make_gan
+
+from jaxgan import Pair, checkpoint, penalties, population, training
+
+MEMBERS, SEEDS = 3, jnp.arange(3)
+ADAM = optax.inject_hyperparams(optax.adam)(1e-2, b1=0.5)
+# A product of stacked matrices is another kernel than that of one, which adds in another order; in
+# float32 the last bits differ, and training magnifies that. So equal to 1e-5 after eight updates.
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+@pytest.fixture(scope="module")
+def gan():
+    return make_gan(optimizer=Pair(ADAM, ADAM), penalty=penalties.inject(penalties.r1)(gamma=0.1))
+
+
+@pytest.fixture(scope="module")
+def run(gan):
+    return functools.partial(training.epochs, gan, num_epochs=2, batch_size=BATCH)
+
+
+@pytest.fixture(scope="module")
+def train(run):
+    return jax.jit(jax.vmap(run, in_axes=(0, None)))
+
+
+@pytest.fixture(scope="module")
+def single(run):
+    return jax.jit(run)
+
+
+@pytest.fixture
+def states(gan, batch):
+    keys = jax.vmap(jax.random.key)(SEEDS)
+    return jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, batch)
+
+
+def assert_close(a, b):
+    leaves = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    for x, y in leaves:
+        if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            np.testing.assert_allclose(x, y, **CLOSE)
+
+
+def test_a_member_is_the_run_with_its_seed(gan, batch, states, train, single, uint8_images):
+    images = jnp.asarray(uint8_images)
+    trained, metrics = train(states, images)
+    assert {x.shape for x in metrics.values()} == {(MEMBERS, 2, 4)}
+    for seed in range(MEMBERS):
+        alone, alone_metrics = single(gan.init(jax.random.key(seed), batch), images)
+        assert_close(population.pick(trained, seed), alone)
+        assert_close(population.pick(metrics, seed), alone_metrics)
+
+
+def test_one_after_the_other_in_one_program_is_exact(states, run, single, uint8_images):
+    """jax.lax.map uses the kernels of a single run, so there the bits are the same."""
+    images = jnp.asarray(uint8_images)
+    mapped, _ = jax.jit(lambda states: jax.lax.map(lambda s: run(s, images), states))(states)
+    for i in range(MEMBERS):
+        alone, _ = single(population.pick(states, i), images)
+        assert_trees_equal(population.pick(mapped, i), alone)
+
+
+def test_a_member_is_the_run_with_its_hyperparameters(batch, states, train, uint8_images):
+    rates, decays, gammas = [1e-2, 1e-3, 1e-4], [0.0, 0.5, 0.9], [0.0, 1.0, 10.0]
+    states = population.with_hyperparameters(
+        states,
+        generator={"learning_rate": rates, "b1": decays},
+        discriminator={"learning_rate": 3e-3},
+        penalty={"gamma": gammas},
+    )
+    trained, metrics = train(states, jnp.asarray(uint8_images))
+    assert not np.allclose(metrics["penalty"][0], metrics["penalty"][1])
+    for i in range(MEMBERS):
+        plain = make_gan(  # nothing injected
+            optimizer=Pair(optax.adam(rates[i], b1=decays[i]), optax.adam(3e-3, b1=0.5)),
+            penalty=penalties.r1(gammas[i]),
+        )
+        start = plain.init(jax.random.key(i), batch)
+        steps = jax.jit(functools.partial(training.steps, plain, num_steps=8, batch_size=BATCH))
+        alone, _ = steps(start, jnp.asarray(uint8_images))
+        assert_close(population.pick(trained.params, i), alone.params)
+
+
+def test_a_member_that_dies_does_not_touch_the_others(states, train, uint8_images):
+    healthy, _ = train(states, jnp.asarray(uint8_images))
+    dying = population.with_hyperparameters(
+        states, discriminator={"learning_rate": [1e-2, jnp.inf, 1e-2]}
+    )
+    trained, metrics = train(dying, jnp.asarray(uint8_images))
+    skipped = np.asarray(metrics["discriminator_skipped"].sum(axis=(1, 2)))
+    assert skipped[1] > 0
+    assert skipped[0] == skipped[2] == 0
+    for i in (0, 2):
+        params = population.pick((healthy.params, healthy.model_state), i)
+        assert_trees_equal(population.pick((trained.params, trained.model_state), i), params)
+
+
+def test_a_member_goes_on_by_itself(states, train, single, uint8_images, tmp_path):
+    images = jnp.asarray(uint8_images)
+    whole, _ = train(states, images)
+    checkpoint.save(tmp_path / "all", whole).result()
+    checkpoint.save(tmp_path / "one", population.pick(whole, 1)).result()
+    like = jax.eval_shape(lambda: population.pick(whole, 1))
+    restored = checkpoint.restore(tmp_path / "one", like=like)
+    assert_trees_equal(restored, population.pick(whole, 1))
+    everyone = checkpoint.restore(tmp_path / "all", like=whole)
+    assert_trees_equal(everyone, whole)
+    together, _ = train(everyone, images)
+    assert_close(population.pick(together, 1), single(restored, images)[0])
+
+
+def test_picked_members_can_be_stacked_again(states):
+    members = [population.pick(states, i) for i in range(MEMBERS)]
+    assert_trees_equal(population.stack(members), states)
+    assert_trees_equal(population.pick(states, [2, 0]), population.stack(members[::-2]))
+    with pytest.raises(ValueError, match="at least one member"):
+        population.stack([])
+
+
+@pytest.mark.parametrize("members", [3, -4, [0, 3]])
+def test_members_that_are_not_there(states, members):
+    with pytest.raises(IndexError, match=r"There are 3 members, numbered from 0; got"):
+        population.pick(states, members)
+
+
+def test_one_state_is_no_population(state):
+    with pytest.raises(ValueError, match="one leading axis of members"):
+        population.pick(state, 0)
+
+
+class TestHyperparameters:
+    def test_what_is_set_is_what_is_found(self, states):
+        changed = population.with_hyperparameters(states, generator={"b2": [0.9, 0.99, 0.999]})
+        found = population.hyperparameters(changed)
+        np.testing.assert_allclose(found["generator"]["b2"], [0.9, 0.99, 0.999])
+        np.testing.assert_allclose(found["discriminator"]["b2"], [0.999] * MEMBERS)
+        np.testing.assert_allclose(found["penalty"]["gamma"], [0.1] * MEMBERS)
+
+    def test_a_plain_state_has_none(self, batch):
+        state = make_gan().init(jax.random.key(0), batch)
+        assert population.hyperparameters(state) == {}
+        with pytest.raises(KeyError, match=r"no hyper-parameter 'learning_rate'.*inject_hyper"):
+            population.with_hyperparameters(state, generator={"learning_rate": 1.0})
+
+    def test_a_name_that_is_wrong(self, states):
+        with pytest.raises(KeyError, match=r"no hyper-parameter 'lr' in the state, only \['b1'"):
+            population.with_hyperparameters(states, discriminator={"lr": 1.0})
+
+    def test_a_shape_that_is_wrong(self, states):
+        with pytest.raises(ValueError, match=r"have shape \(3,\); got \(2,\)"):
+            population.with_hyperparameters(states, penalty={"gamma": [1.0, 2.0]})
+
+    def test_schedules_are_refused(self, batch):
+        scheduled = optax.inject_hyperparams(optax.adam)(optax.linear_schedule(1e-3, 0.0, 10))
+        state = make_gan(optimizer=Pair(scheduled, ADAM)).init(jax.random.key(0), batch)
+        with pytest.raises(ValueError, match="'learning_rate' is a schedule"):
+            population.with_hyperparameters(state, generator={"learning_rate": 1e-3})
+
+    def test_names_that_two_parts_share_are_refused(self, batch):
+        both = penalties.add(
+            penalties.inject(penalties.r1)(gamma=1.0), penalties.inject(penalties.r2)(gamma=1.0)
+        )
+        state = make_gan(penalty=both).init(jax.random.key(0), batch)
+        with pytest.raises(ValueError, match="2 parts of the penalty's state have a 'gamma'"):
+            population.with_hyperparameters(state, penalty={"gamma": 2.0})
+
+    def test_numbers_are_still_checked_where_they_are_known(self):
+        with pytest.raises(ValueError, match="gamma must be at least 0; got -1"):
+            penalties.inject(penalties.r1)(gamma=-1.0)
+
+
+SHARDED = """
+import functools, json, sys
+sys.path.insert(0, sys.argv[1])
+import jax, jax.numpy as jnp, numpy as np
+from conftest import BATCH, SHAPE, make_gan
+from jaxgan import population, training
+
+gan = make_gan()
+images = np.random.default_rng(0).integers(0, 256, (23, *SHAPE), dtype=np.uint8)
+keys = jax.vmap(jax.random.key)(jnp.arange(8))
+states = jax.vmap(gan.init, in_axes=(0, None))(keys, jnp.zeros((1, *SHAPE)))
+train = jax.vmap(functools.partial(training.epochs, gan, batch_size=BATCH), in_axes=(0, None))
+lowered = jax.jit(population.shard(train), donate_argnums=0).lower(states, images)
+compiled = lowered.compile()
+alone, _ = jax.jit(train)(states, images)
+spread, metrics = jax.jit(population.shard(train), donate_argnums=0)(states, images)
+difference = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), spread.params, alone.params)
+try:
+    population.shard(train)(population.pick(spread, [0, 1, 2]), images)
+except ValueError as error:
+    refused = str(error)
+print(json.dumps({
+    "devices": len(spread.step.sharding.device_set),
+    "shards": [shard.data.shape for shard in metrics["generator_loss"].addressable_shards],
+    "collectives": [name for name in ("all-reduce", "all-gather", "collective-permute",
+                                      "all-to-all") if name in compiled.as_text()],
+    "difference": max(jax.tree.leaves(difference)),
+    "refused": refused,
+}))
+"""
+
+
+def test_a_population_spreads_over_devices():
+    flags = "--xla_force_host_platform_device_count=4"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SHARDED, str(Path(__file__).parent)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["devices"] == 4
+    assert found["shards"] == [[2, 1, 4]] * 4
+    assert found["collectives"] == []
+    assert found["difference"] < 1e-5
+    assert found["refused"] == "3 members cannot be divided among 4 devices."

@@ -1,0 +1,156 @@
+"""Chunks from the host train as if they were on the device, and are read while training runs."""
+
+import functools
+import itertools
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import BATCH, SHAPE, assert_trees_equal
+
+from jaxgan import streaming, training
+
+
+class TestStream:
+    @pytest.fixture
+    def train(self, gan):
+        return jax.jit(functools.partial(training.epochs, gan, batch_size=BATCH), donate_argnums=0)
+
+    def test_chunks_train_as_if_they_were_given_one_by_one(self, state, train, uint8_images):
+        chunks = [uint8_images[:11], uint8_images[11:22], uint8_images[5:16]]
+        expected = jax.tree.map(jnp.copy, state)
+        for chunk in chunks:
+            expected, _ = train(expected, jnp.asarray(chunk))
+        *_, (streamed, metrics) = streaming.stream(train, state, iter(chunks))
+        assert_trees_equal(streamed, expected)
+        assert metrics["generator_loss"].shape == (1, 2)
+
+    def test_the_next_chunk_is_read_while_this_one_trains(self, state):
+        """Training waits for the second chunk to be asked for: one after the other would hang."""
+        second_is_read = threading.Event()
+
+        def source():
+            yield np.zeros(1)
+            second_is_read.set()
+            yield np.ones(1)
+
+        def train(state, chunk):
+            assert second_is_read.wait(timeout=30)
+            return state, {}
+
+        assert len(list(streaming.stream(train, state, source()))) == 2
+
+    def test_no_more_than_one_chunk_is_read_ahead(self, state):
+        read = []
+
+        def source():
+            for i in range(5):
+                read.append(i)
+                yield np.full(1, i)
+
+        for count, _ in enumerate(
+            streaming.stream(lambda state, chunk: (state, {}), state, source()), start=1
+        ):
+            assert len(read) <= count + 1
+        assert read == [0, 1, 2, 3, 4]
+
+    def test_a_source_may_use_its_buffer_again(self, state):
+        def source():
+            buffer = np.zeros((1000, 28, 28, 1), np.uint8)
+            for i in range(4):
+                buffer[:] = i
+                yield buffer
+
+        seen = []
+
+        def train(state, images):
+            seen.append(images)
+            return state, {}
+
+        for _ in streaming.stream(train, state, source()):
+            pass
+        assert [int(images.max()) for images in seen] == [0, 1, 2, 3]
+        assert [int(images.min()) for images in seen] == [0, 1, 2, 3]
+
+    def test_labels_come_along(self, state):
+        chunks = [(np.zeros((2, *SHAPE), np.uint8), np.array([3, 4]))]
+        train = lambda state, images, labels: (state, {"labels": labels})
+        ((_, metrics),) = streaming.stream(train, state, chunks)
+        np.testing.assert_array_equal(metrics["labels"], [3, 4])
+
+    def test_what_a_source_raises_comes_out_when_its_turn_comes(self, state):
+        def source():
+            yield np.zeros(1)
+            raise OSError("the disk is gone")
+
+        stream = streaming.stream(lambda state, chunk: (state, {}), state, source())
+        next(stream)
+        with pytest.raises(OSError, match="the disk is gone"):
+            next(stream)
+
+    def test_it_may_be_left_early(self, state):
+        threads = threading.active_count()
+        chunks = (np.zeros(1) for _ in range(5))
+        stream = streaming.stream(lambda state, chunk: (state, {}), state, chunks)
+        next(stream)
+        stream.close()
+        assert threading.active_count() == threads
+
+    def test_no_chunks_at_all(self, state):
+        assert list(streaming.stream(lambda state, chunk: (state, {}), state, [])) == []
+
+
+class TestChunks:
+    def read(self, num, size, *, start=0, take=1, seed=0):
+        key = jax.random.key(seed)
+        stream = streaming.chunks(range(num), size, key=key, start=start, element=np.int64)
+        return [next(stream) for _ in range(take)]
+
+    def test_a_pass_reads_every_record_at_most_once_and_passes_differ(self):
+        first, second = self.read(10, 3, take=6)[:3], self.read(10, 3, take=6)[3:]
+        for one_pass in (first, second):
+            assert len(np.unique(one_pass)) == 9
+            assert set(np.ravel(one_pass)) <= set(range(10))
+        assert not np.array_equal(first, second)
+
+    def test_it_may_start_at_any_chunk(self):
+        np.testing.assert_array_equal(
+            self.read(10, 3, take=6)[2:], self.read(10, 3, start=2, take=4)
+        )
+
+    def test_keys_make_different_orders(self):
+        assert not np.array_equal(self.read(1000, 100), self.read(1000, 100, seed=1))
+
+    def test_many_records_are_asked_for_at_once_where_that_can_be(self):
+        class Source(list):
+            def __getitems__(self, numbers):
+                asked.append(numbers)
+                return [self[i] for i in numbers]
+
+        asked = []
+        source = Source({"image": np.full(SHAPE, i, np.uint8), "label": i} for i in range(6))
+        pair = lambda record: (record["image"], record["label"])
+        images, labels = next(streaming.chunks(source, 4, key=jax.random.key(0), element=pair))
+        assert asked == [labels.tolist()]
+        assert images.shape == (4, *SHAPE)
+        np.testing.assert_array_equal(images[:, 0, 0, 0], labels)
+
+    @pytest.mark.parametrize("size", [0, 7])
+    def test_sizes_that_do_not_fit(self, size):
+        with pytest.raises(ValueError, match=f"from 1 to the number of records, 6; got {size}"):
+            streaming.chunks(range(6), size, key=jax.random.key(0))
+
+    def test_a_streamed_run_resumes_exactly(self, gan, state, uint8_images):
+        """Chunks and batches are functions of (seed, step), so a run cut in two is the run."""
+        source = [{"image": image} for image in uint8_images]
+        train = jax.jit(functools.partial(training.epochs, gan, batch_size=BATCH))
+        key = jax.random.key(7)
+
+        def run(state, start, num):
+            some = itertools.islice(streaming.chunks(source, 10, key=key, start=start), num)
+            *_, (state, _) = streaming.stream(train, state, some)
+            return state
+
+        assert_trees_equal(run(run(state, 0, 2), 2, 3), run(state, 0, 5))
