@@ -16,6 +16,8 @@ _PACKAGES = (
     "optax",
     "orbax-checkpoint",
     "numpy",
+    "tensorflow",
+    "tensorflow-cpu",
     "tensorflow-datasets",
     "torch",
 )

@@ -154,13 +154,14 @@ def animate(
 
 
 def curves(
-    path: str | Path, panels: Mapping[str, Mapping[str, Sequence[float]]], *, xlabel: str = "epoch"
+    path: str | Path, panels: Mapping[str, Mapping[str, ArrayLike]], *, xlabel: str = "epoch"
 ) -> None:
     """Draws curves over epochs, one panel beside the other.
 
     Args:
       path: where to; the suffix says the format; its folder must exist.
-      panels: for each panel's title its curves, for each curve's label its values.
+      panels: for each panel's title its curves, for each curve's label its values: `[points]`, or
+        `[members, points]`, of which the median is drawn, and a band from the least to the most.
       xlabel: what the values are counted in, from 1.
 
     Raises:
@@ -182,12 +183,11 @@ def curves(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
         for label, values in lines.items():
-            axes.plot(
-                range(1, len(values) + 1),
-                values,
-                label=label,
-                marker="." if len(values) < 3 else None,
-            )
+            members = np.atleast_2d(np.asarray(values))
+            x, marker = range(1, members.shape[1] + 1), "." if members.shape[1] < 3 else None
+            axes.plot(x, np.median(members, axis=0), label=label, marker=marker)
+            if len(members) > 1:
+                axes.fill_between(x, members.min(axis=0), members.max(axis=0), alpha=0.2)
         axes.set(title=title, xlabel=xlabel)
         axes.grid(alpha=0.3)
         axes.legend()

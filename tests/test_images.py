@@ -109,6 +109,19 @@ def test_curves_are_drawn(tmp_path):
     assert blue([3.0, 2.0, 4.0, 1.0]) > 2 * blue([np.nan] * 4) > 0
 
 
+def test_of_several_members_the_median_and_the_spread_are_drawn(tmp_path):
+    def coloured(values):
+        images.curves(tmp_path / "curves.png", {"loss": {"generator": values}})
+        with Image.open(tmp_path / "curves.png") as picture:
+            pixels = np.asarray(picture.convert("RGB")).astype(int)
+        return int((pixels[..., 2] - pixels[..., 0] > 20).sum())
+
+    # One member far out widens the band and leaves the median where it is.
+    narrow = [[1.0, 2.0], [1.1, 2.1], [0.9, 1.9]]
+    wide = [[1.0, 2.0], [5.0, 9.0], [0.9, 1.9]]
+    assert coloured(wide) > 3 * coloured(narrow) > coloured([1.0, 2.0]) > 0
+
+
 @pytest.mark.parametrize(("missing", "call"), [("PIL", "save"), ("matplotlib.figure", "curves")])
 def test_a_missing_library_is_named_with_its_remedy(tmp_path, monkeypatch, missing, call):
     monkeypatch.setitem(sys.modules, missing, None)

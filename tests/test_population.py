@@ -19,8 +19,8 @@ from jaxgan import Pair, checkpoint, penalties, population, training
 MEMBERS, SEEDS = 3, jnp.arange(3)
 ADAM = optax.inject_hyperparams(optax.adam)(1e-2, b1=0.5)
 # A product of stacked matrices is another kernel than that of one, which adds in another order; in
-# float32 the last bits differ, and training magnifies that. So equal to 1e-5 after eight updates.
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+# float32 the last bits differ, and training magnifies that. So equal to 1e-4 after eight updates.
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
 @pytest.fixture(scope="module")

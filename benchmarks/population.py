@@ -1,0 +1,119 @@
+"""What does a population cost, beside one GAN, and how much of the machine does it use?
+
+    python benchmarks/population.py --json benchmarks/results/population_cpu.json
+
+Times steps of the first recipe for 1, 2, 4 ... members under `jax.vmap`, and the same members one
+after the other in one program under `jax.lax.map`. Utilisation is the floating-point operations of
+a step's matrix products, over those of a large product that is timed beside it.
+"""
+
+import argparse
+import functools
+import itertools
+from pathlib import Path
+
+import harness
+import jax
+import jax.numpy as jnp
+import numpy as np
+import step_time
+from step_time import BATCH, LATENT_DIM, PIXELS, WIDTH
+
+import jaxgan
+from jaxgan.images import normalize
+
+SIDE = 4096  # of the large matrices
+
+
+def step_flops() -> int:
+    """Floating-point operations of one member's step: 2 m n k for each of its matrix products."""
+
+    def macs(*sizes: int) -> list[int]:
+        return [a * b for a, b in itertools.pairwise(sizes)]
+
+    generator = macs(LATENT_DIM, WIDTH, WIDTH, PIXELS)
+    discriminator = macs(PIXELS, WIDTH, WIDTH, 1)
+
+    def trained(layers: list[int]) -> int:
+        """Forward, gradients of the weights, and of the inputs of all layers but the first."""
+        return 3 * sum(layers) - layers[0]
+
+    # The discriminator on real and on fake images, once more to judge and lead back, the generator.
+    macs_an_image = 2 * trained(discriminator) + 2 * sum(discriminator) + trained(generator)
+    return 2 * BATCH * macs_an_image
+
+
+def population_arm(
+    gan: jaxgan.GAN, images: np.ndarray, members: int, *, mapped: bool = False
+) -> harness.Arm:
+    keys = jax.random.split(jax.random.key(0), members)
+    init = jax.jit(jax.vmap(gan.init, in_axes=(0, None)))
+    states = init(keys, normalize(images[:1]))
+    steps = len(images) // BATCH
+    train = functools.partial(jaxgan.training.steps, gan, num_steps=steps, batch_size=BATCH)
+
+    def run(states, images):
+        if mapped:
+            return jax.lax.map(lambda state: train(state, images)[0], states)
+        return jax.vmap(train, in_axes=(0, None))(states, images)[0]
+
+    args = (states, jnp.asarray(images))
+    lowered = jax.jit(run, donate_argnums=0).lower(*args)
+    how = "one after the other" if mapped else "vmap"
+    name = f"{members} member{'s' * (members > 1)}, {how}"
+    return step_time.program_arm(name, lowered, args, steps)
+
+
+def product_arm(side: int) -> harness.Arm:
+    """Large products in a row: what the device can do at the default precision."""
+    a = jax.random.normal(jax.random.key(0), (side, side)) / side**0.5
+
+    def products(x, a):
+        return jax.lax.fori_loop(0, 8, lambda _, x: x @ a, x)
+
+    lowered = jax.jit(products, donate_argnums=0).lower(a, a)
+    return step_time.program_arm(f"a product of {side} x {side}", lowered, (a + 0, a), 8)
+
+
+def explain(rows: list[dict], counts: list[tuple[int, bool]], side: int) -> None:
+    """Adds to each row what it costs a member, beside one alone, and its utilisation."""
+    peak = 2 * side**3 / rows[-1]["median_us"]
+    for row, (members, mapped) in zip(rows, counts, strict=False):
+        row |= {
+            "members": members,
+            "mapped": mapped,
+            "us_a_member": row["median_us"] / members,
+            "utilisation": members * step_flops() / row["median_us"] / peak,
+        }
+        print(f"{row['name']:38} {row['us_a_member']:10.1f} us a member {row['utilisation']:7.1%}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = functools.partial(parser.add_argument, type=int)
+    add("--members", nargs="*", default=[1, 2, 4, 8, 16, 32, 64, 128, 256])
+    add("--steps", default=20, help="a round")
+    add("--rounds", default=5)
+    parser.add_argument("--quick", action="store_true", help="two steps, two rounds: does it run?")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    args = parser.parse_args()
+    if args.quick:
+        args.members, args.steps, args.rounds = [1, 2], 2, 2
+    side = 256 if args.quick else SIDE
+
+    gan = step_time.recipe()
+    shape = (args.steps * BATCH, 28, 28, 1)
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    counts = [(members, mapped) for members in args.members for mapped in (False, True)]
+    counts = [(members, mapped) for members, mapped in counts if members > 1 or not mapped]
+    arms = [population_arm(gan, images, members, mapped=mapped) for members, mapped in counts]
+    rows = harness.round_robin([*arms, product_arm(side)], args.rounds)
+    about = {"batch_size": BATCH, "rounds": args.rounds, "flops_a_step": step_flops()}
+    explain(rows, counts, side)
+    harness.report(rows, args.json, **about)
+
+
+if __name__ == "__main__":
+    main()

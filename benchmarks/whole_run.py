@@ -1,0 +1,133 @@
+"""How long do the 50 epochs of the first recipe take, and how many kernels has a step?
+
+    python benchmarks/whole_run.py --json benchmarks/results/whole_run_cpu.json
+
+Times the whole run as one program, and as a program an epoch that is called 50 times. Counts what
+one step launches, in the compiled program. On a GPU, try it with
+XLA_FLAGS=--xla_gpu_enable_command_buffer=+WHILE too: it captures loops in CUDA graphs.
+"""
+
+import argparse
+import functools
+import os
+import re
+from pathlib import Path
+
+import harness
+import jax
+import jax.numpy as jnp
+import numpy as np
+import step_time
+from step_time import BATCH
+
+import jaxgan
+from jaxgan.images import normalize
+
+# What needs no kernel: bookkeeping, and names for parts of memory.
+FREE = {
+    "parameter",
+    "get-tuple-element",
+    "tuple",
+    "bitcast",
+    "constant",
+    "after-all",
+    "call",
+    "while",
+    "conditional",
+}
+
+
+def count_kernels(program: str) -> dict[str, int]:
+    """What the largest loop body of a compiled program launches, by kind of instruction.
+
+    Args:
+      program: HLO text, as `compiled.as_text()` gives.
+
+    Returns:
+      How many there are of each kind, those of computations that the body calls included.
+    """
+    bodies = dict(re.findall(r"^(?:ENTRY )?%?([\w.\-]+) [^\n]*\{\n(.*?)^\}", program, re.M | re.S))
+
+    @functools.cache
+    def kinds(name: str) -> tuple[str, ...]:
+        found: list[str] = []
+        for line in bodies.get(name, "").splitlines():
+            if not (match := re.search(r" = .*? ([a-z][\w\-]*)\(", line)):
+                continue
+            if match[1] not in FREE:
+                found.append(match[1])
+            elif called := re.search(r"branch_computations=\{(.*?)\}|to_apply=([^\s,]+)", line):
+                # Of a condition, the branch that does most.
+                names = re.findall(r"[\w.\-]+", called[1] or called[2])
+                found += max(map(kinds, names), key=len)
+        return tuple(found)
+
+    loops = re.findall(r"body=%?([\w.\-]+)", program)
+    step = max((kinds(name) for name in loops), key=len, default=())
+    return {kind: step.count(kind) for kind in sorted(set(step))}
+
+
+def arms(gan: jaxgan.GAN, images: np.ndarray, epochs: int) -> tuple[list[harness.Arm], str]:
+    """The whole run and its epochs one by one, and the text of an epoch's program."""
+    steps = epochs * (len(images) // BATCH)
+    state = gan.init(jax.random.key(0), normalize(images[:1]))
+    on_device = jnp.asarray(images)
+
+    def compiled(num_epochs: int):
+        train = functools.partial(
+            jaxgan.training.epochs, gan, num_epochs=num_epochs, batch_size=BATCH
+        )
+        run = jax.jit(lambda state, images: train(state, images)[0], donate_argnums=0)
+        return harness.timed(run.lower(state, on_device).compile)
+
+    whole, whole_seconds = compiled(epochs)
+    epoch, epoch_seconds = compiled(1)
+
+    def one_by_one(state, images):
+        for _ in range(epochs):
+            state = epoch(state, images)
+        return state
+
+    copy = jax.tree.map(jnp.copy, state)
+    return [
+        harness.Arm("one program", step_time.rerun(whole, state, on_device), steps, whole_seconds),
+        harness.Arm(
+            "a program an epoch", step_time.rerun(one_by_one, copy, on_device), steps, epoch_seconds
+        ),
+    ], epoch.as_text()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--images", type=int, default=60_000, help="how many; 100 make a step")
+    parser.add_argument("--quick", action="store_true", help="two steps, one round: does it run?")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    args = parser.parse_args()
+    if args.quick:
+        args.rounds, args.epochs, args.images = 1, 2, 2 * BATCH
+
+    shape = (args.images, 28, 28, 1)
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    both, program = arms(step_time.recipe(), images, args.epochs)
+    rows = harness.round_robin(both, args.rounds)
+    for row in rows:
+        row["seconds"] = row["median_us"] * row["steps"] / 1e6
+        print(f"{row['name']}: {row['seconds']:.2f} s for {row['steps']} steps")
+    kernels = count_kernels(program)
+    print(f"{sum(kernels.values())} kernels a step: {kernels}")
+    harness.report(
+        rows,
+        args.json,
+        batch_size=BATCH,
+        rounds=args.rounds,
+        kernels_a_step=kernels,
+        xla_flags=os.environ.get("XLA_FLAGS", ""),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Trains the classic MNIST GAN for several learning rates and seeds at once, in one program.
+
+    python examples/sweep.py          # 4 learning rates x 5 seeds, 10 epochs, into runs/sweep
+
+Prints a table and draws a plot: medians over the seeds, and their spread. On several devices each
+trains its share. Fork this file and change what you like.
+"""
+
+import argparse
+import functools
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm import tqdm
+
+import jaxgan
+from jaxgan import checkpoint, images, population, runs, sampling
+
+LATENT_DIM = 100
+COLUMNS = {  # of the table: means of the last epoch, or what is measured after it
+    "generator_loss": "generator loss",
+    "discriminator_loss": "discriminator loss",
+    "real_probability": "real sigmoid",
+    "fake_probability": "fake sigmoid",
+    "pixel_diversity": "pixel diversity",
+}
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = functools.partial(parser.add_argument, metavar="")
+    add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
+    rates = [1e-4, 3e-4, 1e-3, 3e-3]
+    add("--learning-rates", type=float, nargs="+", default=rates, help=f"Adam's (default: {rates})")
+    add("--seeds", type=int, default=5, help="how many, from 0 (default: 5)")
+    add("--beta1", type=float, default=0.5, help="Adam's first decay (default: 0.5)")
+    add("--epochs", type=int, default=10, help="(default: 10)")
+    add("--batch-size", type=int, default=100, help="(default: 100)")
+    add("--workdir", type=Path, default=Path("runs/sweep"), help="(default: runs/sweep)")
+    args = parser.parse_args()
+    for name in ("seeds", "epochs", "batch_size"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1; got {vars(args)[name]}")
+    if not all(rate > 0 for rate in args.learning_rates):
+        parser.error(f"--learning-rates must be positive; got {args.learning_rates}")
+    return args
+
+
+def make_config(args: argparse.Namespace, data: jaxgan.datasets.Dataset) -> dict:
+    chosen = ("learning_rates", "seeds", "beta1", "epochs", "batch_size")
+    return {"num_images": len(data.images), **{name: vars(args)[name] for name in chosen}}
+
+
+def make_gan(image_shape: tuple[int, ...], beta1: float) -> jaxgan.GAN:
+    adam = optax.inject_hyperparams(optax.adam)(1e-3, b1=beta1)  # each member has rates of its own
+    return jaxgan.gan(
+        generator=jaxgan.networks.MLPGenerator(image_shape),
+        discriminator=jaxgan.networks.MLPDiscriminator(),
+        loss=jaxgan.losses.non_saturating(real_label=0.9),
+        optimizer=jaxgan.Pair(generator=adam, discriminator=adam),
+        latent_dim=LATENT_DIM,
+    )
+
+
+def make_population(gan: jaxgan.GAN, batch: jax.Array, rates: list[float], seeds: int):
+    """One member for each learning rate and seed, `[rates * seeds]`: all seeds of the first rate,
+    then all seeds of the second."""
+    keys = jax.vmap(jax.random.key)(jnp.tile(jnp.arange(seeds), len(rates)))
+    states = jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, batch)
+    rate = {"learning_rate": np.repeat(rates, seeds)}
+    return population.with_hyperparameters(states, generator=rate, discriminator=rate)
+
+
+def over_members(train, members: int):
+    """Trains all of them in one program; spread over devices, where their number allows it."""
+    everyone = jax.vmap(train, in_axes=(0, None))
+    devices = jax.devices()
+    if len(devices) > 1 and members % len(devices) == 0:
+        everyone = population.shard(everyone, devices)
+    return jax.jit(everyone, donate_argnums=0)
+
+
+def print_table(history: dict[str, np.ndarray], args: argparse.Namespace) -> None:
+    """Median (least to most) over the seeds, after the last epoch."""
+    print(f"\n| learning rate | {' | '.join(COLUMNS.values())} | skipped steps |")
+    print("| --- " * (len(COLUMNS) + 2) + "|")
+    skipped = history["generator_skipped"] + history["discriminator_skipped"]
+    for i, rate in enumerate(args.learning_rates):
+        seeds = slice(i * args.seeds, (i + 1) * args.seeds)
+        last = [history[name][seeds, -1] for name in COLUMNS]
+        cells = [f"{np.median(x):.3g} ({x.min():.3g} to {x.max():.3g})" for x in last]
+        print(f"| {rate:g} | {' | '.join(cells)} | {int(skipped[seeds].sum())} |")
+
+
+def draw(path: Path, history: dict[str, np.ndarray], args: argparse.Namespace, real: float) -> None:
+    def curves(name: str) -> dict[str, np.ndarray]:
+        by_rate = history[name].reshape(len(args.learning_rates), args.seeds, -1)
+        return {f"{r:g}": x for r, x in zip(args.learning_rates, by_rate, strict=True)}
+
+    diversity = {**curves("pixel_diversity"), "real images": np.full(args.epochs, real)}
+    images.curves(
+        path,
+        {"pixel diversity": diversity, "generator loss": curves("generator_loss")},
+    )
+
+
+def main() -> None:
+    args = parse_arguments()
+    members = len(args.learning_rates) * args.seeds
+    try:
+        data = jaxgan.datasets.load("mnist", "train", args.data_dir)
+        train_images = jnp.asarray(data.images)
+        gan = make_gan(train_images.shape[1:], args.beta1)
+        batch = images.normalize(train_images[:1])
+        states = make_population(gan, batch, args.learning_rates, args.seeds)
+        epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
+        clock = time.perf_counter()
+        train = over_members(epoch, members).lower(states, train_images).compile()
+        compile_seconds = time.perf_counter() - clock
+        workdir = runs.begin(args.workdir, make_config(args, data))
+    except (ValueError, OSError, RuntimeError) as error:
+        sys.exit(str(error))
+    print(f"data: {data.source}; {members} members", file=sys.stderr)
+
+    latents = jax.random.normal(jax.random.key(2014), (64, LATENT_DIM))
+    look = jax.jit(jax.vmap(lambda state: gan.sample(state, latents)))
+    epochs: list[dict[str, np.ndarray]] = []
+    clock = time.perf_counter()
+    for _ in tqdm(range(args.epochs), unit="epoch"):
+        states, metrics = train(states, train_images)  # metrics are [members, 1, updates]
+        told = {name: np.nanmean(values, axis=(1, 2)) for name, values in metrics.items()}
+        for name in ("generator_skipped", "discriminator_skipped"):
+            told[name] = np.asarray(metrics[name]).sum(axis=(1, 2))
+        samples = look(states)
+        told["pixel_diversity"] = np.asarray(jax.vmap(sampling.pixel_diversity)(samples))
+        epochs.append(told)
+    seconds = time.perf_counter() - clock
+
+    history = {name: np.stack([told[name] for told in epochs], axis=1) for name in epochs[0]}
+    real = float(sampling.pixel_diversity(images.normalize(data.images[:1000])))
+    draw(workdir / "sweep.png", history, args, real)
+    rows = samples[:, :16].reshape(-1, *samples.shape[2:])
+    images.save(workdir / "samples.png", images.grid(rows, 16))  # a row for each member
+    checkpoint.save(workdir / "checkpoints", states).result()
+    print_table(history, args)
+    summary = {
+        "command": shlex.join(["python", *sys.argv]),
+        "source": data.source,
+        **make_config(args, data),
+        "compile_seconds": compile_seconds,
+        "seconds": seconds,
+        "pixel_diversity_of_real_images": real,
+        "history": {name: values.tolist() for name, values in history.items()},
+        **jaxgan.environment(),
+    }
+    (workdir / "summary.json").write_text(json.dumps(summary) + "\n")
+    print(
+        f"{members} members, {args.epochs} epochs in {seconds:.0f} s; pictures and figures are in "
+        f"{workdir}",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    main()
