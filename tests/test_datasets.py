@@ -8,10 +8,11 @@ import sys
 import threading
 import urllib.request
 
+import jax
 import numpy as np
 import pytest
 
-from jaxgan import datasets
+from jaxgan import datasets, streaming
 
 tfds = pytest.importorskip("tensorflow_datasets")
 
@@ -133,6 +134,21 @@ def test_a_prepared_dataset_is_read_and_then_cached(prepared, split, num, monkey
     again = datasets.load("tiny_digits", split, str(prepared))
     np.testing.assert_array_equal(again.images, data.images)
     np.testing.assert_array_equal(again.labels, data.labels)
+
+
+def test_a_prepared_dataset_can_be_read_in_chunks(tmp_path):
+    builder = tfds.builder("tiny_digits", data_dir=tmp_path, file_format="array_record")
+    builder.download_and_prepare()
+    read = streaming.chunks(
+        builder.as_data_source("train"),
+        6,
+        key=jax.random.key(0),
+        element=lambda record: (record["image"], record["label"]),
+    )
+    images, labels = (np.concatenate(parts) for parts in zip(next(read), next(read), strict=True))
+    order = np.argsort(images[:, 0, 0, 0])
+    np.testing.assert_array_equal(images[order], np.stack([tiny_image(i) for i in range(12)]))
+    np.testing.assert_array_equal(labels[order], np.arange(12) % 10)
 
 
 def test_an_unprepared_dataset_is_prepared(tmp_path):
