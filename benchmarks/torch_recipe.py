@@ -1,8 +1,12 @@
-"""The first recipe in PyTorch, written to win: fused Adam, data on the device, no `.item()`."""
+"""The first recipe in PyTorch, written to win: fused Adam, data on the device, no `.item()`.
+
+On a GPU also with the whole step as one CUDA graph. `torch_dcgan` trains other networks so.
+"""
 
 import functools
 import itertools
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import harness
 import numpy as np
@@ -13,6 +17,28 @@ try:
     from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 except ImportError:
     torch = None
+
+Step = Callable[[Any], tuple]
+
+
+class Recipe(NamedTuple):
+    """What is trained.
+
+    Args:
+      networks: makes a generator and a discriminator.
+      images: uint8, in the discriminator's shape, on the device to train on.
+      batch_size: images a step.
+      latent_dim: coordinates of a latent.
+      adam: its learning rate and betas.
+      bfloat16: whether to train under autocast.
+    """
+
+    networks: Callable[[], tuple["nn.Module", "nn.Module"]]
+    images: "torch.Tensor"
+    batch_size: int
+    latent_dim: int
+    adam: dict[str, Any]
+    bfloat16: bool = False
 
 
 def arms(
@@ -25,72 +51,130 @@ def arms(
       batch_size: images a step.
       latent_dim: coordinates of a latent.
       width: units of a hidden layer.
-      compiled: whether to add an arm with `torch.compile`.
+      compiled: whether to add arms with `torch.compile`.
     """
     if torch is None:
         return []
-    torch.set_float32_matmul_precision("high")  # TF32 on GPUs, as in JAX
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    on_device = torch.tensor(images.reshape(len(images), -1), device=device)
-    make = functools.partial(arm, on_device, batch_size, latent_dim, width)
-    found = [make("torch, eager, fused Adam", lambda function: function)]
-    if compiled:
-        wrap = functools.partial(torch.compile, fullgraph=True)
-        found.append(make("torch.compile, fused Adam", wrap, timed_start=True))
-    return found
+    return variants(first(images, batch_size, latent_dim, width), "fused Adam", compiled)
+
+
+def first(images: np.ndarray, batch_size: int, latent_dim: int, width: int) -> Recipe:
+    flat = torch.tensor(images.reshape(len(images), -1), device=device())
+
+    def networks():
+        generator = perceptron(latent_dim, width, width, flat.shape[1])
+        return nn.Sequential(generator, nn.Tanh()), perceptron(flat.shape[1], width, width, 1)
+
+    return Recipe(networks, flat, batch_size, latent_dim, {"lr": 1e-3})
+
+
+def device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def perceptron(*sizes: int) -> "nn.Sequential":
     layers = [(nn.Linear(*pair), nn.LeakyReLU(0.2)) for pair in itertools.pairwise(sizes)]
+    for linear, _ in layers:  # begins as Flax's does
+        nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
+        nn.init.zeros_(linear.bias)
     return nn.Sequential(*itertools.chain(*layers))[:-1]
 
 
-def arm(
-    images: "torch.Tensor",
-    batch_size: int,
-    latent_dim: int,
-    width: int,
-    name: str,
-    wrap: Callable,
-    *,
-    timed_start: bool = False,
-) -> harness.Arm:
-    device, (num_images, pixels) = images.device, images.shape
-    generator = nn.Sequential(perceptron(latent_dim, width, width, pixels), nn.Tanh()).to(device)
-    discriminator = perceptron(pixels, width, width, 1).to(device)
-    players = (generator, discriminator)
-    g_adam, d_adam = (torch.optim.Adam(p.parameters(), 1e-3, fused=True) for p in players)
-    ones = torch.ones(batch_size, 1, device=device)
+def variants(recipe: Recipe, how: str, compiled: bool) -> list[harness.Arm]:
+    """Arms that train a recipe: eager or compiled, and on a GPU each as a CUDA graph too."""
+    torch.set_float32_matmul_precision("high")  # TF32 on GPUs, as in JAX
+    wraps: dict[str, Callable] = {"torch, eager": lambda function: function}
+    if compiled:
+        wraps["torch.compile"] = functools.partial(torch.compile, fullgraph=True)
+    found = []
+    for name, wrap in wraps.items():
+        found.append(arm(f"{name}, {how}", recipe, train_step(recipe, wrap)))
+        if recipe.images.is_cuda:
+            step, seconds = harness.timed(graphed, recipe, train_step(recipe, wrap))
+            found.append(arm(f"{name}, CUDA graph, {how}", recipe, step, seconds))
+    return found
+
+
+def train_step(recipe: Recipe, wrap: Callable) -> Step:
+    """A step from indices to the losses of discriminator and generator, on the device."""
+    images, size, latent_dim = recipe.images, recipe.batch_size, recipe.latent_dim
+    on = images.device
+    generator, discriminator = (network.to(on) for network in recipe.networks())
+    # A graph needs Adam to count its steps on the device.
+    adam = functools.partial(torch.optim.Adam, fused=True, capturable=on.type == "cuda")
+    g_adam, d_adam = (adam(p.parameters(), **recipe.adam) for p in (generator, discriminator))
+    target = functools.partial(torch.full, (size, 1), device=on)
+    smooth, zeros, ones = target(fill_value=0.9), target(fill_value=0.0), target(fill_value=1.0)
+    autocast = functools.partial(torch.autocast, on.type, torch.bfloat16, enabled=recipe.bfloat16)
 
     @wrap
     def generate(latents):
-        return generator(latents)
+        with autocast():
+            return generator(latents)
 
     @wrap
-    def discriminator_loss(real, fake):
-        real_logits = discriminator(real.float() / 127.5 - 1.0)
-        fake_logits = discriminator(fake)
-        return cross_entropy(real_logits, 0.9 * ones) + cross_entropy(fake_logits, 0.0 * ones)
+    def discriminator_loss(indices, fake):
+        with autocast():
+            real_logits = discriminator(images[indices].float() / 127.5 - 1.0)
+            fake_logits = discriminator(fake)
+        real_loss = cross_entropy(real_logits.float(), smooth)
+        return real_loss + cross_entropy(fake_logits.float(), zeros)
 
     @wrap
     def generator_loss(fake):
-        return cross_entropy(discriminator(fake), ones)
+        with autocast():
+            logits = discriminator(fake)
+        return cross_entropy(logits.float(), ones)
+
+    def step(indices):
+        fake = generate(torch.randn(size, latent_dim, device=on))
+        discriminator.requires_grad_(True)
+        d_adam.zero_grad()
+        d_loss = discriminator_loss(indices, fake.detach())
+        d_loss.backward()
+        d_adam.step()
+        discriminator.requires_grad_(False)  # its weights need no gradient in this half
+        g_adam.zero_grad()
+        g_loss = generator_loss(fake)
+        g_loss.backward()
+        g_adam.step()
+        return d_loss.detach(), g_loss.detach()
+
+    return step
+
+
+def graphed(recipe: Recipe, step: Step) -> Step:
+    """The whole step as one CUDA graph, latents and Adam in it; only the indices are copied in."""
+    static = torch.arange(recipe.batch_size, device=recipe.images.device)
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):  # lazy allocations and compilation cannot be captured
+        for _ in range(3):
+            step(static)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        losses = step(static)
+
+    def replay(indices):
+        static.copy_(indices)
+        graph.replay()
+        return losses
+
+    return replay
+
+
+def arm(name: str, recipe: Recipe, step: Step, seconds: float | None = None) -> harness.Arm:
+    num_images, size = len(recipe.images), recipe.batch_size
 
     def train(steps: int) -> None:
-        order = torch.randperm(num_images, device=device)[: steps * batch_size]
-        for indices in order.view(steps, batch_size):
-            fake = generate(torch.randn(batch_size, latent_dim, device=device))
-            discriminator.requires_grad_(True)
-            d_adam.zero_grad()
-            discriminator_loss(images[indices], fake.detach()).backward()
-            d_adam.step()
-            discriminator.requires_grad_(False)  # its weights need no gradient in this half
-            g_adam.zero_grad()
-            generator_loss(fake).backward()
-            g_adam.step()
-        if device.type == "cuda":
+        order = torch.randperm(num_images, device=recipe.images.device)[: steps * size]
+        for indices in order.view(steps, size):
+            step(indices)
+        if order.is_cuda:
             torch.cuda.synchronize()
 
-    seconds = harness.timed(train, 1)[1] if timed_start else None
-    steps = num_images // batch_size
+    if name.startswith("torch.compile") and seconds is None:
+        seconds = harness.timed(train, 1)[1]
+    steps = num_images // size
     return harness.Arm(name, functools.partial(train, steps), steps, seconds)
