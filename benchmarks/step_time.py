@@ -1,14 +1,19 @@
-"""How long is one step of the first recipe, and how much of it is more than its matrix products?
+"""How long is one step of a recipe, beside its peers' and beside its matrix products alone?
 
     python benchmarks/step_time.py --json benchmarks/results/step_time.json
     python benchmarks/step_time.py --compile      # with torch.compile too, if torch is there
+    python benchmarks/step_time.py --networks dcgan
+    python benchmarks/step_time.py --networks dcgan --dtype bfloat16 --image-size 32 \\
+        --batch-size 256 --images 25600 --compile      # for a GPU
 
-Times, in turn: an epoch as one scan; one jitted step with batches from the host; the step's matrix
-products alone (the floor); and, where torch is installed, the same recipe in PyTorch.
+Times, in turn: an epoch as one scan; one jitted step with batches from the host; the first recipe's
+matrix products alone (the floor); and the same in PyTorch and, the first recipe, in TensorFlow,
+where they are installed.
 """
 
 import argparse
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import torch_dcgan
 import torch_recipe
 
 import jaxgan
@@ -36,6 +42,15 @@ def recipe(**changes) -> jaxgan.GAN:
     return jaxgan.gan(**{**arguments, **changes})
 
 
+def dcgan(shape: tuple[int, ...], dtype: np.dtype) -> jaxgan.GAN:
+    adam = optax.adam(2e-4, b1=0.5)
+    return recipe(
+        generator=jaxgan.networks.DCGANGenerator(shape, dtype=dtype),
+        discriminator=jaxgan.networks.DCGANDiscriminator(dtype=dtype),
+        optimizer=jaxgan.Pair(adam, adam),
+    )
+
+
 def rerun(function: Callable, state, *args) -> Callable[[], None]:
     """A run that feeds the donated state of one call to the next."""
 
@@ -51,25 +66,28 @@ def program_arm(name: str, lowered: jax.stages.Lowered, args: tuple, steps: int)
     return harness.Arm(name, rerun(compiled, *args), steps, seconds)
 
 
-def lower_epoch(gan: jaxgan.GAN, images: np.ndarray) -> tuple[jax.stages.Lowered, tuple]:
+def lower_epoch(
+    gan: jaxgan.GAN, images: np.ndarray, batch_size: int = BATCH
+) -> tuple[jax.stages.Lowered, tuple]:
     def epoch(state, images):
-        return jaxgan.training.epochs(gan, state, images, batch_size=BATCH)[0]
+        return jaxgan.training.epochs(gan, state, images, batch_size=batch_size)[0]
 
     args = (gan.init(jax.random.key(0), normalize(images[:1])), jnp.asarray(images))
     return jax.jit(epoch, donate_argnums=0).lower(*args), args
 
 
-def step_arm(gan: jaxgan.GAN, images: np.ndarray) -> harness.Arm:
+def step_arm(gan: jaxgan.GAN, images: np.ndarray, batch_size: int) -> harness.Arm:
     def step(state, batch):
         return gan.update(state, normalize(batch))[0]
 
     state = gan.init(jax.random.key(0), normalize(images[:1]))
-    lowered = jax.jit(step, donate_argnums=0).lower(state, images[:BATCH])
+    lowered = jax.jit(step, donate_argnums=0).lower(state, images[:batch_size])
     compiled, seconds = harness.timed(lowered.compile)
-    steps, generator = len(images) // BATCH, np.random.default_rng(0)
+    steps, generator = len(images) // batch_size, np.random.default_rng(0)
 
     def epoch(state):
-        for indices in generator.permutation(len(images))[: steps * BATCH].reshape(steps, BATCH):
+        order = generator.permutation(len(images))[: steps * batch_size]
+        for indices in order.reshape(steps, batch_size):
             state = compiled(state, jnp.asarray(images[indices]))
         return state
 
@@ -77,7 +95,9 @@ def step_arm(gan: jaxgan.GAN, images: np.ndarray) -> harness.Arm:
     return harness.Arm(name, rerun(epoch, state), steps, seconds)
 
 
-def lower_products(num_steps: int) -> tuple[jax.stages.Lowered, tuple]:
+def lower_products(
+    num_steps: int, batch_size: int = BATCH, pixels: int = PIXELS
+) -> tuple[jax.stages.Lowered, tuple]:
     """The 30 matrix products of a step and nothing else, in a scan.
 
     It is the recipe with linear networks, without biases, losses, optimizers and data. The
@@ -91,10 +111,10 @@ def lower_products(num_steps: int) -> tuple[jax.stages.Lowered, tuple]:
         shapes = itertools.pairwise(sizes)
         return [jax.random.normal(next(keys), shape) * 0.05 for shape in shapes]
 
-    generator = weights(LATENT_DIM, WIDTH, WIDTH, PIXELS)
-    old, new = weights(PIXELS, WIDTH, WIDTH, 1), weights(PIXELS, WIDTH, WIDTH, 1)
-    latents = jax.random.normal(next(keys), (16, BATCH, LATENT_DIM))
-    images = jax.random.normal(next(keys), (16, BATCH, PIXELS))
+    generator = weights(LATENT_DIM, WIDTH, WIDTH, pixels)
+    old, new = weights(pixels, WIDTH, WIDTH, 1), weights(pixels, WIDTH, WIDTH, 1)
+    latents = jax.random.normal(next(keys), (16, batch_size, LATENT_DIM))
+    images = jax.random.normal(next(keys), (16, batch_size, pixels))
 
     def forward(weights, x):
         for w in weights:
@@ -119,35 +139,75 @@ def lower_products(num_steps: int) -> tuple[jax.stages.Lowered, tuple]:
     return jax.jit(epoch, donate_argnums=0).lower(*args), args
 
 
-def main() -> None:
+def mlp_peers(args: argparse.Namespace, images: np.ndarray) -> list[harness.Arm]:
+    sizes = (args.batch_size, LATENT_DIM, WIDTH)
+    arms = []
+    if not args.no_torch:
+        arms += torch_recipe.arms(images, *sizes, compiled=args.compile)
+    if not args.no_tensorflow:
+        import tf_recipe  # takes seconds, which who imports this module need not wait
+
+        arms += tf_recipe.arms(images, *sizes)
+    return arms
+
+
+def dcgan_peers(args: argparse.Namespace, images: np.ndarray) -> list[harness.Arm]:
+    if args.no_torch:
+        return []
+    bfloat16 = args.dtype == "bfloat16"
+    return torch_dcgan.arms(
+        images, args.batch_size, LATENT_DIM, bfloat16=bfloat16, compiled=args.compile
+    )
+
+
+def arms_of(args: argparse.Namespace, images: np.ndarray) -> list[harness.Arm]:
+    steps, shape = len(images) // args.batch_size, images.shape[1:]
+    if args.networks == "mlp":
+        gan = recipe(generator=jaxgan.networks.MLPGenerator(shape, (WIDTH, WIDTH)))
+        products = lower_products(steps, args.batch_size, math.prod(shape))
+        floor = program_arm("its matrix products alone", *products, steps)
+        others = [floor, *mlp_peers(args, images)]
+    else:
+        gan = dcgan(shape, jnp.dtype(args.dtype))
+        others = dcgan_peers(args, images)
+    lowered = lower_epoch(gan, images, args.batch_size)
+    ours = program_arm("jaxgan, one scan an epoch", *lowered, steps)
+    return [ours, step_arm(gan, images, args.batch_size), *others]
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--images", type=int, default=60_000, help="how many; 100 make a step")
-    parser.add_argument(
-        "--compile", action="store_true", help="time torch.compile too (a minute more)"
-    )
-    parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
-    parser.add_argument("--quick", action="store_true", help="two steps, two rounds: does it run?")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    add = parser.add_argument
+    add("--networks", choices=("mlp", "dcgan"), default="mlp")
+    add("--image-size", type=int, default=28, help="height and width in pixels")
+    add("--batch-size", type=int, help="by default 100, and 64 with dcgan")
+    add("--dtype", choices=("float32", "bfloat16"), default="float32", help="with dcgan")
+    add("--images", type=int, help="how many; by default 60,000, and 640 with dcgan")
+    add("--rounds", type=int, default=9)
+    add("--compile", action="store_true", help="time torch.compile too (a minute more)")
+    add("--no-torch", action="store_true", help="leave PyTorch out")
+    add("--no-tensorflow", action="store_true", help="leave TensorFlow out")
+    add("--quick", action="store_true", help="two steps, two rounds: does it run?")
+    add("--json", type=Path, help="where to write the figures")
     args = parser.parse_args()
-    num_images, rounds = (2 * BATCH, 2) if args.quick else (args.images, args.rounds)
+    batch_size, num_images = (BATCH, 60_000) if args.networks == "mlp" else (64, 640)
+    args.batch_size = args.batch_size or batch_size
+    args.images = 2 * args.batch_size if args.quick else args.images or num_images
+    args.rounds = 2 if args.quick else args.rounds
+    return args
 
+
+def main() -> None:
+    args = parse()
     # What is in the images does not change the time.
-    shape = (num_images, 28, 28, 1)
+    shape = (args.images, args.image_size, args.image_size, 1)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    gan = recipe()
-    steps = num_images // BATCH
-    arms = [
-        program_arm("jaxgan, one scan an epoch", *lower_epoch(gan, images), steps),
-        step_arm(gan, images),
-        program_arm("its matrix products alone", *lower_products(steps), steps),
-    ]
-    if not args.no_torch:
-        arms += torch_recipe.arms(images, BATCH, LATENT_DIM, WIDTH, compiled=args.compile)
-    rows = harness.round_robin(arms, rounds)
-    harness.report(rows, args.json, batch_size=BATCH, num_images=num_images, rounds=rounds)
+    rows = harness.round_robin(arms_of(args, images), args.rounds)
+    about = ("networks", "dtype", "image_size", "batch_size", "rounds")
+    settings = {name: getattr(args, name) for name in about}
+    harness.report(rows, args.json, num_images=args.images, **settings)
 
 
 if __name__ == "__main__":

@@ -7,33 +7,49 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
+
+import jaxgan
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
-def test_step_time_runs_and_reports(tmp_path):
+OURS = ["jaxgan, one scan an epoch", "jaxgan, one jit a step, host batches"]
+PEERS = {
+    "mlp": {
+        "torch, eager, fused Adam": "torch",
+        "tensorflow, XLA, one call a step": "tensorflow",
+        "tensorflow, XLA, one loop an epoch": "tensorflow",
+    },
+    "dcgan": {"torch, eager, channels-last": "torch"},
+}
+
+
+@pytest.mark.parametrize(
+    ("networks", "options"),
+    [("mlp", []), ("dcgan", ["--image-size", "8", "--batch-size", "4"])],
+    ids=["mlp", "dcgan"],
+)
+def test_step_time_runs_and_reports(tmp_path, networks, options):
     path = tmp_path / "out" / "step_time.json"
-    script = str(BENCHMARKS / "step_time.py")
-    done = subprocess.run(
-        [sys.executable, script, "--quick", "--json", str(path)], capture_output=True, text=True
-    )
+    script = [str(BENCHMARKS / "step_time.py"), "--quick", "--json", str(path)]
+    arguments = [*script, "--networks", networks, *options]
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     report = json.loads(path.read_text())
     names = [row["name"] for row in report["rows"]]
-    assert names[:3] == [
-        "jaxgan, one scan an epoch",
-        "jaxgan, one jit a step, host batches",
-        "its matrix products alone",
-    ]
-    assert ("torch, eager, fused Adam" in names) == bool(importlib.util.find_spec("torch"))
+    assert names[:2] == OURS
+    assert ("its matrix products alone" in names) == (networks == "mlp")
+    for peer, package in PEERS[networks].items():
+        assert (peer in names) == bool(importlib.util.find_spec(package))
     for row in report["rows"]:
         assert row["name"] in done.stdout
         assert row["steps"] == 2
         assert 0 < row["min_us"] <= row["median_us"] <= row["max_us"]
     assert report["rows"][0]["ratio"] == 1.0
-    assert {"versions", "device", "command", "rounds"} <= set(report)
+    assert {"versions", "device", "command", "rounds", "dtype"} <= set(report)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +98,84 @@ def test_the_floor_is_all_the_products_of_a_step(modules):
     counts = [len(products.findall(lowered.compile().as_text())) for lowered in (epoch, floor)]
     # Three of the 30 are outer products with one logit's gradient, which XLA may multiply out.
     assert counts[0] == counts[1] >= 27
+
+
+def flat(params) -> list[np.ndarray]:
+    """Kernel, bias, kernel, bias, ... of a perceptron of ours, in order."""
+    return [np.array(dense[name]) for dense in params.values() for name in ("kernel", "bias")]
+
+
+@pytest.fixture
+def game(modules):
+    """Images, our weights, and the losses of four steps from them.
+
+    Before each step the generator's first kernel is made zero, so latents do not matter. Biases are
+    not zero at first, because in zero there are several opinions of leaky ReLU's gradient.
+    """
+    _, step_time = modules
+    images = np.random.default_rng(0).integers(0, 256, (100, 28, 28, 1), np.uint8)
+    gan, batch = step_time.recipe(), jaxgan.images.normalize(images)
+    state, update = gan.init(jax.random.key(0), batch), jax.jit(gan.update)
+    biased = jax.tree.map(lambda x: x + 0.1 if x.ndim == 1 else x, state.params)
+    weights, losses = [flat(params) for params in biased], []
+    state = state.replace(params=biased)
+    for _ in range(4):
+        generator = state.params.generator
+        kernel = jax.numpy.zeros_like(generator["Dense_0"]["kernel"])
+        generator = {**generator, "Dense_0": {**generator["Dense_0"], "kernel": kernel}}
+        params = state.params._replace(generator=generator)
+        state, metrics = update(state.replace(params=params), batch)
+        losses.append([metrics["discriminator_loss"], metrics["generator_loss"]])
+    return images, weights, np.array(losses)
+
+
+def test_torch_plays_the_same_game(game):
+    torch = pytest.importorskip("torch")
+    import torch_recipe
+
+    images, weights, expected = game
+    recipe = torch_recipe.first(images, 100, 100, 128)
+    networks = recipe.networks()
+    for network, arrays in zip(networks, weights, strict=True):
+        for parameter, array in zip(network.parameters(), arrays, strict=True):
+            parameter.data = torch.tensor(array.T)
+    step = torch_recipe.train_step(recipe._replace(networks=lambda: networks), lambda f: f)
+    losses = []
+    for _ in range(4):
+        next(networks[0].parameters()).data.zero_()
+        losses.append([float(value) for value in step(torch.arange(100))])
+    np.testing.assert_allclose(losses, expected, rtol=1e-3)
+
+
+def test_tensorflow_plays_the_same_game(game):
+    tf = pytest.importorskip("tensorflow")
+    import tf_recipe
+
+    images, weights, expected = game
+    count, *players = tf_recipe.start(100, 128, 784)
+    players = [[list(map(tf.constant, w)), *p[1:]] for w, p in zip(weights, players, strict=True)]
+    pixels, losses = tf.constant(images.reshape(100, 784)), []
+    for _ in range(4):
+        players[0][0][0] = tf.zeros([100, 128])
+        state = [count, *players]
+        (count, *players), values = tf_recipe.train_step(pixels, 100, state, tf.range(100))
+        losses.append([float(value) for value in values])
+    np.testing.assert_allclose(losses, expected, rtol=1e-3)
+
+
+def test_torch_dcgan_has_our_parameters(modules):
+    pytest.importorskip("torch")
+    import torch_dcgan
+
+    _, step_time = modules
+    gan = step_time.dcgan((32, 32, 3), np.dtype(np.float32))
+    state = jax.eval_shape(gan.init, jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32))
+    for player, network in {
+        "generator": torch_dcgan.generator(32, 3, latent_dim=100),
+        "discriminator": torch_dcgan.discriminator(32, 3),
+    }.items():
+        sizes = [leaf.size for leaf in jax.tree.leaves(getattr(state.params, player))]
+        assert sorted(sizes) == sorted(p.numel() for p in network.parameters())
 
 
 def test_arms_take_turns(modules):

@@ -1,0 +1,93 @@
+"""DCGAN in PyTorch, written to win: channels-last, fused Adam, and autocast for bfloat16.
+
+It has `jaxgan.networks`' layers and parameters, as many as there and with biases in the same
+places. Two things differ that cost nothing: padding is two pixels on both sides, where SAME has one
+and two, and the generator's half-step moves the discriminator's running averages too.
+"""
+
+import itertools
+
+import harness
+import numpy as np
+import torch_recipe
+from torch_recipe import torch
+
+FEATURES, KERNEL = 64, 5
+
+if torch is not None:
+    from torch import nn
+
+    class ChannelsLast(nn.Module):
+        """Features `[batch, side * side * channels]` to `[batch, channels, side, side]`."""
+
+        def __init__(self, side: int, channels: int):
+            super().__init__()
+            self.shape = (side, side, channels)
+
+        def forward(self, x):
+            return x.view(-1, *self.shape).permute(0, 3, 1, 2)
+
+
+def arms(
+    images: np.ndarray, batch_size: int, latent_dim: int, *, bfloat16: bool, compiled: bool
+) -> list[harness.Arm]:
+    """Eager and, if wanted, compiled; none where torch is not installed.
+
+    Args:
+      images: uint8 `[num, height, width, channels]`, square, with sides that can be halved twice.
+      batch_size: images a step.
+      latent_dim: coordinates of a latent.
+      bfloat16: whether to train under autocast.
+      compiled: whether to add arms with `torch.compile`.
+    """
+    if torch is None:
+        return []
+    side, channels = images.shape[2:]
+    on_device = torch.tensor(images, device=torch_recipe.device()).permute(0, 3, 1, 2)
+
+    def networks():
+        players = generator(side, channels, latent_dim), discriminator(side, channels)
+        return tuple(player.to(memory_format=torch.channels_last) for player in players)
+
+    recipe = torch_recipe.Recipe(
+        networks, on_device, batch_size, latent_dim, {"lr": 2e-4, "betas": (0.5, 0.999)}, bfloat16
+    )
+    return torch_recipe.variants(recipe, "channels-last", compiled)
+
+
+def stages(side: int) -> int:
+    """How often the side is halved, as in `jaxgan.networks.dcgan.halvings`."""
+    return 0 if side <= 4 or side % 2 else 1 + stages(side // 2)
+
+
+def generator(side: int, channels: int, latent_dim: int) -> "nn.Sequential":
+    num = stages(side)
+    smallest, widths = side >> num, [FEATURES << i for i in reversed(range(num))]
+    units = smallest**2 * widths[0]
+    # Unflattened with the channels last, the dense layer's output is in that form already.
+    layers = [nn.Linear(latent_dim, units, bias=False), ChannelsLast(smallest, widths[0])]
+    for i, (width, narrower) in enumerate(itertools.pairwise([*widths, channels]), 1):
+        up = nn.ConvTranspose2d(width, narrower, KERNEL, 2, KERNEL // 2, 1, bias=i == num)
+        layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True), up]
+    return initialize(nn.Sequential(*layers, nn.Tanh()))
+
+
+def discriminator(side: int, channels: int) -> "nn.Sequential":
+    num = stages(side)
+    widths = [channels, *(FEATURES << i for i in range(num))]
+    layers: list[nn.Module] = []
+    for i in range(num):
+        layers.append(nn.Conv2d(*widths[i : i + 2], KERNEL, 2, KERNEL // 2, bias=i == 0))
+        layers += [nn.BatchNorm2d(widths[i + 1])] if i else []
+        layers.append(nn.LeakyReLU(0.2, inplace=True))
+    units = (side >> num) ** 2 * widths[-1]
+    return initialize(nn.Sequential(*layers, nn.Flatten(), nn.Linear(units, 1)))
+
+
+def initialize(network: "nn.Sequential") -> "nn.Sequential":
+    for name, parameter in network.named_parameters():
+        if parameter.dim() > 1:
+            nn.init.normal_(parameter, std=0.02)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
+    return network
