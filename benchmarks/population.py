@@ -1,10 +1,11 @@
 """What does a population cost, beside one GAN, and how much of the machine does it use?
 
     python benchmarks/population.py --json benchmarks/results/population_cpu.json
+    python benchmarks/population.py --networks dcgan --members 1 2 4 --steps 2
 
 Times steps of the first recipe for 1, 2, 4 ... members under `jax.vmap`, and the same members one
 after the other in one program under `jax.lax.map`. Utilisation is the floating-point operations of
-a step's matrix products, over those of a large product that is timed beside it.
+a step's matrix products (the MLP's), over those of a large product that is timed beside it.
 """
 
 import argparse
@@ -75,17 +76,17 @@ def product_arm(side: int) -> harness.Arm:
     return step_time.program_arm(f"a product of {side} x {side}", lowered, (a + 0, a), 8)
 
 
-def explain(rows: list[dict], counts: list[tuple[int, bool]], side: int) -> None:
-    """Adds to each row what it costs a member, beside one alone, and its utilisation."""
+def explain(rows: list[dict], counts: list[tuple[int, bool]], side: int, flops: int | None) -> None:
+    """Adds to each row what it costs a member, and its utilisation."""
     peak = 2 * side**3 / rows[-1]["median_us"]
     for row, (members, mapped) in zip(rows, counts, strict=False):
-        row |= {
-            "members": members,
-            "mapped": mapped,
-            "us_a_member": row["median_us"] / members,
-            "utilisation": members * step_flops() / row["median_us"] / peak,
-        }
-        print(f"{row['name']:38} {row['us_a_member']:10.1f} us a member {row['utilisation']:7.1%}")
+        a_member = row["median_us"] / members
+        row |= {"members": members, "mapped": mapped, "us_a_member": a_member}
+        told = f"{row['name']:38} {a_member:10.1f} us a member"
+        if flops is not None:
+            row["utilisation"] = flops / a_member / peak
+            told += f" {row['utilisation']:7.1%}"
+        print(told)
 
 
 def main() -> None:
@@ -94,6 +95,7 @@ def main() -> None:
     )
     add = functools.partial(parser.add_argument, type=int)
     add("--members", nargs="*", default=[1, 2, 4, 8, 16, 32, 64, 128, 256])
+    parser.add_argument("--networks", choices=("mlp", "dcgan"), default="mlp")
     add("--steps", default=20, help="a round")
     add("--rounds", default=5)
     parser.add_argument("--quick", action="store_true", help="two steps, two rounds: does it run?")
@@ -103,16 +105,18 @@ def main() -> None:
         args.members, args.steps, args.rounds = [1, 2], 2, 2
     side = 256 if args.quick else SIDE
 
-    gan = step_time.recipe()
+    mlp = args.networks == "mlp"
+    gan = step_time.recipe() if mlp else step_time.dcgan((28, 28, 1), np.dtype(np.float32))
+    flops = step_flops() if mlp else None
     shape = (args.steps * BATCH, 28, 28, 1)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     counts = [(members, mapped) for members in args.members for mapped in (False, True)]
     counts = [(members, mapped) for members, mapped in counts if members > 1 or not mapped]
     arms = [population_arm(gan, images, members, mapped=mapped) for members, mapped in counts]
     rows = harness.round_robin([*arms, product_arm(side)], args.rounds)
-    about = {"batch_size": BATCH, "rounds": args.rounds, "flops_a_step": step_flops()}
-    explain(rows, counts, side)
-    harness.report(rows, args.json, **about)
+    about = {"batch_size": BATCH, "rounds": args.rounds, "networks": args.networks}
+    explain(rows, counts, side, flops)
+    harness.report(rows, args.json, flops_a_step=flops, **about)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from jax.extend import core
 
 import jaxgan
 
@@ -185,3 +187,111 @@ def test_arms_take_turns(modules):
     rows = harness.round_robin(arms, rounds=2)
     assert calls == ["a", "b", "a", "b", "a", "b"]
     assert [row["name"] for row in rows] == ["a", "b"]
+
+
+def report_of(script, path, *options):
+    command = [sys.executable, str(BENCHMARKS / script), "--quick", "--json", str(path), *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(path.read_text())
+    assert {"versions", "device", "command"} <= set(report)
+    assert all(row["median_us"] > 0 for row in report["rows"])
+    return report, done.stdout
+
+
+def test_population_runs_and_reports(tmp_path):
+    report, printed = report_of("population.py", tmp_path / "population.json")
+    names = ["1 member, vmap", "2 members, vmap", "2 members, one after the other"]
+    assert [row["name"] for row in report["rows"][:3]] == names
+    assert all(0 < row["utilisation"] < 2 for row in report["rows"][:3])
+    assert "us a member" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "num"),
+    [
+        (["--only", "without drawing latents", "unrolled 2 times"], 3),
+        pytest.param([], 11, marks=pytest.mark.slow),
+    ],
+    ids=["some", "all"],
+)
+def test_breakdown_runs_and_reports(tmp_path, options, num):
+    report, _ = report_of("breakdown.py", tmp_path / "breakdown.json", *options)
+    assert report["rows"][0]["name"] == "the step"
+    assert len(report["rows"]) == num
+
+
+def test_whole_run_runs_and_reports(tmp_path):
+    report, _ = report_of("whole_run.py", tmp_path / "whole_run.json")
+    assert [row["steps"] for row in report["rows"]] == [4, 4]
+    assert sum(report["kernels_a_step"].values()) > 30
+
+
+def test_the_operations_of_a_step_are_those_of_its_products(monkeypatch):
+    """Counted in the traced update, where the real logits that XLA drops are still in."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import population
+    import step_time
+
+    gan = step_time.recipe()
+    images = np.zeros((step_time.BATCH, 28, 28, 1), np.float32)
+    state = gan.init(jax.random.key(0), images)
+
+    def flops(jaxpr):
+        total = 0
+        for eqn in jaxpr.eqns:
+            if eqn.primitive is jax.lax.dot_general_p:
+                ((contracted, _), _) = eqn.params["dimension_numbers"]
+                depth = np.prod([eqn.invars[0].aval.shape[axis] for axis in contracted])
+                total += 2 * int(depth) * eqn.outvars[0].aval.size
+            total += sum(flops(inner) for inner in core.jaxprs_in_params(eqn.params))
+        return total
+
+    dropped = 2 * step_time.BATCH * (784 * 128 + 128 * 128 + 128)
+    traced = flops(jax.make_jaxpr(gan.update)(state, images).jaxpr)
+    assert traced - dropped == population.step_flops()
+
+
+def test_kernels_are_counted_in_the_body_of_the_loop(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import whole_run
+
+    program = """
+%moved (p: f32[2]) -> f32[2] {
+  %p = f32[2]{0} parameter(0)
+  ROOT %f.1 = f32[2]{0} fusion(%p), kind=kLoop, calls=%fused
+}
+
+%still (p: f32[2]) -> f32[2] {
+  ROOT %p = f32[2]{0} parameter(0)
+}
+
+%body (arg: (s32[], f32[2])) -> (s32[], f32[2]) {
+  %arg = (s32[], f32[2]{0}) parameter(0)
+  %x = f32[2]{0} get-tuple-element(%arg), index=1
+  %y = f32[2]{0} copy(%x)
+  %z = f32[2]{0} conditional(%i, %y, %y), branch_computations={%still, %moved}
+  ROOT %t = (s32[], f32[2]{0}) tuple(%i, %z)
+}
+
+ENTRY %main (a: f32[2]) -> f32[2] {
+  %sorted = f32[2]{0} sort(%a)
+  ROOT %w = (s32[], f32[2]{0}) while(%t), condition=%less, body=%body
+}
+"""
+    assert whole_run.count_kernels(program) == {"copy": 1, "fusion": 1}
+
+
+@pytest.mark.slow
+def test_the_call_for_a_gpu_machine_makes_one_json(tmp_path):
+    path = tmp_path / "gpu.json"
+    done = subprocess.run(
+        ["bash", str(BENCHMARKS / "gpu.sh"), str(path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "QUICK": "1", "PYTHON": sys.executable},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    parts = json.loads(path.read_text())["parts"]
+    assert {"whole_run", "step_time", "population", "dcgan", "scaling"} <= set(parts)
+    assert all(part["rows"] for part in parts.values())

@@ -16,7 +16,7 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     namespace: dict = {}
     for block in blocks:
         exec(block, namespace)
-    assert namespace["metrics"]["generator_loss"].shape == (8, 10)
+    assert namespace["metrics"]["generator_loss"].shape == (8, 1, 10)
     assert (tmp_path / "samples.png").exists()
 
 
@@ -30,6 +30,17 @@ def test_the_networks_of_the_guide_play():
         exec(block, namespace)
         assert int(namespace["metrics"]["discriminator_skipped"]) == 0, block
         assert int(namespace["state"].step) == 1
+
+
+def test_the_guide_to_training_runs():
+    text = (ROOT / "docs" / "training.md").read_text()
+    namespace: dict = {}
+    shapes = []
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, namespace)
+        shapes.append(namespace["metrics"]["generator_loss"].shape)
+    assert shapes == [(2, 5), (4, 1, 5), (1, 2), (1, 2)]
+    assert int(namespace["best"].step) == 2 * 5 + 3 * 2 + 2 * 2
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,0 +1,132 @@
+"""Where does the time of a step of the first recipe go, and what does not make it shorter?
+
+    python benchmarks/breakdown.py --json benchmarks/results/breakdown_cpu.json
+
+Takes parts of the step away one at a time, and tries what is said to be faster. Parts overlap, so
+what they save apart need not be what they save together.
+"""
+
+import argparse
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest import mock
+
+import harness
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import step_time
+from step_time import BATCH
+
+import jaxgan
+from jaxgan import game
+from jaxgan.images import normalize
+
+
+def epoch_arm(name: str, images: np.ndarray, *, key=None, **changes) -> harness.Arm:
+    gan = step_time.recipe(**changes)
+    steps = len(images) // BATCH
+    state = gan.init(jax.random.key(0) if key is None else key, normalize(images[:1]))
+
+    def epoch(state, images):
+        return jaxgan.training.epochs(gan, state, images, batch_size=BATCH)[0]
+
+    args = (state, jnp.asarray(images))
+    lowered = jax.jit(epoch, donate_argnums=0).lower(*args)
+    return step_time.program_arm(name, lowered, args, steps)
+
+
+def same_batch_arm(name: str, images: np.ndarray) -> harness.Arm:
+    gan, batch = step_time.recipe(), normalize(images[:BATCH])
+    steps = len(images) // BATCH
+
+    def epoch(state, batch):
+        return jax.lax.scan(lambda s, _: (gan.update(s, batch)[0], None), state, length=steps)[0]
+
+    args = (gan.init(jax.random.key(0), batch), batch)
+    return step_time.program_arm(name, jax.jit(epoch, donate_argnums=0).lower(*args), args, steps)
+
+
+def pair(make: Callable[[], optax.GradientTransformation]) -> jaxgan.Pair:
+    return jaxgan.Pair(make(), make())
+
+
+@contextlib.contextmanager
+def fixed_latents() -> Iterator[None]:
+    """The step's latents are one number of its key: nothing is drawn, nothing can be hoisted."""
+
+    def normal(key, shape, dtype):
+        return jnp.full(shape, jax.random.key_data(key)[0] % 7, dtype)
+
+    with mock.patch.object(game.jax.random, "normal", normal):
+        yield
+
+
+@contextlib.contextmanager
+def unrolled(times: int) -> Iterator[None]:
+    """Scans over an epoch's batches with so many steps in one turn of the loop."""
+    scan = jax.lax.scan
+
+    def unrolling(f, init, xs=None, **options):
+        return scan(f, init, xs, **options, unroll=1 if xs is None else times)
+
+    with mock.patch.object(jax.lax, "scan", unrolling):
+        yield
+
+
+def makers(images: np.ndarray) -> dict[str, Callable[[str], harness.Arm]]:
+    arm = functools.partial(epoch_arm, images=images)
+    sgd, adam = (lambda: optax.sgd(1e-3)), (lambda: optax.adam(1e-3))
+    steps = len(images) // BATCH
+
+    def within(context, **changes) -> Callable[[str], harness.Arm]:
+        def make(name: str) -> harness.Arm:
+            with context:
+                return arm(name, **changes)
+
+        return make
+
+    return {
+        "the step": arm,
+        "without Adam's moments (SGD)": functools.partial(arm, optimizer=pair(sgd)),
+        "without an optimizer": functools.partial(arm, optimizer=pair(optax.set_to_zero)),
+        "without drawing latents": within(fixed_latents()),
+        "without latents, with SGD": within(fixed_latents(), optimizer=pair(sgd)),
+        "without cutting batches": lambda name: same_batch_arm(name, images),
+        "its matrix products alone": lambda name: step_time.program_arm(
+            name, *step_time.lower_products(steps), steps
+        ),
+        "unrolled 2 times": within(unrolled(2)),
+        "unrolled 4 times": within(unrolled(4)),
+        "keys of XLA's generator (rbg)": functools.partial(arm, key=jax.random.key(0, impl="rbg")),
+        "parameters in one array (flatten)": functools.partial(
+            arm, optimizer=pair(lambda: optax.flatten(adam()))
+        ),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--images", type=int, default=10_000, help="how many; 100 make a step")
+    parser.add_argument("--only", nargs="*", help="time these alone, beside the step")
+    parser.add_argument("--quick", action="store_true", help="two steps, one round: does it run?")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    args = parser.parse_args()
+    num_images, rounds = (2 * BATCH, 1) if args.quick else (args.images, args.rounds)
+
+    shape = (num_images, 28, 28, 1)
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    makes = makers(images)
+    chosen = [name for name in makes if args.only is None or name in ("the step", *args.only)]
+    rows = harness.round_robin([makes[name](name) for name in chosen], rounds)
+    harness.report(rows, args.json, batch_size=BATCH, num_images=num_images, rounds=rounds)
+
+
+if __name__ == "__main__":
+    main()
