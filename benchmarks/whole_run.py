@@ -59,7 +59,8 @@ def count_kernels(program: str) -> dict[str, int]:
             elif called := re.search(r"branch_computations=\{(.*?)\}|to_apply=([^\s,]+)", line):
                 # Of a condition, the branch that does most.
                 names = re.findall(r"[\w.\-]+", called[1] or called[2])
-                found += max((kinds(name) for name in names), key=lambda found: len(found))
+                longest: tuple[str, ...] = max(map(kinds, names), key=len)
+                found += longest
         return tuple(found)
 
     loops = re.findall(r"body=%?([\w.\-]+)", program)
