@@ -285,6 +285,20 @@ class TestNothingNonFiniteEntersTheParameters:
         assert int(metrics["discriminator_skipped"]) == 0
         assert tree_differs(again.params.discriminator, after.params.discriminator)
 
+    @pytest.mark.parametrize("bad", [False, True])
+    def test_other_devices_choose_what_a_cpu_branches_to(self, twelve, bad, monkeypatch):
+        gan, batch = make_gan(), twelve.at[3].set(jnp.nan) if bad else twelve
+        state = gan.init(jax.random.key(0), twelve)
+        branched = jax.jit(gan.update)(state, batch)
+        monkeypatch.setattr(
+            jax.lax, "platform_dependent", lambda *args, cpu, default: default(*args)
+        )
+        chosen = jax.jit(lambda *args: gan.update(*args))(state, batch)
+        assert int(chosen[1]["discriminator_skipped"]) == bad
+        for one, other in zip(jax.tree.leaves(branched), jax.tree.leaves(chosen), strict=True):
+            if not jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
+                np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
     def test_a_bad_loss_skips_the_generator(self, twelve):
         loss = losses.non_saturating()._replace(generator=lambda real, fake: jnp.log(0.0 * fake))
         gan = make_gan(loss=loss, ema_half_life=10.0)

@@ -116,6 +116,15 @@ def test_epochs_compile_once_and_donate(gan, state, uint8_images):
     assert int(state.step) == 12
 
 
+def test_it_lowers_for_gpus_with_a_branch_less_for_each_player(gan, state, uint8_images):
+    """A GPU would have to ask the host which way to go; there is none here to try it."""
+    epochs = functools.partial(training.epochs, gan, batch_size=BATCH)
+    traced = jax.jit(epochs).trace(state, uint8_images)
+    texts = [traced.lower(lowering_platforms=(on,)).as_text() for on in ("cpu", "cuda")]
+    branches = [text.count("stablehlo.case") for text in texts]
+    assert branches[0] - branches[1] == 2
+
+
 def test_numpy_images_may_be_closed_over(gan, state, uint8_images, epoch):
     closed = jax.jit(lambda s: training.epochs(gan, s, uint8_images, batch_size=BATCH))
     assert_trees_equal(closed(state)[0].step, epoch(state, uint8_images)[0].step)
