@@ -12,33 +12,38 @@ import jaxgan
 from jaxgan import Pair, checkpoint, population, training
 
 
-def train(gan, state, images, epochs):
+def trainer(gan, images):
+    """Trains a state, which it donates, for some epochs; all that it trains share a program."""
     run = jax.jit(functools.partial(training.epochs, gan, batch_size=BATCH), donate_argnums=0)
-    for _ in range(epochs):
-        state, _ = run(state, images)
-    return state
+
+    def train(state, epochs=1):
+        for _ in range(epochs):
+            state, _ = run(state, images)
+        return state
+
+    return train
 
 
 @pytest.mark.parametrize("stop_after", [1, 2])
 def test_resume_equals_uninterrupted(tmp_path, batch, uint8_images, stop_after):
     gan = make_gan(ema_half_life=50.0)
-    images = jnp.asarray(uint8_images)
+    train = trainer(gan, jnp.asarray(uint8_images))
     begin = lambda: gan.init(jax.random.key(5), batch)
-    uninterrupted = train(gan, begin(), images, 3)
-    stopped = train(gan, begin(), images, stop_after)
+    uninterrupted = train(begin(), 3)
+    stopped = train(begin(), stop_after)
     checkpoint.save(tmp_path, stopped).result()
     resumed = checkpoint.restore(tmp_path, like=jax.eval_shape(begin))
-    assert_trees_equal(train(gan, resumed, images, 3 - stop_after), uninterrupted)
+    assert_trees_equal(train(resumed, 3 - stop_after), uninterrupted)
 
 
 def test_a_state_may_be_donated_while_it_is_saved(tmp_path, gan, state, uint8_images):
-    images = jnp.asarray(uint8_images)
+    train = trainer(gan, jnp.asarray(uint8_images))
     copies = []
     for _ in range(5):
-        state = train(gan, state, images, 1)
+        state = train(state)
         copies.append(jax.tree.map(jnp.copy, state))
         saving = checkpoint.save(tmp_path, state, keep=5)
-        state = train(gan, state, images, 1)  # donates what is being saved
+        state = train(state)  # donates what is being saved
         saving.result()
     for copy in copies:
         assert_trees_equal(checkpoint.restore(tmp_path, like=state, step=int(copy.step)), copy)
