@@ -1,5 +1,6 @@
 """Every family against its paper's numbers and numpy; the layers they share against references."""
 
+import functools
 import re
 
 import flax.linen as nn
@@ -24,6 +25,21 @@ def shapes(module, *inputs, **options):
 
 def count(module, *inputs, **options) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(shapes(module, *inputs, **options)["params"]))
+
+
+# As one program each: operation by operation, every one of them would be compiled by itself.
+def init(module, *inputs, **options):
+    return jax.jit(functools.partial(module.init, **options))(jax.random.key(1), *inputs)
+
+
+def apply(module, variables, *inputs, **options):
+    return jax.jit(functools.partial(module.apply, **options))(variables, *inputs)
+
+
+def network_of(module) -> jaxgan.Network:
+    """As a network that makes its parameters in one program, also where `gan.init` is not one."""
+    network = networks.from_linen(module)
+    return network._replace(init=jax.jit(network.init))
 
 
 def latents(num: int, batch: int = 2) -> jax.Array:
@@ -52,18 +68,16 @@ def random_like(params):
 
 def test_mlp_generator_is_the_perceptron_of_the_recipe():
     generator = networks.MLPGenerator()
-    params = generator.init(jax.random.key(1), latents(100))["params"]
-    params = random_like(params)
+    params = random_like(init(generator, latents(100))["params"])
     expected = np.tanh(mlp_in_numpy(params, latents(100))).reshape(2, 28, 28, 1)
-    np.testing.assert_allclose(
-        generator.apply({"params": params}, latents(100)), expected, atol=1e-5
-    )
+    found = apply(generator, {"params": params}, latents(100))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_mlp_discriminator_is_the_perceptron_of_the_recipe():
     discriminator = networks.MLPDiscriminator()
-    params = random_like(discriminator.init(jax.random.key(1), images(28, 1))["params"])
-    logits = discriminator.apply({"params": params}, images(28, 1))
+    params = random_like(init(discriminator, images(28, 1))["params"])
+    logits = apply(discriminator, {"params": params}, images(28, 1))
     assert logits.shape == (2,)
     expected = mlp_in_numpy(params, images(28, 1).reshape(2, -1))[:, 0]
     np.testing.assert_allclose(logits, expected, atol=1e-4)
@@ -255,8 +269,8 @@ FAMILIES = ["mlp", "dcgan", "infogan", "sngan", "conditional sngan", "r3gan", "u
 def small_gan(family: str, dtype=None, size: int = 8, **changes) -> jaxgan.GAN:
     pair = small_pair(family, dtype, size)
     arguments = {
-        "generator": pair.generator,
-        "discriminator": pair.discriminator,
+        "generator": network_of(pair.generator),
+        "discriminator": network_of(pair.discriminator),
         "loss": jaxgan.losses.non_saturating(),
         "optimizer": jaxgan.Pair(optax.adam(2e-4, b1=0.5), optax.adam(2e-4, b1=0.5)),
         "latent_dim": 6,
@@ -278,8 +292,8 @@ def test_a_family_plays(family):
     assert int(metrics["generator_skipped"]) == int(metrics["discriminator_skipped"]) == 0
     for before, now in zip(state.params, after.params, strict=True):
         assert tree_differs(before, now)
-    samples = jax.jit(gan.sample)(after, latents(6), *(x[:2] for x in batch[1:]))
-    assert (samples.shape, samples.dtype) == ((2, 8, 8, 1), jnp.float32)
+    samples = jax.jit(gan.sample)(after, latents(6, batch=8), *batch[1:])
+    assert (samples.shape, samples.dtype) == ((8, 8, 8, 1), jnp.float32)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -288,8 +302,7 @@ def test_bfloat16_is_what_it_computes_in_and_nothing_else(family):
 
     def traced(dtype):
         gan, batch = small_gan(family, dtype), batch_for(family)
-        init = lambda: gan.init(jax.random.key(0), *batch)
-        state = jax.eval_shape(init)
+        state = jax.eval_shape(gan.init, jax.random.key(0), *batch)
         text, (after, metrics) = jax.make_jaxpr(gan.update, return_shape=True)(state, *batch)
         sample = jax.eval_shape(gan.sample, state, latents(6), *(x[:2] for x in batch[1:]))
         return str(text), (state, after, metrics, sample)
@@ -305,8 +318,8 @@ def test_bfloat16_is_what_it_computes_in_and_nothing_else(family):
 
 def test_a_dense_pair_of_points_plays_packed():
     gan = jaxgan.gan(
-        networks.PacGANGenerator(features=(8, 8), dtype=jnp.bfloat16),
-        networks.PacGANDiscriminator(features=(8, 8), dtype=jnp.bfloat16),
+        network_of(networks.PacGANGenerator(features=(8, 8), dtype=jnp.bfloat16)),
+        network_of(networks.PacGANDiscriminator(features=(8, 8), dtype=jnp.bfloat16)),
         jaxgan.losses.non_saturating(),
         jaxgan.Pair(optax.adam(1e-4), optax.adam(1e-4)),
         latent_dim=2,
@@ -317,19 +330,18 @@ def test_a_dense_pair_of_points_plays_packed():
     assert state.params.discriminator["Dense_0"]["kernel"].shape == (4, 8 * 5)
     state, metrics = jax.jit(gan.update)(state, points)
     assert int(metrics["generator_skipped"]) == int(metrics["discriminator_skipped"]) == 0
-    assert gan.sample(state, latents(2)).dtype == jnp.float32
+    assert jax.eval_shape(gan.sample, state, latents(2)).dtype == jnp.float32
 
 
 def test_maxout_is_the_largest_of_its_pieces():
     discriminator = networks.PacGANDiscriminator(features=(3,), pieces=4)
     x = latents(2, batch=5)
-    params = random_like(discriminator.init(jax.random.key(0), x)["params"])
+    params = random_like(init(discriminator, x)["params"])
     first, last = (jax.tree.map(np.float64, params[f"Dense_{i}"]) for i in range(2))
     pieces = (np.float64(x) @ first["kernel"] + first["bias"]).reshape(5, 3, 4)
     expected = pieces.max(axis=-1) @ last["kernel"] + last["bias"]
-    np.testing.assert_allclose(
-        discriminator.apply({"params": params}, x), expected[:, 0], rtol=1e-5
-    )
+    found = apply(discriminator, {"params": params}, x)
+    np.testing.assert_allclose(found, expected[:, 0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("kernel_size", [3, 4, 5])
@@ -337,39 +349,33 @@ def test_upconv_is_a_transposed_convolution_gradients_and_all(kernel_size):
     x = images(7, 3)
     ours = networks.UpConv(4, kernel_size)
     theirs = nn.ConvTranspose(4, (kernel_size, kernel_size), strides=(2, 2))
-    variables = theirs.init(jax.random.key(1), x)
-    variables = {"params": random_like(variables["params"])}
-    assert jax.tree.map(jnp.shape, variables) == shapes_of(ours, x)
+    variables = {"params": random_like(shapes(theirs, x)["params"])}
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, shapes(ours, x))
     weights = jax.random.normal(jax.random.key(2), (2, 14, 14, 4))
-    for module in (ours, theirs):
-        assert module.apply(variables, x).shape == (2, 14, 14, 4)
-    np.testing.assert_allclose(ours.apply(variables, x), theirs.apply(variables, x), atol=1e-5)
 
-    def gradient(module):
-        return jax.grad(lambda v, x: jnp.sum(weights * module.apply(v, x)), argnums=(0, 1))(
-            variables, x
-        )
+    @functools.partial(jax.jit, static_argnums=0)
+    @functools.partial(jax.grad, argnums=(1, 2), has_aux=True)
+    def gradient(module, variables, x):
+        y = module.apply(variables, x)
+        return jnp.sum(weights * y), y
 
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), gradient(ours), gradient(theirs)
-    )
-
-
-def shapes_of(module, x):
-    return jax.tree.map(jnp.shape, module.init(jax.random.key(0), x))
+    (ours, our_y), (theirs, their_y) = (gradient(m, variables, x) for m in (ours, theirs))
+    assert our_y.shape == their_y.shape == (2, 14, 14, 4)
+    np.testing.assert_allclose(our_y, their_y, atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), ours, theirs)
 
 
 def test_upconv_refuses_other_kernels():
     with pytest.raises(ValueError, match="kernel_size must be 3, 4 or 5; got 7"):
-        networks.UpConv(4, 7).init(jax.random.key(0), images(7, 3))
+        shapes(networks.UpConv(4, 7), images(7, 3))
 
 
 def test_conditional_batch_norm_against_numpy():
     norm = networks.ConditionalBatchNorm(num_classes=3)
     x, labels = images(4, 5, batch=6) * 2.0 + 3.0, jnp.array([0, 1, 2, 2, 1, 0])
-    variables = norm.init(jax.random.key(0), x, labels, train=False)
+    variables = init(norm, x, labels, train=False)
     variables = {**variables, "params": random_like(variables["params"])}
-    y, moved = norm.apply(variables, x, labels, train=True, mutable=["batch_stats"])
+    y, moved = apply(norm, variables, x, labels, train=True, mutable=["batch_stats"])
     wide = np.asarray(x, np.float64)
     mean, var = wide.mean(axis=(0, 1, 2)), wide.var(axis=(0, 1, 2))
     scale, shift = (
@@ -384,17 +390,17 @@ def test_conditional_batch_norm_against_numpy():
 
 def test_minibatch_stddev_against_numpy():
     x = images(3, 2, batch=8)
-    y = networks.MinibatchStddev(4).apply({}, x)
+    y = apply(networks.MinibatchStddev(4), {}, x)
     np.testing.assert_array_equal(y[..., :2], x)
     for i in range(8):
         group = np.float64(x)[i % 2 :: 2]
         expected = np.sqrt(group.var(axis=0) + 1e-8).mean()
         np.testing.assert_allclose(y[i, ..., 2], expected, rtol=1e-5)
-    same = networks.MinibatchStddev(4).apply({}, jnp.ones((8, 3, 3, 2)))
+    same = apply(networks.MinibatchStddev(4), {}, jnp.ones((8, 3, 3, 2)))
     np.testing.assert_allclose(same[..., 2], 1e-4, rtol=1e-5)  # the root of 1e-8: no variety at all
-    assert networks.MinibatchStddev(4).apply({}, x[:2]).shape == (2, 3, 3, 3)
+    assert apply(networks.MinibatchStddev(4), {}, x[:2]).shape == (2, 3, 3, 3)
     with pytest.raises(ValueError, match="must be a multiple of 4; got 6 images"):
-        networks.MinibatchStddev(4).apply({}, x[:6])
+        apply(networks.MinibatchStddev(4), {}, x[:6])
 
 
 def weight_matrix(kernel):
@@ -403,7 +409,7 @@ def weight_matrix(kernel):
 
 def test_spectral_norm_divides_by_the_largest_singular_value():
     """After many passes the estimate is that of numpy's SVD, in every layer."""
-    network = networks.from_linen(networks.SNGANDiscriminator(features=6, num_classes=3))
+    network = network_of(networks.SNGANDiscriminator(features=6, num_classes=3))
     x, labels = images(8, 2), jnp.array([0, 2])
     params, model_state = network.init(jax.random.key(0), x, labels)
     step = jax.jit(lambda s: network.apply(params, s, x, labels, train=True, key=jax.random.key(1)))
@@ -422,18 +428,27 @@ def test_spectral_norm_divides_by_the_largest_singular_value():
         largest = np.linalg.svd(weight_matrix(kernel), compute_uv=False)[0]
         np.testing.assert_allclose(sigmas[name], largest, rtol=1e-4, err_msg=name)
     assert not np.allclose(jax.tree.leaves(first)[0], jax.tree.leaves(model_state)[0], atol=1e-4)
+
     # A pass outside of training uses the vectors and leaves them alone.
-    again, same = network.apply(params, model_state, x, labels, train=False, key=None)
-    assert same is model_state
-    np.testing.assert_allclose(again, logits, rtol=1e-4)
+    @jax.jit
+    def judge(model_state):
+        logits, same = network.apply(params, model_state, x, labels, train=False, key=None)
+        assert same is model_state
+        return logits
+
+    np.testing.assert_allclose(judge(model_state), logits, rtol=1e-4)
 
 
 def test_projection_adds_the_product_with_the_embedding_of_the_class():
     """The logits of all classes differ by the normalised embeddings' products with one h."""
-    network = networks.from_linen(networks.SNGANDiscriminator(features=6, num_classes=3))
+    network = network_of(networks.SNGANDiscriminator(features=6, num_classes=3))
     x = jnp.repeat(images(8, 2, batch=1), 3, axis=0)
     params, model_state = network.init(jax.random.key(0), x, jnp.arange(3))
-    run = lambda params: network.apply(params, model_state, x, jnp.arange(3), train=False, key=None)
+
+    @jax.jit
+    def run(params):
+        return network.apply(params, model_state, x, jnp.arange(3), train=False, key=None)
+
     logits, _ = run(params)
     without = {**params, "classes": jax.tree.map(jnp.zeros_like, params["classes"])}
     plain, _ = run(without)
@@ -446,8 +461,8 @@ def test_projection_adds_the_product_with_the_embedding_of_the_class():
 def test_r3gan_begins_as_its_resampled_basis():
     """Fix-up: the last layer of each block is zero, so a new network is linear in the latents."""
     generator = networks.R3GANGenerator((8, 8, 1), (8, 4), group_size=4)
-    variables = generator.init(jax.random.key(0), latents(6))
-    x, y = (generator.apply(variables, scale * latents(6)) for scale in (1.0, 3.0))
+    variables = init(generator, latents(6))
+    x, y = (apply(generator, variables, scale * latents(6)) for scale in (1.0, 3.0))
     np.testing.assert_allclose(y, 3.0 * x, rtol=1e-4, atol=1e-5)
     assert float(jnp.abs(x).max()) > 0.01
 
@@ -484,7 +499,7 @@ def test_halvings():
 )
 def test_what_cannot_be_is_refused(module, inputs, options, said):
     with pytest.raises(ValueError, match=said):
-        module.init(jax.random.key(0), inputs, **options)
+        shapes(module, inputs, **options)
 
 
 def test_a_discriminator_step_normalises_real_and_fake_apart_and_the_generator_step_nothing():
@@ -499,8 +514,8 @@ def test_a_discriminator_step_normalises_real_and_fake_apart_and_the_generator_s
     )
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), 4)
     z = jax.random.normal(keys[0], (8, 6))
-    run = lambda network, player, x, stats: network.apply(
-        getattr(state.params, player), stats, x, train=True, key=keys[1]
+    run = lambda network, player, x, stats: jax.jit(functools.partial(network.apply, train=True))(
+        getattr(state.params, player), stats, x, key=keys[1]
     )
     fake, moved = run(generator, "generator", z, state.model_state.generator)
     _, stats = run(discriminator, "discriminator", real, state.model_state.discriminator)
