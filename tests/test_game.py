@@ -169,8 +169,8 @@ def test_the_auxiliary_term_is_its_formula(twelve):
         optimizer=Pair(FROZEN, FROZEN),
     )
     state = gan.init(jax.random.key(0), twelve, LABELS)
-    _, metrics = gan.update(state, twelve, LABELS)
-    _, plain = without.update(state, twelve, LABELS)
+    _, metrics = jax.jit(gan.update)(state, twelve, LABELS)
+    _, plain = jax.jit(without.update)(state, twelve, LABELS)
     key = jax.random.split(jax.random.fold_in(state.key, 0), 4)[0]
     fake = gan.sample(state, jax.random.normal(key, (12, LATENT_DIM)), LABELS)
 
