@@ -31,6 +31,19 @@ def make_gan(**changes) -> jaxgan.GAN:
     return jaxgan.gan(**{**arguments, **changes})
 
 
+@pytest.fixture(scope="module")
+def quick_compilation(request):
+    """For modules that compile for longer than they compute, and whose tests are about formulas.
+
+    Exactness, and what XLA makes of a loop, are tested on the code that users get; and so is all
+    that trains for long (`-m slow`).
+    """
+    if request.config.option.markexpr == "not slow":
+        jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture
 def gan() -> jaxgan.GAN:
     return make_gan()

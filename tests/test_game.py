@@ -13,6 +13,8 @@ from conftest import LATENT_DIM, SHAPE, assert_trees_equal, make_gan, tree_diffe
 import jaxgan
 from jaxgan import Pair, augment, checkpoint, losses, penalties
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SGD = Pair(optax.sgd(0.1), optax.sgd(0.1))
 FROZEN = optax.set_to_zero()
 GENERATOR = jaxgan.networks.MLPGenerator(SHAPE, features=(8, 8))

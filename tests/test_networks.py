@@ -16,6 +16,8 @@ from jaxgan import networks
 from jaxgan.networks.dcgan import halvings
 from jaxgan.networks.r3gan import resample
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 LABELS = jnp.array([0, 2])
 
 
