@@ -4,11 +4,20 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jaxgan
+
+COLUMNS = {
+    "compile s": ("compile_seconds", ".2f"),
+    "us a step": ("median_us", ".1f"),
+    "min": ("min_us", ".1f"),
+    "max": ("max_us", ".1f"),
+    "ratio": ("ratio", ".2f"),
+}
+"""Of the table: a heading, which key of a row stands under it, and how it is written."""
 
 
 class Arm(NamedTuple):
@@ -43,8 +52,8 @@ def round_robin(arms: Sequence[Arm], rounds: int) -> list[dict[str, Any]]:
 
     Returns:
       For each arm a row: its name, compile seconds, steps a run, and microseconds a step as
-      median, minimum and maximum over the rounds, and the median of the ratios to the first arm
-      of the same round.
+      median, minimum and maximum over the rounds, of each round, and the median of the ratios to
+      the first arm of the same round.
     """
     for arm in arms:
         arm.run()
@@ -60,28 +69,36 @@ def round_robin(arms: Sequence[Arm], rounds: int) -> list[dict[str, Any]]:
                 "median_us": statistics.median(times),
                 "min_us": min(times),
                 "max_us": max(times),
+                "rounds_us": times,
                 "ratio": statistics.median(sample[i] / sample[0] for sample in samples),
             }
         )
     return rows
 
 
-def report(rows: Sequence[dict[str, Any]], path: Path | None, **about: Any) -> None:
+def report(
+    rows: Sequence[dict[str, Any]],
+    path: Path | None,
+    columns: Mapping[str, tuple[str, str]] = COLUMNS,
+    **about: Any,
+) -> None:
     """Prints the table and, given a path, writes it with everything about the run as JSON.
 
     Args:
-      rows: what `round_robin` returned.
+      rows: what `round_robin` returned; a script may add keys.
       path: the JSON file, or None.
+      columns: what the table shows of a row.
       **about: settings of the benchmark, to be written beside the figures.
     """
-    print(f"{'':38} {'compile s':>9} {'us a step':>10} {'min':>9} {'max':>9} {'ratio':>6}")
+    print(f"{'':38}" + "".join(f" {heading:>11}" for heading in columns))
     for row in rows:
-        compiled = "-" if row["compile_seconds"] is None else f"{row['compile_seconds']:.2f}"
-        print(
-            f"{row['name']:38} {compiled:>9} {row['median_us']:10.1f} {row['min_us']:9.1f} "
-            f"{row['max_us']:9.1f} {row['ratio']:6.2f}"
-        )
+        cells = [_cell(row.get(key), spec) for key, spec in columns.values()]
+        print(f"{row['name']:38}" + "".join(f" {cell:>11}" for cell in cells))
     if path is not None:
         contents = {"command": ["python", *sys.argv], **about, **jaxgan.environment()}
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**contents, "rows": list(rows)}, indent=2) + "\n")
+
+
+def _cell(value: float | None, spec: str) -> str:
+    return "-" if value is None else format(value, spec)
