@@ -295,3 +295,58 @@ def test_the_call_for_a_gpu_machine_makes_one_json(tmp_path):
     parts = json.loads(path.read_text())["parts"]
     assert {"whole_run", "step_time", "population", "dcgan", "scaling"} <= set(parts)
     assert all(part["rows"] for part in parts.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ([], ["the recipe", "batch 25", "width 64", "pixels 32"]),
+        (["--dcgan"], ["DCGAN, pixels 8", "DCGAN, pixels 16"]),
+    ],
+    ids=["mlp", "dcgan"],
+)
+def test_scaling_runs_and_reports(tmp_path, options, names):
+    report, printed = report_of("scaling.py", tmp_path / "scaling.json", *options)
+    assert [row["name"] for row in report["rows"]] == names
+    assert "us an image" in printed
+    for row in report["rows"]:
+        assert row["us_an_image"] == row["median_us"] / row["batch_size"]
+
+
+def test_sampling_runs_and_reports(tmp_path):
+    report, _ = report_of("sampling.py", tmp_path / "sampling.json")
+    assert [row["name"] for row in report["rows"]] == [
+        "mlp, float32, batch 4",
+        "mlp, bfloat16, batch 4",
+        "dcgan, float32, batch 2",
+        "dcgan, bfloat16, batch 2",
+    ]
+    for row in report["rows"]:
+        slowest, fastest = row["min_images_a_second"], row["max_images_a_second"]
+        assert 0 < slowest <= row["images_a_second"] <= fastest
+
+
+@pytest.mark.parametrize(
+    ("options", "num"),
+    [(["--only", "mlp, update"], 2), pytest.param([], 12, marks=pytest.mark.slow)],
+    ids=["one", "all"],
+)
+def test_compile_time_runs_and_reports(tmp_path, options, num):
+    report, _ = report_of("compile_time.py", tmp_path / "compile_time.json", *options)
+    names = ["mlp, update, trace and lower", "mlp, update, compile"]
+    assert [row["name"] for row in report["rows"][:2]] == names
+    assert len(report["rows"]) == num
+
+
+def test_input_pipeline_runs_and_reports(tmp_path):
+    report, _ = report_of("input_pipeline.py", tmp_path / "input_pipeline.json")
+    ways = ("reading", "in turn", "at once")
+    assert [row["name"] for row in report["rows"]] == [
+        "training alone",
+        "all on the device, one program",
+        "a jit a step, host batches",
+        *(f"waiting, {way}" for way in ways),
+        *(f"memory, {way}" for way in ways),
+    ]
+    hidden = [row["name"] for row in report["rows"] if "hidden" in row]
+    assert hidden == ["waiting, at once", "memory, at once"]
