@@ -9,6 +9,7 @@ what they save apart need not be what they save together.
 import argparse
 import contextlib
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
@@ -77,6 +78,20 @@ def unrolled(times: int) -> Iterator[None]:
         yield
 
 
+def one_pass() -> mock._patch:
+    """Real and fake images go through the discriminator together where it learns."""
+
+    def together(game_, params, model_state, seen, labels, key):
+        both = jnp.concatenate([seen.discriminator, seen.generator])
+        logits, model_state = game._ask(game_, params, model_state, both, labels, key)
+        real, fake = jnp.split(logits, 2)
+        return game.Verdict(real, fake, None), model_state
+
+    # An update asks twice: to teach the discriminator, then, of fakes alone, the generator.
+    turns = itertools.cycle([together, game._judge])
+    return mock.patch.object(game, "_judge", lambda *args: next(turns)(*args))
+
+
 def makers(images: np.ndarray) -> dict[str, Callable[[str], harness.Arm]]:
     arm = functools.partial(epoch_arm, images=images)
     sgd, adam = (lambda: optax.sgd(1e-3)), (lambda: optax.adam(1e-3))
@@ -98,6 +113,12 @@ def makers(images: np.ndarray) -> dict[str, Callable[[str], harness.Arm]]:
         "without cutting batches": lambda name: same_batch_arm(name, images),
         "its matrix products alone": lambda name: step_time.program_arm(
             name, *step_time.lower_products(steps), steps
+        ),
+        "real and fake in one pass": within(one_pass()),
+        "networks in bfloat16": functools.partial(
+            arm,
+            generator=jaxgan.networks.MLPGenerator(dtype=jnp.bfloat16),
+            discriminator=jaxgan.networks.MLPDiscriminator(dtype=jnp.bfloat16),
         ),
         "unrolled 2 times": within(unrolled(2)),
         "unrolled 4 times": within(unrolled(4)),

@@ -210,8 +210,8 @@ def test_population_runs_and_reports(tmp_path):
 @pytest.mark.parametrize(
     ("options", "num"),
     [
-        (["--only", "without drawing latents", "unrolled 2 times"], 3),
-        pytest.param([], 11, marks=pytest.mark.slow),
+        (["--only", "without drawing latents", "real and fake in one pass"], 3),
+        pytest.param([], 13, marks=pytest.mark.slow),
     ],
     ids=["some", "all"],
 )
