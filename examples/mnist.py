@@ -156,6 +156,7 @@ def draw(workdir: Path, gan: jaxgan.GAN, state, history: list[dict], real_divers
 
 def main() -> None:
     args = parse_arguments()
+    runs.cache_programs()
     try:
         data = jaxgan.datasets.load(args.dataset, "train", args.data_dir)
         print(f"data: {data.source}", file=sys.stderr)

@@ -3,6 +3,8 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# No test may depend on what an earlier one, or the user, has compiled. Subprocesses inherit it.
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
 
 import jax
 import jax.numpy as jnp

@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -112,3 +115,46 @@ def test_the_first_signal_is_noted_the_second_is_not(signum):
         assert struck == [1, 1]
     finally:
         signal.signal(signum, before)
+
+
+START = """
+import os, jax
+from jaxgan import runs
+hits = []
+jax.monitoring.register_event_listener(lambda event, **_: hits.append(event.endswith("cache_hits")))
+folder = runs.cache_programs()
+jax.jit(lambda x: x + 1)(1.0)
+print(folder, sum(hits))
+"""
+
+
+def start(tmp_path, **changes):
+    env = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "1", "XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-W", "error", "-c", START]
+    done = subprocess.run(command, env=env | changes, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_programs_are_kept_between_starts(tmp_path):
+    folder, hits = start(tmp_path)
+    assert folder.startswith(str(tmp_path / "jaxgan" / "programs"))
+    assert Path(folder).stat().st_mode & 0o077 == 0
+    assert hits == "0"
+    assert start(tmp_path) == [folder, "1"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "folder"),
+    [
+        ({"JAX_ENABLE_COMPILATION_CACHE": "0"}, None),
+        ({"JAX_COMPILATION_CACHE_DIR": "chosen"}, "chosen"),
+        ({"XDG_CACHE_HOME": "file"}, None),
+    ],
+    ids=["none wanted", "another chosen", "not to be written"],
+)
+def test_programs_are_kept_where_the_user_wants_them(tmp_path, monkeypatch, changes, folder):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert start(tmp_path, **changes) == [str(folder), "0"]
+    assert not (tmp_path / "jaxgan").exists()
