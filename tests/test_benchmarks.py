@@ -350,3 +350,12 @@ def test_input_pipeline_runs_and_reports(tmp_path):
     ]
     hidden = [row["name"] for row in report["rows"] if "hidden" in row]
     assert hidden == ["waiting, at once", "memory, at once"]
+
+
+def test_start_up_runs_and_reports(tmp_path):
+    report, _ = report_of("start_up.py", tmp_path / "start_up.json")
+    assert [row["name"] for row in report["rows"]] == ["first start", "second start"]
+    for row in report["rows"]:
+        parts = ("imports", "data", "init", "lowering", "compiling", "training")
+        assert all(row[part] > 0 for part in parts)
+        assert sum(row[part] for part in parts) <= row["median_seconds"]

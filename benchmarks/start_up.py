@@ -1,0 +1,77 @@
+"""How long does the example take to its first epoch, and how much less the second time?
+
+    python benchmarks/start_up.py --json benchmarks/results/start_up.json
+
+Starts `examples/mnist.py` with an empty cache of compiled programs and once more with what that
+left, and says what the time was for. The first epoch, of the embedded digits, is two steps.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import harness
+
+HERE = Path(__file__).parent
+EXAMPLE = HERE.parent / "examples" / "mnist.py"
+PARTS = ("imports", "data", "init", "lowering", "compiling", "training")
+COLUMNS = {
+    "seconds": ("median_seconds", ".2f"),
+    "min": ("min_seconds", ".2f"),
+    "max": ("max_seconds", ".2f"),
+    "ratio": ("ratio", ".2f"),
+    **{part: (part, ".2f") for part in PARTS},
+}
+
+
+def start(cache: Path, workdir: Path) -> dict[str, float]:
+    """Starts the example as a user does, whose cache folder is `cache`; returns what it took."""
+    watched = [sys.executable, str(HERE / "watch_start.py"), str(time.time()), str(EXAMPLE)]
+    options = ["--data-dir", "embedded", "--batch-size", "5000", "--workdir", str(workdir)]
+    env = {**os.environ, "XDG_CACHE_HOME": str(cache), "JAX_ENABLE_COMPILATION_CACHE": "1"}
+    env.pop("JAX_COMPILATION_CACHE_DIR", None)
+    done = subprocess.run([*watched, *options], env=env, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return json.loads(done.stdout)
+
+
+def arm(name: str, folder: Path, told: list[dict[str, float]]) -> harness.Arm:
+    """A start that shares its cache with the other arm's of the same round, and tells its parts."""
+
+    def run() -> None:
+        number = len(told)
+        told.append(start(folder / f"cache-{number}", folder / f"{name}-{number}"))
+
+    return harness.Arm(f"{name} start", run, 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one round: does it run?")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    args = parser.parse_args()
+    rounds = 1 if args.quick else args.rounds
+
+    told: dict[str, list] = {"first": [], "second": []}
+    with tempfile.TemporaryDirectory() as folder:
+        arms = [arm(name, Path(folder), parts) for name, parts in told.items()]
+        rows = harness.round_robin(arms, rounds)
+    for row, parts in zip(rows, told.values(), strict=True):
+        counted = parts[1:]  # without the round that does not count
+        row |= {part: statistics.median(each[part] for each in counted) for part in PARTS}
+        row |= {f"{name}_seconds": row[f"{name}_us"] / 1e6 for name in ("median", "min", "max")}
+    harness.report(rows, args.json, COLUMNS, rounds=rounds)
+
+
+if __name__ == "__main__":
+    main()
