@@ -115,6 +115,7 @@ def draw(path: Path, history: dict[str, np.ndarray], args: argparse.Namespace, r
 
 def main() -> None:
     args = parse_arguments()
+    runs.cache_programs()
     members = len(args.learning_rates) * args.seeds
     try:
         data = jaxgan.datasets.load("mnist", "train", args.data_dir)
