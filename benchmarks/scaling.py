@@ -79,12 +79,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, help="a round; by default 100, and 5 with --dcgan")
+    parser.add_argument("--steps", type=int, help="a round; by default 100, and 2 with --dcgan")
     parser.add_argument("--dcgan", action="store_true", help="DCGAN, by the size of its images")
     parser.add_argument("--quick", action="store_true", help="two steps, one round: does it run?")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     args = parser.parse_args()
-    args.steps = args.steps or (5 if args.dcgan else 100)
+    args.steps = args.steps or (2 if args.dcgan else 100)
     if args.quick:
         args.steps, args.rounds = 2, 1
 
