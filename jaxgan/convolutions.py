@@ -1,10 +1,12 @@
 """Convolutions that stay fast inside a loop on a CPU."""
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
@@ -75,14 +77,30 @@ def _convolve(params: dict[str, Any], x: jax.Array, kernel: jax.Array) -> jax.Ar
         form = jax.lax.ConvDimensionNumbers(
             (0, last, *pixels), (last, last - 1, *range(last - 1)), (0, last, *pixels)
         )
-        y = jax.lax.conv_general_dilated_p.bind(
-            x.transpose(_order(numbers.lhs_spec, form.lhs_spec)),
-            kernel.transpose(_order(numbers.rhs_spec, form.rhs_spec)),
-            **{**params, "dimension_numbers": form},
-        )
+        x = x.transpose(_order(numbers.lhs_spec, form.lhs_spec))
+        kernel = kernel.transpose(_order(numbers.rhs_spec, form.rhs_spec))
+        x, changed = _at_least_as_large(x, kernel, {**params, "dimension_numbers": form})
+        y = jax.lax.conv_general_dilated_p.bind(x, kernel, **changed)
         return y.transpose(_order(form.out_spec, numbers.out_spec))
 
     return jax.lax.platform_dependent(x, kernel, cpu=transposed, default=as_it_is)
+
+
+def _at_least_as_large(
+    x: jax.Array, kernel: jax.Array, params: dict[str, Any]
+) -> tuple[jax.Array, dict[str, Any]]:
+    """Writes the padding of a map smaller than its kernel out, which changes no value.
+
+    XLA would exchange the two, which brings them into a form that it has no fast code for.
+    """
+    if math.prod(x.shape[1:-1]) >= math.prod(kernel.shape[:-2]):
+        return x, params
+    around = zip(params["padding"], params["lhs_dilation"], strict=True)
+    config = [(0, 0, 0), *((low, high, step - 1) for (low, high), step in around), (0, 0, 0)]
+    # Without the barrier XLA would take the padding back into the convolution.
+    x = jax.lax.optimization_barrier(jax.lax.pad(x, jnp.zeros((), x.dtype), config))
+    pixels = x.ndim - 2
+    return x, {**params, "padding": ((0, 0),) * pixels, "lhs_dilation": (1,) * pixels}
 
 
 def _order(there: Sequence[int], here: Sequence[int]) -> tuple[int, ...]:

@@ -45,6 +45,26 @@ def test_values_and_gradients_stay(form, groups):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), expected, found)
 
 
+@pytest.mark.parametrize("options", [{}, {"lhs_dilation": (2, 1), "padding": [(3, 2), (-1, 4)]}])
+def test_a_map_smaller_than_its_kernel(options):
+    """XLA would exchange the two, into a form that is slow."""
+    keys = jax.random.split(jax.random.key(0))
+    x = jax.random.normal(keys[0], (3, 4, 4, 2))
+    kernel = jax.random.normal(keys[1], (5, 5, 2, 6))
+
+    def function(x, kernel):
+        y = convolve(FORMS[0], x, kernel, **options)
+        return jnp.sum(jnp.sin(y)), y
+
+    gradient = jax.grad(function, argnums=(0, 1), has_aux=True)
+    expected, found = gradient(x, kernel), channels_last(gradient)(x, kernel)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), expected, found)
+    if jax.default_backend() == "cpu":
+        text = jax.jit(channels_last(gradient)).lower(x, kernel).compile().as_text()
+        assert set(re.findall(r"dim_labels=(\S+?)[,\s]", text)) == {"b01f_01io->b01f"}
+        assert "rhs_reversal" not in text
+
+
 def test_convolutions_inside_of_conditions_loops_and_calls_are_found():
     form = FORMS[1]
     x, kernel = operands(form)
