@@ -40,10 +40,15 @@ def quick_compilation(request):
     Exactness, and what XLA makes of a loop, are tested on the code that users get; and so is all
     that trains for long (`-m slow`).
     """
-    if request.config.option.markexpr == "not slow":
-        jax.config.update("jax_disable_most_optimizations", True)
+    if request.config.option.markexpr != "not slow":
+        yield
+        return
+    # What was compiled otherwise differs in the last bits, and must not depend on the tests' order.
+    jax.clear_caches()
+    jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()
 
 
 @pytest.fixture

@@ -365,7 +365,8 @@ def test_all_of_it_is_one_pure_update(twelve, tmp_path):
     for _ in range(6):
         population, _ = many(population, twelve)
     member = jax.tree.map(lambda x: x[1], population.params)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), member, state.params)
+    # Adam makes whole steps, of 1e-2 here, of gradients that differ in their last bits.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), member, state.params)
 
 
 MIXTURE = {
