@@ -27,17 +27,9 @@ from jaxgan import game
 from jaxgan.images import normalize
 
 
-def epoch_arm(name: str, images: np.ndarray, *, key=None, **changes) -> harness.Arm:
-    gan = step_time.recipe(**changes)
-    steps = len(images) // BATCH
-    state = gan.init(jax.random.key(0) if key is None else key, normalize(images[:1]))
-
-    def epoch(state, images):
-        return jaxgan.training.epochs(gan, state, images, batch_size=BATCH)[0]
-
-    args = (state, jnp.asarray(images))
-    lowered = jax.jit(epoch, donate_argnums=0).lower(*args)
-    return step_time.program_arm(name, lowered, args, steps)
+def epoch_arm(name: str, images: np.ndarray, *, impl: str | None = None, **changes) -> harness.Arm:
+    lowered = step_time.lower_epoch(step_time.recipe(**changes), images, impl=impl)
+    return step_time.program_arm(name, *lowered, len(images) // BATCH)
 
 
 def same_batch_arm(name: str, images: np.ndarray) -> harness.Arm:
@@ -122,7 +114,7 @@ def makers(images: np.ndarray) -> dict[str, Callable[[str], harness.Arm]]:
         ),
         "unrolled 2 times": within(unrolled(2)),
         "unrolled 4 times": within(unrolled(4)),
-        "keys of XLA's generator (rbg)": functools.partial(arm, key=jax.random.key(0, impl="rbg")),
+        "keys of XLA's generator (rbg)": functools.partial(arm, impl="rbg"),
         "parameters in one array (flatten)": functools.partial(
             arm, optimizer=pair(lambda: optax.flatten(adam()))
         ),

@@ -67,12 +67,13 @@ def program_arm(name: str, lowered: jax.stages.Lowered, args: tuple, steps: int)
 
 
 def lower_epoch(
-    gan: jaxgan.GAN, images: np.ndarray, batch_size: int = BATCH
+    gan: jaxgan.GAN, images: np.ndarray, batch_size: int = BATCH, impl: str | None = None
 ) -> tuple[jax.stages.Lowered, tuple]:
     def epoch(state, images):
         return jaxgan.training.epochs(gan, state, images, batch_size=batch_size)[0]
 
-    args = (gan.init(jax.random.key(0), normalize(images[:1])), jnp.asarray(images))
+    key = jax.random.key(0, impl=impl)
+    args = (gan.init(key, normalize(images[:1])), jnp.asarray(images))
     return jax.jit(epoch, donate_argnums=0).lower(*args), args
 
 

@@ -31,7 +31,8 @@ def hyperparameters(state: TrainState) -> dict[str, dict[str, jax.Array]]:
       state: of one GAN or of a population.
 
     Returns:
-      By owner ("generator", "discriminator", "penalty") and name; scalars, or `[members]`.
+      By owner ("generator", "discriminator", "penalty") and name; scalars, or `[members]`. Of a
+      name that two parts share, which cannot be set, the last.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax
