@@ -168,6 +168,35 @@ def stack(members: Sequence[T]) -> T:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 
 
+def each(function: Callable[..., T]) -> Callable[..., T]:
+    """Maps a function over members in the way that suits the processor.
+
+    Side by side (`jax.vmap`) on an accelerator, which small networks leave idle; one after another
+    (`jax.lax.map`) on a CPU, where a stack of small matrices is slower than one after the other
+    and convolutions, which become grouped ones, are several times slower. Either is one program.
+
+    Args:
+      function: `(member, *data) -> pytree`; `data` is what all share.
+
+    Returns:
+      `(population, *data) -> pytree`, with a leading axis of members; to be jitted.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxgan import population
+      >>> train = population.each(lambda member, data: member * data.sum())
+      >>> print(jax.jit(train)(jnp.arange(4.0), jnp.ones(3)))
+      [0. 3. 6. 9.]
+    """
+
+    def mapped(population: Any, *data: Any) -> T:
+        if jax.default_backend() == "cpu":
+            return jax.lax.map(lambda member: function(member, *data), population)
+        return jax.vmap(lambda member: function(member, *data))(population)
+
+    return mapped
+
+
 def shard(
     function: Callable[..., Any], devices: Sequence[jax.Device] | None = None
 ) -> Callable[..., Any]:

@@ -1,6 +1,7 @@
 """Networks, one family a file, and the adapters that turn any network into `jaxgan.Network`."""
 
 from jaxgan.networks.adapters import as_network, from_equinox, from_haiku, from_linen, from_nnx
+from jaxgan.networks.classifier import Classifier
 from jaxgan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from jaxgan.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from jaxgan.networks.layers import ConditionalBatchNorm, MinibatchStddev, UpConv
@@ -11,6 +12,7 @@ from jaxgan.networks.sngan import SNGANDiscriminator, SNGANGenerator
 from jaxgan.networks.unrolled import UnrolledDiscriminator, UnrolledGenerator
 
 __all__ = [
+    "Classifier",
     "ConditionalBatchNorm",
     "DCGANDiscriminator",
     "DCGANGenerator",

@@ -1,0 +1,224 @@
+"""Counts the modes of two-dimensional mixtures that GAN, PacGAN and RpGAN+R1+R2 reach.
+
+    python examples/mixtures.py                                     # PacGAN's Table 1, in full
+    python examples/mixtures.py --mixtures ring --methods pacgan2 --epochs 10 --runs 3
+
+The setting is PacGAN's: 100,000 points, 4 x 400 units against 3 x 200 maxout units, Adam 1e-4 with
+beta1 0.8, batches of 100 (packs), 400 epochs, 10 runs. The runs of a method are a population in
+one program. In full it is meant for a GPU; the options make it smaller. Writes a table, points and
+`summary.json` to `runs/mixtures`.
+"""
+
+import argparse
+import functools
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm import tqdm
+
+import jaxgan
+from jaxgan import evaluation, losses, penalties, population, runs, shuffle
+
+STEPS = np.arange(-4.0, 5.0, 2.0)
+ANGLES = 2 * np.pi * np.arange(8) / 8
+MIXTURES = {  # means and standard deviation of each
+    "ring": (np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1), 0.01),
+    "grid": (np.stack(np.meshgrid(STEPS, STEPS), axis=-1).reshape(-1, 2), 0.05),
+}
+METHODS = {  # loss, penalty, packing
+    "gan": (losses.non_saturating(real_label=1.0), None, 1),
+    "pacgan2": (losses.non_saturating(real_label=1.0), None, 2),
+    "pacgan3": (losses.non_saturating(real_label=1.0), None, 3),
+    "pacgan4": (losses.non_saturating(real_label=1.0), None, 4),
+    "rpgan": (losses.relativistic(), "r1+r2", 1),
+}
+PUBLISHED = {  # PacGAN's Table 1: modes, high-quality share, KL
+    ("ring", "gan"): (6.3, 0.982, 0.45),
+    ("ring", "pacgan2"): (7.9, 0.956, 0.07),
+    ("ring", "pacgan3"): (7.8, 0.977, 0.10),
+    ("ring", "pacgan4"): (7.8, 0.959, 0.07),
+    ("grid", "gan"): (17.3, 0.948, 0.70),
+    ("grid", "pacgan2"): (23.8, 0.913, 0.13),
+    ("grid", "pacgan3"): (24.6, 0.942, 0.06),
+    ("grid", "pacgan4"): (24.8, 0.936, 0.04),
+}
+COLLAPSED = 0.5  # a run that reaches fewer of the modes than this share has collapsed
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = functools.partial(parser.add_argument, metavar="")
+    several = {"nargs": "+", "metavar": ""}
+    names = {"choices": MIXTURES, "default": list(MIXTURES), "help": f"of {', '.join(MIXTURES)}"}
+    parser.add_argument("--mixtures", **several, **names)
+    names = {"choices": METHODS, "default": list(METHODS), "help": f"of {', '.join(METHODS)}"}
+    parser.add_argument("--methods", **several, **names)
+    add("--epochs", type=int, default=400, help="(default: 400)")
+    add("--runs", type=int, default=10, help="seeds from 0 (default: 10)")
+    add("--points", type=int, default=100_000, help="to train with (default: 100000)")
+    add("--batch-size", type=int, default=100, help="packs a step (default: 100)")
+    add("--generator-width", type=int, default=400, help="of 4 layers (default: 400)")
+    add("--discriminator-width", type=int, default=200, help="of 3 layers (default: 200)")
+    add("--learning-rate", type=float, default=1e-4, help="Adam's (default: 1e-4)")
+    add("--gamma", type=float, default=0.1, help="weight of R1 and R2, for rpgan (default: 0.1)")
+    add("--samples", type=int, default=2500, help="to count, of each run (default: 2500)")
+    add("--workdir", type=Path, default=Path("runs/mixtures"), help="(default: runs/mixtures)")
+    args = parser.parse_args()
+    for name in ("epochs", "runs", "points", "batch_size", "samples"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1; got {vars(args)[name]}")
+    if args.points < args.batch_size * 4:
+        parser.error(f"--points must be four batches at least; got {args.points}")
+    return args
+
+
+def draw_points(mixture: str, num: int) -> jax.Array:
+    """A training set, float32 `[num, 2]`, the same for all runs."""
+    means, sigma = MIXTURES[mixture]
+    keys = jax.random.split(jax.random.key(2018))
+    which = jax.random.randint(keys[0], (num,), 0, len(means))
+    return jnp.asarray(means, jnp.float32)[which] + sigma * jax.random.normal(keys[1], (num, 2))
+
+
+def make_gan(method: str, args: argparse.Namespace) -> jaxgan.GAN:
+    loss, penalty, packing = METHODS[method]
+    adam = optax.adam(args.learning_rate, b1=0.8)
+    both = penalties.add(penalties.r1(args.gamma), penalties.r2(args.gamma))
+    return jaxgan.gan(
+        generator=jaxgan.networks.PacGANGenerator(features=(args.generator_width,) * 4),
+        discriminator=jaxgan.networks.PacGANDiscriminator(features=(args.discriminator_width,) * 3),
+        loss=loss,
+        optimizer=jaxgan.Pair(adam, adam),
+        latent_dim=2,
+        penalty=both if penalty == "r1+r2" else None,
+        packing=packing,
+    )
+
+
+def make_epoch(gan: jaxgan.GAN, num_points: int, batch_size: int, packing: int):
+    """An epoch is as many steps as batches of single points, as it is in PacGAN's code."""
+
+    num_steps = num_points // batch_size
+    indices = functools.partial(
+        shuffle.batch_indices, num_images=num_points, batch_size=batch_size * packing
+    )
+
+    def epoch(state: jaxgan.TrainState, points: jax.Array):
+        def step(state: jaxgan.TrainState, chosen: jax.Array):
+            state, metrics = gan.update(state, points[chosen])
+            return state, metrics["generator_skipped"] + metrics["discriminator_skipped"]
+
+        numbers = state.step + jnp.arange(num_steps)
+        all_indices = jax.vmap(lambda number: indices(state.key, number))(numbers)
+        state, skipped = jax.lax.scan(step, state, all_indices)
+        return state, skipped.sum()
+
+    return epoch
+
+
+def train(method: str, points: jax.Array, args: argparse.Namespace, bar: tqdm):
+    """Trains all runs of a method, and returns their samples, `[runs, samples, 2]`."""
+    gan = make_gan(method, args)
+    keys = jax.vmap(jax.random.key)(jnp.arange(args.runs))
+    packing = METHODS[method][2]
+    start = points[: args.batch_size * packing]
+    states = jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, start)
+    epoch = make_epoch(gan, len(points), args.batch_size, packing)
+    epochs = jax.jit(population.each(epoch), donate_argnums=0)
+    skipped = np.zeros(args.runs, np.int64)
+    for _ in range(args.epochs):
+        states, missed = epochs(states, points)
+        skipped += np.asarray(missed)
+        bar.update()
+    latents = jax.random.normal(jax.random.key(2014), (args.samples, 2))
+    samples = jax.jit(jax.vmap(lambda state: gan.sample(state, latents)))(states)
+    return np.asarray(samples), skipped
+
+
+def draw(path: Path, samples: dict[str, dict[str, np.ndarray]]) -> None:
+    """The points of every method's first run."""
+    from matplotlib.figure import Figure
+
+    rows, columns = len(samples), max(map(len, samples.values()))
+    figure = Figure(figsize=(2.2 * columns, 2.4 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for axes_row, (mixture, methods) in zip(panels, samples.items(), strict=True):
+        means, _ = MIXTURES[mixture]
+        limit = 1.4 * np.abs(means).max()
+        for axes, (method, points) in zip(axes_row, methods.items(), strict=False):
+            axes.scatter(*means.T, s=60, facecolors="none", edgecolors="tab:red", linewidths=0.6)
+            axes.scatter(*points[0].T, s=1, alpha=0.4, linewidths=0)
+            axes.set(title=f"{mixture}, {method}", xlim=(-limit, limit), ylim=(-limit, limit))
+            axes.set(aspect="equal", xticks=[], yticks=[])
+    figure.savefig(path, dpi=110)
+
+
+def row(mixture: str, method: str, found: list[evaluation.MixtureCoverage], skipped) -> str:
+    num_modes = len(MIXTURES[mixture][0])
+    kls = [x.kl for x in found if np.isfinite(x.kl)]
+    cells = [
+        evaluation.plus_minus([x.modes for x in found], 1),
+        evaluation.plus_minus([100 * x.high_quality for x in found], 1),
+        evaluation.plus_minus(kls) if kls else "none",
+        f"{sum(x.modes < COLLAPSED * num_modes for x in found)} of {len(found)}",
+        str(int(skipped.sum())),
+    ]
+    published = PUBLISHED.get((mixture, method))
+    told = "{:.1f} / {:.1%} / {:.2f}".format(*published) if published else ""
+    return f"| {mixture} | {method} | {' | '.join(cells)} | {told} |"
+
+
+def main() -> None:
+    args = parse_arguments()
+    runs.cache_programs()
+    chosen = {k: v for k, v in vars(args).items() if k != "workdir"}
+    try:
+        workdir = runs.begin(args.workdir, chosen)
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
+    samples: dict[str, dict[str, np.ndarray]] = {}
+    results, rows = [], []
+    total = len(args.mixtures) * len(args.methods) * args.epochs
+    with tqdm(total=total, unit="epoch") as bar:
+        for mixture in args.mixtures:
+            means, sigma = MIXTURES[mixture]
+            points = draw_points(mixture, args.points)
+            for method in args.methods:
+                bar.set_postfix_str(f"{mixture}, {method}, {args.runs} runs")
+                clock = time.perf_counter()
+                drawn, skipped = train(method, points, args, bar)
+                seconds = time.perf_counter() - clock
+                samples.setdefault(mixture, {})[method] = drawn
+                found = [
+                    evaluation.mixture_coverage(run, means, sigma)
+                    if np.isfinite(run).all()
+                    else evaluation.MixtureCoverage(0, 0.0, np.inf, np.inf, len(run))
+                    for run in drawn
+                ]
+                rows.append(row(mixture, method, found, skipped))
+                told = [x._asdict() for x in found]
+                for one in told:  # JSON has no infinity
+                    one.update({k: None for k, v in one.items() if not np.isfinite(v)})
+                results.append({"mixture": mixture, "method": method, "seconds": seconds})
+                results[-1] |= {"runs": told, "skipped_steps": skipped.tolist()}
+    print("\n| mixture | method | modes | high quality, % | KL | collapsed | skipped steps |", end="")
+    print(f" published |\n{'| --- ' * 8}|")
+    print("\n".join(rows))
+    draw(workdir / "points.png", samples)
+    summary = {"command": shlex.join(["python", *sys.argv]), **chosen, "results": results}
+    summary |= jaxgan.environment()
+    (workdir / "summary.json").write_text(json.dumps(summary) + "\n")
+    print(f"A perfect sampler has 98.9 % high quality. All is in {workdir}.", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""What every metric asks of its input, and distances in blocks, so that memory stays small."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+_BLOCK_BYTES = 2**27  # of one block of distances
+
+
+def as_features(name: str, features: ArrayLike, *, at_least: int = 1) -> np.ndarray:
+    """Checks features and returns them as float64.
+
+    Args:
+      name: what to call them in an error.
+      features: floats, `[num, dims]`.
+      at_least: how many the metric needs.
+
+    Returns:
+      float64 `[num, dims]`, on the host.
+
+    Raises:
+      TypeError: they are not floats.
+      ValueError: they are not `[num, dims]`, too few, or not finite.
+
+    Example:
+      >>> from jaxgan.evaluation.arrays import as_features
+      >>> as_features("real", [[0.0, 1.0]], at_least=2)
+      Traceback (most recent call last):
+      ...
+      ValueError: real has 1 row; this metric needs at least 2.
+    """
+    array = np.asarray(features)
+    if array.dtype.kind in "biuOUSc":
+        raise TypeError(
+            f"{name} must be floats [num, dims]; got {array.dtype}. Images become features by "
+            "evaluation.embed."
+        )
+    array = array.astype(np.float64)  # also bfloat16, which numpy does not know
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ValueError(f"{name} must be [num, dims]; got {array.shape}.")
+    if len(array) < at_least:
+        rows = "1 row" if len(array) == 1 else f"{len(array)} rows"
+        raise ValueError(f"{name} has {rows}; this metric needs at least {at_least}.")
+    finite = np.isfinite(array).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"{name} must be finite; {(~finite).sum()} of {len(array)} rows hold NaN or infinity, "
+            f"the first is row {int(np.argmin(finite))}. Are the samples finite?"
+        )
+    return array
+
+
+def as_pair(
+    real: ArrayLike, fake: ArrayLike, *, at_least: int = 1, names: tuple[str, str] = ("real", "fake")
+) -> tuple[np.ndarray, np.ndarray]:
+    """Checks features of two sets, which must have as many dimensions, as `as_features` does.
+
+    Args:
+      real, fake: floats, `[num_real, dims]` and `[num_fake, dims]`.
+      at_least: how many of each the metric needs.
+      names: what to call them in an error.
+
+    Returns:
+      Both in float64.
+
+    Raises:
+      TypeError, ValueError: as `as_features`; or their dimensions differ.
+
+    Example:
+      >>> from jaxgan.evaluation.arrays import as_pair
+      >>> as_pair([[0.0, 1.0]], [[0.0]])
+      Traceback (most recent call last):
+      ...
+      ValueError: real and fake must have as many dimensions; got 2 and 1. Are both from one space?
+    """
+    a = as_features(names[0], real, at_least=at_least)
+    b = as_features(names[1], fake, at_least=at_least)
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(
+            f"{names[0]} and {names[1]} must have as many dimensions; got {a.shape[1]} and "
+            f"{b.shape[1]}. Are both from one space?"
+        )
+    return a, b
+
+
+def squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    r"""Yields $\|a_i - b_j\|^2$ for all pairs, a block of rows at a time.
+
+    They are computed as $\|a_i\|^2 + \|b_j\|^2 - 2 a_i \cdot b_j$ from the mean of `b`, in float64,
+    and are off by about $10^{-15}$ of the largest squared norm. What would be negative is 0.
+
+    Args:
+      a, b: float64, `[num_a, dims]` and `[num_b, dims]`.
+
+    Yields:
+      Which rows of `a`, and float64 `[rows, num_b]`, which the caller may overwrite. A block has
+      at most 128 MiB, or one row.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxgan.evaluation.arrays import squared_distances
+      >>> for rows, block in squared_distances(np.array([[0.0], [3.0]]), np.array([[1.0]])):
+      ...     print(rows, block)
+      slice(0, 2, None) [[1.]
+       [4.]]
+    """
+    center = b.mean(axis=0)
+    a, b = a - center, b - center
+    norms_a, norms_b = (a * a).sum(axis=1), (b * b).sum(axis=1)
+    step = max(1, _BLOCK_BYTES // (8 * len(b)))
+    for start in range(0, len(a), step):
+        rows = slice(start, min(start + step, len(a)))
+        block = a[rows] @ b.T
+        block *= -2.0
+        block += norms_a[rows, None]
+        block += norms_b
+        yield rows, np.maximum(block, 0.0, out=block)
+
+
+def nearest(a: np.ndarray, b: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the k-th nearest of `b` to each of `a`; a point is no neighbour of itself.
+
+    Args:
+      a, b: float64, `[num_a, dims]` and `[num_b, dims]`; if they are the same object, row i of `b`
+        is left out for row i of `a`.
+      k: which neighbour, from 1.
+
+    Returns:
+      Squared distances, float64 `[num_a]`, and which of `b`, `[num_a]`.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxgan.evaluation.arrays import nearest
+      >>> points = np.array([[0.0], [1.0], [3.0]])
+      >>> print(*nearest(points, points))
+      [1. 1. 4.] [1 0 1]
+    """
+    distances, indices = np.empty(len(a)), np.empty(len(a), np.int64)
+    for rows, block in squared_distances(a, b):
+        if a is b:
+            block[np.arange(len(block)), np.arange(rows.start, rows.stop)] = math.inf
+        places = block.argmin(axis=1) if k == 1 else block.argpartition(k - 1, axis=1)[:, k - 1]
+        indices[rows] = places
+        distances[rows] = np.take_along_axis(block, places[:, None], axis=1)[:, 0]
+    return distances, indices

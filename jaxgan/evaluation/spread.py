@@ -1,0 +1,55 @@
+"""Several runs in one cell of a table."""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def mean_and_error(values: ArrayLike) -> tuple[float, float]:
+    r"""Averages runs, and says how far the average can be trusted.
+
+    The standard error is $s / \sqrt{n}$ with $s^2 = \sum_i (x_i - \bar x)^2 / (n - 1)$.
+
+    Args:
+      values: one of each run, `[runs]`, at least one.
+
+    Returns:
+      The mean, and its standard error: NaN for a single run.
+
+    Raises:
+      ValueError: there is no run.
+
+    Example:
+      >>> from jaxgan import evaluation
+      >>> evaluation.mean_and_error([1.0, 2.0, 3.0, 6.0])
+      (3.0, 1.0801234497346435)
+    """
+    x = np.asarray(values, np.float64)
+    if x.ndim != 1 or len(x) == 0:
+        raise ValueError(f"values must be [runs], at least one; got {x.shape}.")
+    if len(x) == 1:
+        return float(x[0]), math.nan
+    return float(x.mean()), float(x.std(ddof=1) / math.sqrt(len(x)))
+
+
+def plus_minus(values: ArrayLike, digits: int = 2) -> str:
+    """Writes runs as mean +- standard error; of a single one, the value alone.
+
+    Args:
+      values: one of each run, `[runs]`, at least one.
+      digits: after the point.
+
+    Returns:
+      As in the example.
+
+    Raises:
+      ValueError: there is no run.
+
+    Example:
+      >>> from jaxgan import evaluation
+      >>> evaluation.plus_minus([1.0, 2.0, 3.0, 6.0]), evaluation.plus_minus([2.5], digits=1)
+      ('3.00 +- 1.08', '2.5')
+    """
+    mean, error = mean_and_error(values)
+    return f"{mean:.{digits}f}" + ("" if math.isnan(error) else f" +- {error:.{digits}f}")
