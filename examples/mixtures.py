@@ -57,11 +57,9 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = functools.partial(parser.add_argument, metavar="")
-    several = {"nargs": "+", "metavar": ""}
-    names = {"choices": MIXTURES, "default": list(MIXTURES), "help": f"of {', '.join(MIXTURES)}"}
-    parser.add_argument("--mixtures", **several, **names)
-    names = {"choices": METHODS, "default": list(METHODS), "help": f"of {', '.join(METHODS)}"}
-    parser.add_argument("--methods", **several, **names)
+    for name, known in {"mixtures": list(MIXTURES), "methods": list(METHODS)}.items():
+        told = f"of {', '.join(known)} (default: all)"
+        add(f"--{name}", nargs="+", choices=known, default=known, help=told)
     add("--epochs", type=int, default=400, help="(default: 400)")
     add("--runs", type=int, default=10, help="seeds from 0 (default: 10)")
     add("--points", type=int, default=100_000, help="to train with (default: 100000)")
@@ -210,7 +208,9 @@ def main() -> None:
                     one.update({k: None for k, v in one.items() if not np.isfinite(v)})
                 results.append({"mixture": mixture, "method": method, "seconds": seconds})
                 results[-1] |= {"runs": told, "skipped_steps": skipped.tolist()}
-    print("\n| mixture | method | modes | high quality, % | KL | collapsed | skipped steps |", end="")
+    print(
+        "\n| mixture | method | modes | high quality, % | KL | collapsed | skipped steps |", end=""
+    )
     print(f" published |\n{'| --- ' * 8}|")
     print("\n".join(rows))
     draw(workdir / "points.png", samples)

@@ -3,9 +3,10 @@
     python examples/train_classifier.py --data-dir mnist --output mnist-v1.npz
 
 It learns from the 60,000 training digits for 12 epochs, shifted by up to two pixels, and is tested
-on the 10,000 others after it is rounded to float16, as it is stored. The weights that ship were made
-by that command; other machines make others, of about the same accuracy. To evaluate with another
-feature space, train with another `--seed`, and give the file to `evaluation.load_classifier`.
+on the 10,000 others after it is rounded to float16, as it is stored. The weights that ship were
+made by that command; other machines make others, of about the same accuracy. To evaluate with
+another feature space, train with another `--seed`, and give the file to
+`evaluation.load_classifier`.
 """
 
 import argparse
@@ -35,6 +36,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
     add("--output", type=Path, default=Path("classifier.npz"), help="(default: classifier.npz)")
     add("--epochs", type=int, default=12, help="(default: 12)")
+    add("--steps", type=int, help="stop after that many (default: all epochs)")
     add("--batch-size", type=int, default=128, help="(default: 128)")
     add("--seed", type=int, default=0, help="(default: 0)")
     return parser.parse_args()
@@ -78,15 +80,15 @@ def main() -> None:
     steps = len(data.images) // args.batch_size
     optimizer = optax.adamw(optax.cosine_decay_schedule(1e-3, args.epochs * steps))
     opt_state, step = optimizer.init(params), make_step(net, optimizer)
-    choose = functools.partial(
-        shuffle.batch_indices, num_images=len(data.images), batch_size=args.batch_size
-    )
-    choose = jax.jit(choose)
-    bar = tqdm(range(args.epochs * steps), unit="step")
+    num = {"num_images": len(data.images), "batch_size": args.batch_size}
+    choose = jax.jit(functools.partial(shuffle.batch_indices, **num))
+    bar = tqdm(range(args.steps or args.epochs * steps), unit="step")
     for i in bar:
         chosen = np.asarray(choose(key, i))
         batch, labels = data.images[chosen], data.labels[chosen]
-        params, opt_state, value = step(params, opt_state, batch, labels, jax.random.fold_in(key, i))
+        params, opt_state, value = step(
+            params, opt_state, batch, labels, jax.random.fold_in(key, i)
+        )
         if i % 100 == 0:
             bar.set_postfix_str(f"loss {value:.4f}")
     stored = jax.tree.map(lambda x: np.asarray(x, np.float16), params)

@@ -1,6 +1,19 @@
-"""How good the samples are: metrics over feature arrays, and what makes features of images."""
+"""How good the samples are: metrics over feature arrays, and what makes features of images.
+
+All metrics take features `[num, dims]` of any float type, numpy or jax, compute in float64 on the
+host, and print nothing. Whatever they find they return as a number or a NamedTuple of numbers.
+"""
 
 from jaxgan.evaluation.features import Classifier, embed, load_classifier, mnist_v1, random_v1
+from jaxgan.evaluation.frechet import Moments, frechet, merge, moments
+from jaxgan.evaluation.inception import InceptionScore, inception_score
+from jaxgan.evaluation.kernel import KernelDistance, kernel_distance
+from jaxgan.evaluation.manifold import (
+    DensityCoverage,
+    PrecisionRecall,
+    density_coverage,
+    precision_recall,
+)
 from jaxgan.evaluation.modes import (
     MixtureCoverage,
     ModeCoverage,
@@ -8,19 +21,41 @@ from jaxgan.evaluation.modes import (
     mixture_coverage,
     mode_coverage,
 )
+from jaxgan.evaluation.neighbours import (
+    Authenticity,
+    NearestNeighbourTest,
+    authenticity,
+    nearest_neighbour_test,
+)
 from jaxgan.evaluation.spread import mean_and_error, plus_minus
 
 __all__ = [
+    "Authenticity",
     "Classifier",
+    "DensityCoverage",
+    "InceptionScore",
+    "KernelDistance",
     "MixtureCoverage",
     "ModeCoverage",
+    "Moments",
+    "NearestNeighbourTest",
+    "PrecisionRecall",
+    "authenticity",
+    "density_coverage",
     "embed",
+    "frechet",
+    "inception_score",
+    "kernel_distance",
     "kl_floor",
     "load_classifier",
     "mean_and_error",
+    "merge",
     "mixture_coverage",
     "mnist_v1",
     "mode_coverage",
+    "moments",
+    "nearest_neighbour_test",
     "plus_minus",
+    "precision_recall",
     "random_v1",
 ]

@@ -53,7 +53,11 @@ def as_features(name: str, features: ArrayLike, *, at_least: int = 1) -> np.ndar
 
 
 def as_pair(
-    real: ArrayLike, fake: ArrayLike, *, at_least: int = 1, names: tuple[str, str] = ("real", "fake")
+    real: ArrayLike,
+    fake: ArrayLike,
+    *,
+    at_least: int = 1,
+    names: tuple[str, str] = ("real", "fake"),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Checks features of two sets, which must have as many dimensions, as `as_features` does.
 
@@ -119,13 +123,16 @@ def squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.
         yield rows, np.maximum(block, 0.0, out=block)
 
 
-def nearest(a: np.ndarray, b: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    a: np.ndarray, b: np.ndarray, k: int = 1, *, leave_out: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Finds the k-th nearest of `b` to each of `a`; a point is no neighbour of itself.
 
     Args:
       a, b: float64, `[num_a, dims]` and `[num_b, dims]`; if they are the same object, row i of `b`
         is left out for row i of `a`.
       k: which neighbour, from 1.
+      leave_out: for each of `a` the row of `b` that is left out, `[num_a]`.
 
     Returns:
       Squared distances, float64 `[num_a]`, and which of `b`, `[num_a]`.
@@ -137,10 +144,11 @@ def nearest(a: np.ndarray, b: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.nd
       >>> print(*nearest(points, points))
       [1. 1. 4.] [1 0 1]
     """
+    leave_out = np.arange(len(a)) if a is b else leave_out
     distances, indices = np.empty(len(a)), np.empty(len(a), np.int64)
     for rows, block in squared_distances(a, b):
-        if a is b:
-            block[np.arange(len(block)), np.arange(rows.start, rows.stop)] = math.inf
+        if leave_out is not None:
+            block[np.arange(len(block)), leave_out[rows]] = math.inf
         places = block.argmin(axis=1) if k == 1 else block.argpartition(k - 1, axis=1)[:, k - 1]
         indices[rows] = places
         distances[rows] = np.take_along_axis(block, places[:, None], axis=1)[:, 0]

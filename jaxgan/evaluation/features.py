@@ -136,10 +136,12 @@ def random_v1(image_shape: tuple[int, int, int] = (28, 28, 1)) -> FeatureFn:
         raise ValueError(
             f"image_shape must be height and width of 8 or more, and channels; got {image_shape}."
         )
-    draw, kernels, channels = np.random.RandomState(0), [], image_shape[2]
+    draw, channels = np.random.RandomState(0), image_shape[2]
+    kernels: list[np.ndarray] = []
     for features in (32, 64, 128):
         std = np.sqrt(2 / (16 * channels))
-        kernels.append(np.float32(std * draw.standard_normal((4, 4, channels, features))))
+        kernel = std * draw.standard_normal((4, 4, channels, features))
+        kernels.append(kernel.astype(np.float32))
         channels = features
 
     def features_of(images: jax.Array) -> jax.Array:
@@ -147,7 +149,7 @@ def random_v1(image_shape: tuple[int, int, int] = (28, 28, 1)) -> FeatureFn:
         x = images
         for kernel in kernels:
             x = jax.lax.conv_general_dilated(
-                x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+                x, jnp.asarray(kernel), (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
             )
             x = jax.nn.relu(x)
         return x.mean(axis=(1, 2))
@@ -176,7 +178,9 @@ def embed(feature_fn: FeatureFn, images: ArrayLike, *, batch_size: int = 500) ->
       >>> import numpy as np
       >>> from jaxgan import evaluation
       >>> pixels = lambda images: images.reshape(images.shape[0], -1)
-      >>> evaluation.embed(pixels, np.zeros((7, 2, 2, 1), np.uint8), batch_size=3)[:, :2].tolist()[0]
+      >>> evaluation.embed(pixels, np.zeros((7, 2, 2, 1), np.uint8), batch_size=3)[:, :2].tolist()[
+      ...     0
+      ... ]
       [-1.0, -1.0]
     """
     images = np.asarray(images)
@@ -214,8 +218,8 @@ def _check_range(images: np.ndarray) -> np.ndarray:
     low, high = images.min(), images.max()
     if low < -1.001 or high > 1.001:
         raise ValueError(
-            f"Float images must be in [-1, 1]; got {low:g} to {high:g}. Give uint8 images, or scale "
-            "them by jaxgan.images.normalize."
+            f"Float images must be in [-1, 1]; got {low:g} to {high:g}. Give uint8 images, or "
+            "scale them by jaxgan.images.normalize."
         )
     return images
 

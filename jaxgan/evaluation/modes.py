@@ -154,9 +154,9 @@ def mixture_coverage(
 ) -> MixtureCoverage:
     r"""Counts the modes of a mixture of equal, round Gaussians that samples reach, and how many do.
 
-    A sample is of high quality within $r \sigma$ of the nearest mean; a mode is captured by one such
-    sample. The KL is `mode_coverage`'s, of the high-quality samples alone: so it is counted in the
-    code of PacGAN.
+    A sample is of high quality within $r \sigma$ of the nearest mean; a mode is captured by one
+    such sample. The KL is `mode_coverage`'s, of the high-quality samples alone: so it is counted in
+    the code of PacGAN.
 
     Modes without the share of high quality say little: a few samples in each mode, and all others
     in between, capture all.
