@@ -43,6 +43,16 @@ def test_the_guide_to_training_runs():
     assert int(namespace["best"].step) == 2 * 5 + 3 * 2 + 2 * 2
 
 
+def test_the_guide_to_evaluation_runs():
+    text = (ROOT / "docs" / "evaluation.md").read_text()
+    namespace: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, namespace)
+    assert namespace["distance"] > 0
+    assert 0 < namespace["fidelity"] <= 1
+    assert len(list(namespace["folder"].glob("*.png"))) == 300
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     text = page.read_text()

@@ -431,6 +431,10 @@ def test_damaged_weights_are_refused(tmp_path):
     digest = hashlib.sha256(shipped.read_bytes()).hexdigest()
     with pytest.raises(ValueError, match="is damaged: its sha256 is"):
         evaluation.load_classifier(tmp_path / "flipped.npz", name="x", sha256=digest)
+    with np.load(shipped, allow_pickle=False) as weights:
+        convolutions, dense = 9 * 32 + 32 + 9 * 32 * 64 + 64, 12 * 12 * 64 * 128 + 128
+        sizes = [weights[name].size for name in weights.files]
+    assert sum(sizes) == convolutions + dense + 128 * 10 + 10 == 1_199_882
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(ValueError, match="does not hold the classifier's parameters"):
         evaluation.load_classifier(tmp_path / "other.npz", name="x")

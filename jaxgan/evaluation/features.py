@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import traverse_util
 from numpy.typing import ArrayLike
 
 from jaxgan.images import normalize
@@ -235,7 +234,7 @@ def _parameters(path: Path, net: _Net) -> Any:
         jax.random.key(0),
         jax.ShapeDtypeStruct((1, 28, 28, 1), jnp.float32),
     )["params"]
-    shapes = {k: v.shape for k, v in traverse_util.flatten_dict(wanted, sep="/").items()}
+    shapes = {f"{layer}/{k}": v.shape for layer, own in wanted.items() for k, v in own.items()}
     with np.load(path, allow_pickle=False) as arrays:
         found = {name: arrays[name] for name in arrays.files}
     if {name: array.shape for name, array in found.items()} != shapes:
@@ -243,5 +242,8 @@ def _parameters(path: Path, net: _Net) -> Any:
             f"{path} does not hold the classifier's parameters: expected {shapes}, got "
             f"{ {name: array.shape for name, array in found.items()} }."
         )
-    floats = {name: jnp.asarray(array, jnp.float32) for name, array in found.items()}
-    return traverse_util.unflatten_dict(floats, sep="/")
+    params: dict[str, dict[str, jax.Array]] = {layer: {} for layer in wanted}
+    for name, array in found.items():
+        layer, _, own = name.partition("/")
+        params[layer][own] = jnp.asarray(array, jnp.float32)
+    return params
