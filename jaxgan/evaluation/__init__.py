@@ -27,6 +27,7 @@ from jaxgan.evaluation.neighbours import (
     authenticity,
     nearest_neighbour_test,
 )
+from jaxgan.evaluation.report import compare
 from jaxgan.evaluation.spread import mean_and_error, plus_minus
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "NearestNeighbourTest",
     "PrecisionRecall",
     "authenticity",
+    "compare",
     "density_coverage",
     "embed",
     "frechet",

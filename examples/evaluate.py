@@ -1,0 +1,175 @@
+"""Evaluates a checkpoint of `examples/mnist.py`: scores beside their floors, and a page to see.
+
+    python examples/mnist.py --data-dir mnist
+    python examples/evaluate.py --checkpoint runs/mnist --data-dir mnist
+
+Compares samples of several draws of latents with the test images, in the features of the classifier
+"mnist-v1" and in those of random weights. The floor is what training images score in the samples'
+place. Writes `report.json` and `report.png` to DIR/evaluation.
+"""
+
+import argparse
+import functools
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import mnist
+import numpy as np
+from tqdm import tqdm
+
+import jaxgan
+from jaxgan import checkpoint, evaluation, images, runs
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = functools.partial(parser.add_argument, metavar="")
+    add("--checkpoint", type=Path, required=True, help="a work directory of examples/mnist.py")
+    add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
+    add("--samples", type=int, default=10_000, help="of each draw (default: 10000)")
+    add("--draws", type=int, default=3, help="of latents, for the intervals (default: 3)")
+    args = parser.parse_args()
+    if args.samples < 1000 or args.draws < 1:
+        parser.error("--samples must be at least 1000 and --draws at least 1")
+    return args
+
+
+def load_images(args: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str]:
+    """Training and test images that have nothing in common, and where they are from."""
+    train = jaxgan.datasets.load("mnist", "train", args.data_dir)
+    test = jaxgan.datasets.load("mnist", "test", args.data_dir)
+    if not np.array_equal(train.images, test.images):
+        return train.images, test.images, train.source
+    print(
+        "Only the 10,000 embedded digits are there, and the run has seen all of them. Every other "
+        "one serves as a test image: the scores flatter the run.",
+        file=sys.stderr,
+    )
+    # Not the first half and the second, which are from different writers.
+    return train.images[::2], train.images[1::2], f"{train.source}, in halves"
+
+
+def restore(workdir: Path, image_shape: tuple[int, ...]) -> tuple[jaxgan.GAN, jaxgan.TrainState]:
+    config = json.loads((workdir / "config.json").read_text())
+    gan = mnist.make_gan(image_shape, argparse.Namespace(**config))
+    start = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    like = jax.eval_shape(gan.init, jax.random.key(config["seed"]), start)
+    return gan, checkpoint.restore(workdir / "checkpoints", like=like)
+
+
+def draw_samples(gan: jaxgan.GAN, state: jaxgan.TrainState, num: int, seed: int) -> np.ndarray:
+    latents = jax.random.normal(jax.random.key(seed), (num, mnist.LATENT_DIM))
+    sample = jax.jit(gan.sample)
+    parts = [np.asarray(sample(state, latents[i : i + 500])) for i in range(0, num, 500)]
+    return images.quantize(np.concatenate(parts))  # as a PNG would hold them
+
+
+def score(fake: np.ndarray, real: dict, train: dict, spaces: dict, tell) -> dict:
+    """Every number of one set of samples: by feature space, and of the classes."""
+    scores: dict[str, dict[str, float]] = {}
+    for name, features in spaces.items():
+        seen = evaluation.embed(features, fake)
+        say = lambda metric, name=name: tell(f"{name}: {metric}")
+        scores[name] = evaluation.compare(real[name], seen, train=train[name], tell=say)
+    p = evaluation.embed(evaluation.mnist_v1().probabilities, fake)
+    covered = evaluation.mode_coverage(p.argmax(axis=1), 10)
+    scores["classes"] = {
+        "inception_score": evaluation.inception_score(p).value,
+        "classes": covered.modes,
+        "kl": covered.kl,
+        "kl_floor": covered.kl_floor,
+    }
+    return scores
+
+
+def print_table(report: dict) -> None:
+    print("\n| space | score | samples | floor: training images |\n| --- | --- | --- | --- |")
+    for space, floors in report["floor"].items():
+        for name, floor in floors.items():
+            values = [draw[space][name] for draw in report["draws"]]
+            print(f"| {space} | {name} | {evaluation.plus_minus(values, 4)} | {floor:.4f} |")
+
+
+def draw_page(path: Path, fake: np.ndarray, train: np.ndarray, seen: tuple, report: dict) -> None:
+    """Samples, samples over their nearest training images, classes, and the scores."""
+    from matplotlib.figure import Figure
+
+    fake_seen, train_seen = seen
+    next_to = evaluation.authenticity(train_seen, fake_seen[:16]).nearest
+    pairs = np.concatenate([fake[:16], train[next_to]])
+    p = evaluation.embed(evaluation.mnist_v1().probabilities, fake)
+    figure = Figure(figsize=(11, 9), layout="constrained")
+    (top_left, top_right), (low_left, low_right) = figure.subplots(2, 2)
+    top_left.imshow(images.grid(fake[:100], 10)[..., 0], cmap="gray")
+    top_left.set(title="samples", xticks=[], yticks=[])
+    top_right.bar(range(10), np.bincount(p.argmax(axis=1), minlength=10) / len(fake))
+    top_right.axhline(0.1, color="black", linewidth=0.8, linestyle="--")
+    top_right.set(title="classes of the samples", xticks=range(10), ylabel="share")
+    low_left.imshow(images.grid(pairs, 16)[..., 0], cmap="gray")
+    low_left.set(title="samples, and below each its nearest training image", xticks=[], yticks=[])
+    lines = []
+    for space, floors in report["floor"].items():
+        lines.append(space)
+        for name, floor in floors.items():
+            values = [draw[space][name] for draw in report["draws"]]
+            lines.append(f"  {name:<27}{evaluation.plus_minus(values, 3):<20}{floor:.3f}")
+    low_right.text(0, 1, "\n".join(lines), family="monospace", fontsize=7.5, va="top")
+    low_right.set_title("scores (mean +- standard error of draws), floor")
+    low_right.axis("off")
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    args = parse_arguments()
+    runs.cache_programs()
+    try:
+        train_images, test_images, source = load_images(args)
+        gan, state = restore(args.checkpoint, train_images.shape[1:])
+    except (ValueError, OSError, RuntimeError) as error:
+        sys.exit(str(error))
+    num = min(args.samples, len(test_images), len(train_images))
+    clock = time.perf_counter()
+    spaces = {"mnist-v1": evaluation.mnist_v1().features, "random-v1": evaluation.random_v1()}
+    with tqdm(bar_format="{desc}") as bar:
+        tell = bar.set_description_str
+        tell("features of the real images")
+        real = {k: evaluation.embed(f, test_images[:num]) for k, f in spaces.items()}
+        train = {k: evaluation.embed(f, train_images) for k, f in spaces.items()}
+        # Training images in the samples' place. Their authenticity would be 0, since they are
+        # copies; what fresh real images score is that of the test images.
+        floor = score(train_images[:num], real, train, spaces, tell)
+        for name in spaces:
+            floor[name]["authenticity"] = evaluation.authenticity(train[name], real[name]).share
+        draws = []
+        for seed in range(args.draws):
+            samples = draw_samples(gan, state, num, seed)
+            draws.append(score(samples, real, train, spaces, lambda x, i=seed: tell(f"{i}: {x}")))
+    report = {
+        "command": shlex.join(["python", *sys.argv]),
+        "source": source,
+        "step": int(state.step),
+        "num_samples": num,
+        "num_train": len(train_images),
+        "seconds": time.perf_counter() - clock,
+        "floor": floor,
+        "draws": draws,
+        **jaxgan.environment(),
+    }
+    workdir = args.checkpoint / "evaluation"
+    workdir.mkdir(exist_ok=True)
+    (workdir / "report.json").write_text(json.dumps(report) + "\n")
+    seen = evaluation.embed(spaces["mnist-v1"], samples[:16]), train["mnist-v1"]
+    draw_page(workdir / "report.png", samples, train_images, seen, report)
+    print_table(report)
+    print(f"{num} samples a draw; report.json and report.png are in {workdir}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

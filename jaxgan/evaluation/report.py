@@ -1,0 +1,61 @@
+"""All metrics that compare two sets of features, at once."""
+
+from collections.abc import Callable
+
+from numpy.typing import ArrayLike
+
+from jaxgan.evaluation.frechet import frechet
+from jaxgan.evaluation.kernel import kernel_distance
+from jaxgan.evaluation.manifold import density_coverage, precision_recall
+from jaxgan.evaluation.neighbours import authenticity, nearest_neighbour_test
+
+
+def compare(
+    real: ArrayLike,
+    fake: ArrayLike,
+    *,
+    train: ArrayLike | None = None,
+    tell: Callable[[str], None] = lambda name: None,
+) -> dict[str, float]:
+    """Computes every metric of two sets of features, with the usual settings of each.
+
+    Call it also with real features in the place of the fakes: those are the floors to print beside.
+
+    Args:
+      real: floats `[num, dims]`, that the generator was not trained with; more than dimensions.
+      fake: floats `[num, dims]`, as many.
+      train: floats `[num_train, dims]`, that it was trained with; adds `authenticity`.
+      tell: called with the name of each metric before it is computed, for progress.
+
+    Returns:
+      `frechet`, `kernel_distance`, `precision`, `recall` (k = 3), `density`, `coverage` (k = 5),
+      `nearest_neighbour_accuracy`, and with `train` `authenticity`. The kernel distance is of
+      disjoint blocks of 1,000, or of all if there are fewer.
+
+    Raises:
+      TypeError, ValueError: as the metrics.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxgan import evaluation
+      >>> x, y = np.random.default_rng(0).normal(size=(2, 100, 4))
+      >>> scores = evaluation.compare(x, y)
+      >>> scores["frechet"] < 0.5, 0.3 < scores["nearest_neighbour_accuracy"] < 0.7
+      (True, True)
+    """
+    scores: dict[str, float] = {}
+    tell("Frechet distance")
+    scores["frechet"] = frechet(real, fake)
+    tell("kernel distance")
+    block_size = min(1000, len(real), len(fake))  # type: ignore[arg-type]
+    scores["kernel_distance"] = kernel_distance(real, fake, block_size=block_size).value
+    tell("precision and recall")
+    scores |= precision_recall(real, fake)._asdict()
+    tell("density and coverage")
+    scores |= density_coverage(real, fake)._asdict()
+    tell("nearest neighbours")
+    scores["nearest_neighbour_accuracy"] = nearest_neighbour_test(real, fake).accuracy
+    if train is not None:
+        tell("authenticity")
+        scores["authenticity"] = authenticity(train, fake).share
+    return scores

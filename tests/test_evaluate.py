@@ -1,0 +1,55 @@
+"""examples/evaluate.py, run as a user runs it: on two steps of examples/mnist.py."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxgan
+from jaxgan import evaluation
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run(script, *options):
+    command = [sys.executable, "-W", "error", str(EXAMPLES / script), "--data-dir", "embedded"]
+    return subprocess.run([*command, *options], capture_output=True, text=True)
+
+
+def test_the_report_of_two_steps(tmp_path):
+    workdir = tmp_path / "run"
+    options = ["--epochs", "1", "--batch-size", "5000", "--workdir", str(workdir)]
+    assert run("mnist.py", *options).returncode == 0
+    done = run("evaluate.py", "--checkpoint", str(workdir), "--samples", "1000", "--draws", "2")
+    assert done.returncode == 0, done.stderr
+    assert "the scores flatter the run" in done.stderr
+    with Image.open(workdir / "evaluation" / "report.png") as picture:
+        assert picture.width > 1000
+    report = json.loads((workdir / "evaluation" / "report.json").read_text())
+    assert (report["step"], report["num_samples"], report["num_train"]) == (2, 1000, 5000)
+    assert done.stdout.count("\n| mnist-v1 | ") == done.stdout.count("\n| random-v1 | ") == 8
+
+    # The floors are the metrics of the two halves; and noise is far above them.
+    digits = jaxgan.datasets.load("mnist", "test", data_dir="embedded").images
+    train, test = (
+        evaluation.embed(evaluation.random_v1(), x) for x in (digits[0:2000:2], digits[1:2000:2])
+    )
+    floor = report["floor"]["random-v1"]
+    assert floor["frechet"] == pytest.approx(evaluation.frechet(train, test))
+    assert floor["nearest_neighbour_accuracy"] == pytest.approx(0.5, abs=0.1)
+    assert floor["authenticity"] > 0.1
+    for draw in report["draws"]:
+        assert draw["random-v1"]["frechet"] > 10 * floor["frechet"]
+        assert draw["mnist-v1"]["nearest_neighbour_accuracy"] > 0.9
+    assert not np.array_equal(*(list(draw["mnist-v1"].values()) for draw in report["draws"]))
+
+
+def test_a_missing_run_is_told_in_a_line(tmp_path):
+    done = run("evaluate.py", "--checkpoint", str(tmp_path))
+    assert done.returncode == 1
+    assert "config.json" in done.stderr
+    assert "Traceback" not in done.stderr
