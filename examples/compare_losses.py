@@ -1,0 +1,240 @@
+"""Compares GAN losses on MNIST, with one architecture and the same budget for all.
+
+    python examples/compare_losses.py --data-dir mnist                         # in full
+    python examples/compare_losses.py --data-dir mnist --networks mlp --runs 5  # for a CPU
+
+After "Are GANs Created Equal?": the InfoGAN pair, 20 epochs, 50 seeds. That study took the best of
+100 settings for each loss; here all have the same one, Adam 2e-4 with beta1 0.5, and none is tuned.
+The runs of a loss are a population in one program. The score is a Frechet distance of 10,000
+samples to the test images, in the features of the classifier mnist-v1 and of random weights. Writes
+a table, `distances.png`, `samples.png` and, after each loss, `summary.json` to
+`runs/compare_losses`.
+
+References:
+  Lucic et al., Are GANs Created Equal?, 2018, https://arxiv.org/abs/1711.10337
+"""
+
+import argparse
+import functools
+import json
+import math
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm import tqdm
+
+import jaxgan
+from jaxgan import evaluation, images, losses, networks, penalties, population, runs
+
+NETWORKS: dict[str, tuple[Any, Any]] = {
+    "infogan": (networks.InfoGANGenerator(), networks.InfoGANDiscriminator()),
+    "mlp": (networks.MLPGenerator(), networks.MLPDiscriminator()),
+}
+COLLAPSED = 10.0  # at this many times the best run's distance there are no digits left to speak of
+SHOWN = 10  # samples of each run in the picture
+
+
+class Method(NamedTuple):
+    loss: jaxgan.Pair
+    penalty: Any = None
+    clip: float | None = None
+    published: str = ""  # the study's FID of Inception's features on MNIST
+
+
+NON_SATURATING = losses.non_saturating(real_label=1.0)
+METHODS = {
+    "mm": Method(losses.minimax(), published="9.8 +- 0.9"),
+    "ns": Method(NON_SATURATING, published="6.8 +- 0.5"),
+    "lsgan": Method(losses.least_squares(), published="7.8 +- 0.6"),
+    "wgan": Method(losses.wasserstein(), clip=0.01, published="6.7 +- 0.4"),
+    "wgan-gp": Method(
+        losses.wasserstein(), penalties.wasserstein_gradient(), published="20.3 +- 5.0"
+    ),
+    "dragan": Method(NON_SATURATING, penalties.dragan(), published="7.6 +- 0.4"),
+    "ns-r1": Method(NON_SATURATING, penalties.r1(0.1)),
+    "rpgan": Method(losses.relativistic(), penalties.add(penalties.r1(0.1), penalties.r2(0.1))),
+}
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = functools.partial(parser.add_argument, metavar="")
+    add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
+    names, told = list(METHODS), f"of {', '.join(METHODS)} (default: all)"
+    add("--losses", nargs="+", choices=names, default=names, help=told)
+    names, told = list(NETWORKS), f"of {', '.join(NETWORKS)} (default: infogan)"
+    add("--networks", choices=names, default="infogan", help=told)
+    add("--epochs", type=int, default=20, help="(default: 20)")
+    add("--runs", type=int, default=50, help="seeds from 0 (default: 50)")
+    add("--batch-size", type=int, default=64, help="(default: 64)")
+    add("--latent-dim", type=int, default=64, help="(default: 64)")
+    add("--learning-rate", type=float, default=2e-4, help="Adam's (default: 2e-4)")
+    add("--samples", type=int, default=10_000, help="to score, of each run (default: 10000)")
+    add("--workdir", type=Path, default=Path("runs/compare_losses"), help="(default: as above)")
+    args = parser.parse_args()
+    for name in ("epochs", "runs", "batch_size", "latent_dim"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1; got {vars(args)[name]}")
+    if args.samples < 1000:  # of 128 features, fewer say nothing
+        parser.error(f"--samples must be at least 1000; got {args.samples}")
+    return args
+
+
+def make_gan(name: str, args: argparse.Namespace) -> jaxgan.GAN:
+    method, adam = METHODS[name], optax.adam(args.learning_rate, b1=0.5)
+    clip = [] if method.clip is None else [penalties.clip_weights(method.clip)]
+    generator, discriminator = NETWORKS[args.networks]
+    return jaxgan.gan(
+        generator=generator,
+        discriminator=discriminator,
+        loss=method.loss,
+        optimizer=jaxgan.Pair(generator=adam, discriminator=optax.chain(adam, *clip)),
+        latent_dim=args.latent_dim,
+        penalty=method.penalty,
+    )
+
+
+def train(gan: jaxgan.GAN, train_images: jax.Array, args: argparse.Namespace, bar: tqdm):
+    """Trains all runs of a loss; returns their states, and the steps that each has skipped."""
+
+    def epoch(state: jaxgan.TrainState, train_images: jax.Array):
+        state, metrics = jaxgan.training.epochs(
+            gan, state, train_images, batch_size=args.batch_size
+        )
+        return state, (metrics["generator_skipped"] + metrics["discriminator_skipped"]).sum()
+
+    keys = jax.vmap(jax.random.key)(jnp.arange(args.runs))
+    start = images.normalize(train_images[:1])
+    states = jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, start)
+    step = jax.jit(population.each(epoch), donate_argnums=0)
+    skipped = np.zeros(args.runs, np.int64)
+    for _ in range(args.epochs):
+        states, missed = step(states, train_images)
+        skipped += np.asarray(missed)
+        bar.update()
+    return states, skipped
+
+
+def distance(real: evaluation.Moments, fake: np.ndarray, features: Callable) -> float:
+    """Infinite if a sample is not finite."""
+    if not np.isfinite(fake).all():
+        return math.inf
+    return evaluation.frechet(real, evaluation.embed(features, images.quantize(fake)))
+
+
+def collapsed(distances: list[float], best: float) -> int:
+    return sum(not x <= COLLAPSED * best for x in distances)
+
+
+def mean(distances: list[float]) -> str:
+    """Of the runs that have one; the others are counted as collapsed."""
+    finite = [x for x in distances if math.isfinite(x)]
+    return evaluation.plus_minus(finite) if finite else "none"
+
+
+def print_table(results: list[dict], floor: dict[str, float]) -> None:
+    """The losses from best to worst."""
+    print(f"\n| loss | {' | '.join(floor)} | median | least to most | collapsed |", end="")
+    print(f" skipped steps | published: FID |\n{'| --- ' * 8}|")
+    floors = " | ".join(f"{x:.2f}" for x in floor.values())
+    print(f"| *floor: training images* | {floors} | | | | | |")
+    first = next(iter(floor))
+    best = min(x for result in results for x in result[first])
+    for result in sorted(results, key=lambda result: np.median(result[first])):
+        values = result[first]
+        cells = [
+            result["loss"],
+            *(mean(result[space]) for space in floor),
+            f"{np.median(values):.2f}",
+            f"{min(values):.2f} to {max(values):.2f}",
+            f"{collapsed(values, best)} of {len(values)}",
+            str(sum(result["skipped_steps"])),
+            METHODS[result["loss"]].published,
+        ]
+        print(f"| {' | '.join(cells)} |")
+
+
+def draw(path: Path, results: list[dict], floor: dict[str, float]) -> None:
+    """Every run a point, every loss a column, from best to worst."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.8 * len(floor), 3.6), layout="constrained")
+    for axes, (space, least) in zip(
+        figure.subplots(1, len(floor), squeeze=False)[0], floor.items(), strict=True
+    ):
+        ordered = sorted(results, key=lambda result: np.median(result[space]))
+        for i, result in enumerate(ordered):
+            values = np.asarray(result[space])
+            spots = i + 0.25 * (np.arange(len(values)) / len(values) - 0.5)
+            axes.plot(spots, values, "o", markersize=3, alpha=0.6)
+            axes.plot([i - 0.3, i + 0.3], [np.median(values)] * 2, color="black", linewidth=1)
+        axes.axhline(least, color="black", linewidth=0.8, linestyle="--")
+        axes.set(title=f"Frechet distance, {space}", yscale="log", xticks=range(len(ordered)))
+        axes.set_xticklabels([result["loss"] for result in ordered], rotation=40)
+    figure.suptitle("each run, the median, and training images (dashed)", fontsize=9)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    args = parse_arguments()
+    runs.cache_programs()
+    chosen = {k: v for k, v in vars(args).items() if k not in ("workdir", "data_dir")}
+    try:
+        data = jaxgan.datasets.load("mnist", "train", args.data_dir)
+        test = jaxgan.datasets.load("mnist", "test", args.data_dir)
+        workdir = runs.begin(args.workdir, chosen)
+    except (ValueError, OSError, RuntimeError) as error:
+        sys.exit(str(error))
+    print(f"data: {data.source}", file=sys.stderr)
+    spaces = {"mnist-v1": evaluation.mnist_v1().features, "random-v1": evaluation.random_v1()}
+    embed = lambda space, some: evaluation.moments(evaluation.embed(spaces[space], some))
+    real = {space: embed(space, test.images) for space in spaces}
+    held = data.images[: args.samples]
+    floor = {space: evaluation.frechet(real[space], embed(space, held)) for space in spaces}
+    latents = jax.random.normal(jax.random.key(2014), (args.samples, args.latent_dim))
+    train_images = jnp.asarray(data.images)
+    results: list[dict[str, Any]] = []
+    pictures: list[np.ndarray] = []
+    summary = {"command": shlex.join(["python", *sys.argv]), **chosen, "source": data.source}
+    summary |= {"floor": floor, "results": results, **jaxgan.environment()}
+    with tqdm(total=len(args.losses) * args.epochs, unit="epoch") as bar:
+        for name in args.losses:
+            bar.set_postfix_str(f"{name}, {args.runs} runs")
+            clock = time.perf_counter()
+            gan = make_gan(name, args)
+            states, skipped = train(gan, train_images, args, bar)
+            result = {"loss": name, "seconds": time.perf_counter() - clock}
+            result |= {"skipped_steps": skipped.tolist(), **{space: [] for space in spaces}}
+            sample = jax.jit(gan.sample)
+            for i in range(args.runs):
+                member = population.pick(states, i)
+                parts = [sample(member, latents[j : j + 500]) for j in range(0, len(latents), 500)]
+                fake = np.concatenate(parts)
+                for space, features in spaces.items():
+                    result[space].append(distance(real[space], fake, features))
+                if i == 0:
+                    pictures.append(np.nan_to_num(fake[:SHOWN]))
+            results.append(result)
+            # A run that is killed leaves the losses before it; JSON has no infinity.
+            text = json.dumps(summary).replace("Infinity", "null")
+            partial = workdir / "summary.json.tmp"
+            partial.write_text(text + "\n")
+            partial.replace(workdir / "summary.json")
+    images.save(workdir / "samples.png", images.grid(np.concatenate(pictures), SHOWN, scale=2))
+    print_table(results, floor)
+    draw(workdir / "distances.png", results, floor)
+    print(f"Every row of samples.png is a loss, in order. All is in {workdir}.", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
