@@ -6,7 +6,7 @@
     # The same with convolutions:
     python examples/mnist.py --networks dcgan --learning-rate 2e-4 --batch-size 64 --epochs 10
 
-Ctrl-C or SIGTERM finishes the epoch and saves. Fork this file and change what you like.
+Ctrl-C, SIGTERM or SIGUSR1 finishes the epoch and saves. Fork this file and change what you like.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import json
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -125,6 +126,16 @@ def stop_if_not_finite(metrics: dict, epoch: int) -> None:
             )
 
 
+def written(write: Callable[[], None]) -> bool:
+    """Calls what writes a file. A full disk is told loudly, but training goes on."""
+    try:
+        write()
+    except OSError as error:
+        tqdm.write(f"NOT SAVED: {error}", file=sys.stderr)
+        return False
+    return True
+
+
 def frame_path(workdir: Path, epoch: int) -> Path:
     return workdir / "frames" / f"{epoch:05}.png"
 
@@ -166,57 +177,60 @@ def main() -> None:
         epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
         lowered = jax.jit(epoch, donate_argnums=0).lower(state, train_images)
         # From here on the work directory is written to: whatever could be refused has been.
-        workdir = runs.begin(args.workdir, make_config(args, data), resume=args.resume)
+        config = make_config(args, data)
+        workdir = runs.begin(args.workdir, config, resume=args.resume)
         checkpoints, steps = workdir / "checkpoints", len(train_images) // args.batch_size
-        if args.resume and checkpoint.latest(checkpoints) is not None:
+        if args.resume and checkpoint.steps(checkpoints):
             state = checkpoint.restore(checkpoints, like=state)
         history = runs.read_log(workdir / "metrics.jsonl", int(state.step) // steps)
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(str(error))
 
     (workdir / "frames").mkdir(exist_ok=True)
-    saving = None
+    saving, saved = None, True
     with (
         runs.stop_signals() as stopped,
-        (workdir / "metrics.jsonl").open("a") as log,
         tqdm(initial=len(history), total=args.epochs, unit="epoch") as bar,
     ):
         clock = time.perf_counter()
         train = lowered.compile()
         compile_seconds = time.perf_counter() - clock
         look = jax.jit(lambda state: gan.sample(state, latents_to_look_at()))
-        while len(history) < args.epochs:
-            clock = time.perf_counter()
-            state, metrics = train(state, train_images)
-            jax.block_until_ready(state)
-            seconds = time.perf_counter() - clock
-            stop_if_not_finite(metrics, len(history) + 1)
-            skipped = {k: int(metrics.pop(k).sum()) for k in list(metrics) if "skipped" in k}
-            means = {name: float(jnp.nanmean(values)) for name, values in metrics.items()}
-            samples = look(state)
-            record = {
-                "epoch": len(history) + 1,
-                "step": int(state.step),
-                **means,
-                **skipped,
-                "pixel_diversity": float(jaxgan.sampling.pixel_diversity(samples)),
-                "seconds": seconds,
-                "steps_per_second": steps / seconds,
-            }
-            history.append(record)
-            print(json.dumps(record), file=log, flush=True)
-            images.save(frame_path(workdir, len(history)), images.grid(samples, 8))
+        try:
+            while len(history) < args.epochs:
+                clock = time.perf_counter()
+                state, metrics = train(state, train_images)
+                jax.block_until_ready(state)
+                seconds = time.perf_counter() - clock
+                stop_if_not_finite(metrics, len(history) + 1)
+                skipped = {k: int(metrics.pop(k).sum()) for k in list(metrics) if "skipped" in k}
+                means = {name: float(jnp.nanmean(values)) for name, values in metrics.items()}
+                samples = look(state)
+                record = {
+                    "epoch": len(history) + 1,
+                    "step": int(state.step),
+                    **means,
+                    **skipped,
+                    "pixel_diversity": float(jaxgan.sampling.pixel_diversity(samples)),
+                    "seconds": seconds,
+                    "steps_per_second": steps / seconds,
+                }
+                history.append(record)
+                written(lambda: runs.write_log(workdir / "metrics.jsonl", history))
+                if saving:
+                    written(saving.result)
+                saving = checkpoint.save(checkpoints, state, keep=3, metadata=config)
+                frame = frame_path(workdir, len(history))
+                written(functools.partial(images.save, frame, images.grid(samples, 8)))
+                told = "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**means)
+                told += f", {sum(skipped.values())} skipped" if any(skipped.values()) else ""
+                bar.set_postfix_str(f"{told}, {steps / seconds:.0f} steps/s")
+                bar.update()
+                if stopped:
+                    break
+        finally:  # whatever has gone wrong, the epoch before it is saved
             if saving:
-                saving.result()
-            saving = checkpoint.save(checkpoints, state, keep=3)
-            told = "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**means)
-            told += f", {sum(skipped.values())} skipped" if any(skipped.values()) else ""
-            bar.set_postfix_str(f"{told}, {steps / seconds:.0f} steps/s")
-            bar.update()
-            if stopped:
-                break
-        if saving:
-            saving.result()
+                saved = written(saving.result)
 
     real_diversity = float(jaxgan.sampling.pixel_diversity(images.normalize(data.images[:1000])))
     draw(workdir, gan, state, history, real_diversity)
@@ -239,8 +253,10 @@ def main() -> None:
     print(f"{len(history)} epochs done; pictures and figures are in {workdir}", file=sys.stderr)
     if len(history) < args.epochs:
         again = shlex.join(["python", *sys.argv, *([] if args.resume else ["--resume"])])
-        print(f"Stopped and saved. To go on: {again}", file=sys.stderr)
+        print(f"Stopped{' and saved' * saved}. To go on: {again}", file=sys.stderr)
         sys.exit(128 + stopped[0])
+    if not saved:
+        sys.exit("Done, but the last epoch is not saved.")
 
 
 if __name__ == "__main__":

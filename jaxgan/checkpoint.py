@@ -1,28 +1,39 @@
-"""Checkpoints of a run: Orbax does the work.
+"""Checkpoints of a run: Orbax writes the arrays, a seal tells whether they are still the same.
 
-One folder holds one run, one subfolder a checkpoint, named after its step. A checkpoint appears
-whole or not at all: a killed save leaves the one before it as the latest.
+One folder holds one run, one subfolder a checkpoint, named after its step: in it `arrays`, which
+Orbax alone can read too, and `seal.json`. A checkpoint appears whole or not at all, and is used if
+every bit of it is as it was saved; else the one before it is.
 """
 
 import json
 import os
+import shutil
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from jaxgan import leaves, lock, seal
+from jaxgan.environment import environment
+from jaxgan.seal import DamagedCheckpointError
 from jaxgan.train_state import TrainState
 
+T = TypeVar("T")
+
 _Directory = str | os.PathLike
+_writer = ThreadPoolExecutor(1, "jaxgan-checkpoint")  # one save after the other
 
 
 class Saving:
     """A save under way. It holds a copy of the state, which may be donated at once."""
 
-    def __init__(self, checkpointer: Any, response: Any):
-        self._checkpointer, self._response = checkpointer, response
+    def __init__(self, future: Future):
+        self._future = future
 
     def result(self) -> None:
         """Waits until the checkpoint is whole on disk.
@@ -30,32 +41,58 @@ class Saving:
         Raises:
           OSError: it could not be written; the checkpoints before it stay as they are.
         """
-        try:
-            self._response.result()
-        finally:
-            self._checkpointer.close()
+        self._future.result()
+
+    def error(self) -> BaseException | None:
+        """Waits as well, but returns what went wrong, so that training can go on."""
+        return self._future.exception()
+
+
+class Info(NamedTuple):
+    """What a checkpoint tells about itself.
+
+    Attributes:
+      step: its number.
+      metadata: what was given to `save`, as JSON makes it: lists for tuples.
+      saved_by: `jaxgan.environment()` of the program that saved it, with all versions.
+      leaves: the dtype and shape of every leaf, by its path.
+    """
+
+    step: int
+    metadata: Any
+    saved_by: dict[str, Any]
+    leaves: dict[str, str]
 
 
 def save(
-    directory: _Directory, state: TrainState, *, keep: int = 3, metadata: Any = None
+    directory: _Directory,
+    state: TrainState,
+    *,
+    keep: int = 3,
+    keep_every: int | None = None,
+    metadata: Any = None,
 ) -> Saving:
     """Begins to write a checkpoint of a state, and returns while it is being written.
 
-    Wait for its `result()` before the next `save` and before leaving the program.
+    From then on this process alone may save in the folder. Wait for `result()` or `error()` before
+    leaving the program. What an earlier, killed save has left behind is removed.
 
     Args:
       directory: the run's folder of checkpoints; made if missing.
       state: what to save: of one run, or of a population. Its step names the checkpoint.
       keep: how many of the newest to keep, at least 1; older ones are deleted.
-      metadata: anything that JSON can hold, to be read back with `metadata`.
+      keep_every: keep also all steps that are multiples of it, at least 1.
+      metadata: anything that JSON can hold, such as the configuration, to be read with `info`.
 
     Returns:
-      A `Saving`.
+      A `Saving`. What goes wrong while writing (a full disk, a folder that is read-only) is told by
+      it, and not raised here.
 
     Raises:
-      TypeError: JSON cannot hold the metadata.
-      ValueError: `keep` is below 1, there is a checkpoint of this step already, or the members of
-        a population are at different steps.
+      BlockingIOError: another process saves in this folder.
+      TypeError: JSON cannot hold the metadata, or a leaf is no array.
+      ValueError: a number is below 1, there is a sound checkpoint of this step or a later one, or
+        the members of a population are at different steps.
 
     Example:
       >>> import tempfile, jax, jaxgan, optax
@@ -69,67 +106,123 @@ def save(
       >>> print(jaxgan.checkpoint.restore(directory, like=state).params.generator["w"])
       [1. 1. 1.]
     """
-    if keep < 1:
-        raise ValueError(f"keep must be at least 1; got {keep}.")
-    numbers = np.unique(state.step)
-    if len(numbers) != 1:
-        raise ValueError(
-            f"A checkpoint holds one step, but this population is at {numbers.tolist()}: save its "
-            "members by themselves, jaxgan.population.pick(states, i)."
-        )
-    step = int(numbers[0])
+    for name, value in (("keep", keep), ("keep_every", keep_every)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1; got {value}.")
+    step, folder = _step_of(state), _absolute(directory)
+    named = leaves.by_name(state)
     json.dumps(metadata)  # raises TypeError now rather than in the background
-    if step in steps(directory):
-        raise ValueError(f"{directory} has a checkpoint of step {step} already.")
-    policy = ocp.training.preservation_policies.LatestN(keep)
-    checkpointer = ocp.training.Checkpointer(_absolute(directory), preservation_policy=policy)
-    contents = {"leaves": _leaves(state), "user": metadata}
-    return Saving(checkpointer, checkpointer.save_async(step, state, custom_metadata=contents))
+    try:
+        lock.hold(folder)
+    except BlockingIOError:
+        raise
+    except OSError:
+        pass  # nor can it be written to then, which `Saving` tells
+    _make_way(folder, step)
+    hosts = {name: leaves.to_host(leaf) for name, leaf in named.items()}
+    contents = {"step": step, "metadata": metadata, "saved_by": environment()}
+    return Saving(_writer.submit(_write, folder, named, hosts, contents, keep, keep_every))
 
 
-def restore(directory: _Directory, like: TrainState, *, step: int | None = None) -> TrainState:
-    """Reads a checkpoint back, onto the devices of `like`.
+def restore(
+    directory: _Directory, like: T, *, step: int | None = None, at: str = "", member: Any = None
+) -> T:
+    """Reads the newest checkpoint that is sound, onto the devices of `like`.
+
+    Every file and every leaf is held against the digest that was stored with it. A damaged
+    checkpoint is named in a warning, and the one before it is taken.
 
     Args:
       directory: the run's folder of checkpoints.
       like: a state of the same structure, shapes and dtypes: a real one, or an abstract one as
-        `jax.eval_shape(gan.init, key, images)` gives.
-      step: which one; by default the latest.
+        `jax.eval_shape(gan.init, key, images)` gives. Its shardings say where to put the arrays,
+        however many devices they were on; without any, they go to the default device.
+      step: which one, and no other; by default the newest.
+      at: read only a part of the state, by its path, such as ".params.generator"; `like` is then
+        of that part.
+      member: read only this member of a population, from 0; `like` is then of a single one.
 
     Returns:
-      The saved state, bit for bit, as long as the files are undamaged: Orbax stores no checksum of
-      array data, so a flipped bit on the disk is not noticed.
+      The saved state, bit for bit.
 
     Raises:
       FileNotFoundError: there is no such checkpoint.
-      ValueError: the checkpoint and `like` differ; the message names the leaves that do.
+      DamagedCheckpointError: none is sound: a `ValueError` that lists what is wrong with each.
+      IndexError: there is no such member.
+      ValueError: the checkpoint and `like` differ, and the message names the leaves that do; or
+        another version of jaxgan wrote it in another format.
+
+    Example:
+      >>> import tempfile, jax, jaxgan, optax
+      >>> from jaxgan.train_state import create
+      >>> params = jaxgan.Pair({"w": jax.numpy.ones(3)}, {"w": jax.numpy.ones(2)})
+      >>> state = create(jax.random.key(0), params, jaxgan.Pair(optax.sgd(0.1), optax.sgd(0.1)))
+      >>> directory = tempfile.mkdtemp()
+      >>> jaxgan.checkpoint.save(directory, state).result()
+      >>> like = {"w": jax.ShapeDtypeStruct((3,), jax.numpy.float32)}
+      >>> print(jaxgan.checkpoint.restore(directory, like, at=".params.generator"))
+      {'w': Array([1., 1., 1.], dtype=float32)}
     """
-    step = _existing(directory, step)
-    _check_same(_contents(directory, step)["leaves"], _leaves(like), f"{directory}, step {step},")
-    abstract = jax.tree.map(_abstract, like)
-    with ocp.training.Checkpointer(_absolute(directory)) as checkpointer:
-        return checkpointer.load(step, abstract)
+    folder, wanted = _absolute(directory), leaves.by_name(like, at)
+
+    def read(number: int) -> T:
+        contents, where = seal.check(folder / str(number)), f"{folder}, step {number},"
+        chosen = leaves.choose(contents["leaves"], at, where)
+        leaves.check_same(chosen, wanted, member, where)
+        arrays = _load(folder / str(number) / "arrays", chosen)
+        if not at and member is None:
+            _compare_versions(contents["saved_by"]["versions"], where)
+        placed = [leaves.place(chosen[k], arrays[k], wanted[k], member) for k in wanted]
+        return jax.tree.unflatten(jax.tree.structure(like), placed)
+
+    return _newest(folder, step, read, stacklevel=3)
 
 
-def metadata(directory: _Directory, *, step: int | None = None) -> Any:
-    """Reads what was given to `save` as metadata.
+def verify(directory: _Directory, step: int) -> str | None:
+    """Holds every bit of a checkpoint against the digests that were stored with it.
 
     Args:
       directory: the run's folder of checkpoints.
-      step: which checkpoint; by default the latest.
+      step: which one.
 
     Returns:
-      What JSON makes of it: lists for tuples.
+      What is wrong with it; None if nothing is.
 
     Raises:
       FileNotFoundError: there is no such checkpoint.
-      ValueError: the checkpoint was not saved by jaxgan.
     """
-    return _contents(directory, _existing(directory, step))["user"]
+    folder = _absolute(directory) / str(step)
+    if step not in steps(directory):
+        raise _not_found(_absolute(directory), step)
+    try:
+        seal.check(folder)
+    except DamagedCheckpointError as error:
+        return str(error)
+    return None
+
+
+def info(directory: _Directory, *, step: int | None = None) -> Info:
+    """Reads what a checkpoint tells about itself, and none of its arrays.
+
+    Args:
+      directory: the run's folder of checkpoints.
+      step: which one; by default the newest that is sound.
+
+    Returns:
+      An `Info`.
+
+    Raises:
+      FileNotFoundError: there is no such checkpoint.
+      DamagedCheckpointError: it is damaged, or all are.
+    """
+    folder = _absolute(directory)
+    contents = _newest(folder, step, lambda number: seal.check(folder / str(number)), stacklevel=3)
+    told = {k: leaves.as_text(v["dtype"], v["shape"]) for k, v in contents["leaves"].items()}
+    return Info(contents["step"], contents["metadata"], contents["saved_by"], told)
 
 
 def steps(directory: _Directory) -> list[int]:
-    """Lists the steps that have a whole checkpoint, oldest first.
+    """Lists the steps that were saved, oldest first, without looking whether they are sound.
 
     Args:
       directory: the run's folder of checkpoints; it need not exist.
@@ -137,64 +230,131 @@ def steps(directory: _Directory) -> list[int]:
     Returns:
       The steps; none if there is no such folder.
     """
-    if not _absolute(directory).is_dir():
-        return []
-    with ocp.training.Checkpointer(_absolute(directory)) as checkpointer:
-        return sorted(checkpoint.step for checkpoint in checkpointer.checkpoints)
+    folder = _absolute(directory)
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
 
 
 def latest(directory: _Directory) -> int | None:
-    """Returns the newest step that has a whole checkpoint, or None.
+    """Returns the newest step that has a sound checkpoint, or None.
 
     Args:
       directory: the run's folder of checkpoints; it need not exist.
     """
-    return max(steps(directory), default=None)
+    sound = (step for step in reversed(steps(directory)) if verify(directory, step) is None)
+    return next(sound, None)
 
 
 def _absolute(directory: _Directory) -> Path:
     return Path(directory).expanduser().absolute()  # Orbax takes no relative path
 
 
-def _existing(directory: _Directory, step: int | None) -> int:
-    found = steps(directory)
-    if not found or (step is not None and step not in found):
-        wanted = "no checkpoint" if step is None else f"no checkpoint of step {step}"
-        raise FileNotFoundError(f"{directory} has {wanted}; it has steps {found}.")
-    return max(found) if step is None else step
-
-
-def _contents(directory: _Directory, step: int) -> dict[str, Any]:
-    with ocp.training.Checkpointer(_absolute(directory)) as checkpointer:
-        contents = checkpointer.metadata(step).custom_metadata
-    if not isinstance(contents, dict) or "leaves" not in contents:
-        raise ValueError(f"{directory}, step {step}, was not saved by jaxgan, or is damaged.")
-    return contents
-
-
-def _leaves(state: TrainState) -> dict[str, str]:
-    """Every leaf's path, with its dtype and shape."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    return {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
-
-
-def _check_same(saved: dict[str, str], wanted: dict[str, str], where: str) -> None:
-    differing = [
-        f"{path}: saved {saved.get(path, 'nothing')}, wanted {wanted.get(path, 'nothing')}"
-        for path in sorted(saved.keys() | wanted.keys())
-        if saved.get(path) != wanted.get(path)
-    ]
-    if differing:
-        more = f"\n  and {len(differing) - 8} more" if len(differing) > 8 else ""
+def _step_of(state: TrainState) -> int:
+    numbers = np.unique(state.step)
+    if len(numbers) != 1:
         raise ValueError(
-            f"{where} was saved from another network, optimizer or PRNG. These leaves differ:\n  "
-            + "\n  ".join(differing[:8])
-            + more
+            f"A checkpoint holds one step, but this population is at {numbers.tolist()}: save its "
+            "members by themselves, jaxgan.population.pick(states, i)."
+        )
+    return int(numbers[0])
+
+
+def _make_way(folder: Path, step: int) -> None:
+    """Removes damaged checkpoints that the run has started before, and never a sound one."""
+    for later in (number for number in steps(folder) if number >= step):
+        damage = verify(folder, later)
+        if damage is None:
+            problem = "already" if later == step else "of a later step: it is of another course"
+            raise ValueError(
+                f"{folder} has a checkpoint of step {later} {problem}. To write step {step}, "
+                "choose another folder, or delete that one."
+            )
+        warnings.warn(f"{folder}, step {later}, is damaged and removed: {damage}.", stacklevel=3)
+        _remove(folder / str(later))
+
+
+def _write(folder: Path, named, hosts, contents, keep: int, keep_every: int | None) -> None:
+    step = contents["step"]
+    staging = folder / f"{step}.saving"
+    try:
+        for name in ("*.saving", "*.deleting"):
+            for remnant in folder.glob(name):
+                shutil.rmtree(remnant)
+        staging.mkdir(parents=True)  # here, because Orbax may hang where it cannot
+        described = {name: leaves.describe(leaf, hosts[name]) for name, leaf in named.items()}
+        filled = {name: host for name, host in hosts.items() if host.size}  # Orbax takes no other
+        ocp.save(staging / "arrays", filled)
+        seal.write(staging, {**contents, "leaves": described})
+        staging.rename(folder / str(step))
+        for old in steps(folder)[:-keep]:
+            if keep_every is None or old % keep_every:
+                _remove(folder / str(old))
+    except Exception as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise OSError(
+            f"Step {step} could not be saved in {folder}: {error}. Make room, or make the folder "
+            f"writable. The checkpoints before it stay: {steps(folder)}."
+        ) from error
+
+
+def _remove(checkpoint: Path) -> None:
+    doomed = checkpoint.with_name(checkpoint.name + ".deleting")  # at no time half a checkpoint
+    checkpoint.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def _newest(folder: Path, step: int | None, read: Callable[[int], T], stacklevel: int) -> T:
+    """Reads the newest checkpoint that can be read; names those that cannot."""
+    there = steps(folder)
+    if not there or (step is not None and step not in there):
+        raise _not_found(folder, step)
+    problems: list[str] = []
+    for number in reversed(there) if step is None else [step]:
+        try:
+            found = read(number)
+        except DamagedCheckpointError as error:
+            problems.append(f"step {number}: {error}")
+            continue
+        if problems:
+            told = f"{folder} has damaged checkpoints. Step {number} is used instead of"
+            warnings.warn("\n  ".join([told, *problems]), stacklevel=stacklevel)
+        return found
+    raise DamagedCheckpointError(
+        "\n  ".join([f"{folder} has no sound checkpoint to use. Restore a copy of one.", *problems])
+    )
+
+
+def _load(path: Path, told: dict[str, leaves.Told]) -> dict[str, np.ndarray]:
+    arrays = {name: leaves.empty(one) for name, one in told.items()}
+    context = ocp.Context()
+    context.pytree.loading.partial_load = True
+    try:
+        with context:
+            arrays |= ocp.load(path, {k: v for k, v in arrays.items() if v.size})
+    except Exception as error:  # whatever Orbax makes of what is not as it wrote it
+        raise DamagedCheckpointError(f"Orbax cannot read it ({error})") from error
+    for name, host in arrays.items():
+        if leaves.digest(host) != told[name]["sha256"]:
+            raise DamagedCheckpointError(f"{name} has other values than were saved")
+    return arrays
+
+
+def _compare_versions(saved: dict[str, str], where: str) -> None:
+    """Exactness to the bit is a promise about one version of everything."""
+    now = environment()["versions"]
+    other = [
+        f"{name} {saved.get(name)} then, {now.get(name)} now"
+        for name in ("jaxgan", "jax", "jaxlib", "flax", "optax")
+        if saved.get(name) != now.get(name)
+    ]
+    if other:
+        warnings.warn(
+            f"{where} was saved by other versions ({'; '.join(other)}). All values are as they "
+            "were saved, but what follows may differ in the last bits.",
+            stacklevel=5,
         )
 
 
-def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
-    # Orbax wants a sharding for every leaf; where there is none, the default device is meant.
-    sharding = getattr(leaf, "sharding", None)
-    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+def _not_found(folder: Path, step: int | None) -> FileNotFoundError:
+    wanted = "no checkpoint" if step is None else f"no checkpoint of step {step}"
+    return FileNotFoundError(f"{folder} has {wanted}; it has steps {steps(folder)}.")

@@ -7,13 +7,15 @@ import json
 import os
 import platform
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from numpy.typing import ArrayLike
+
+from jaxgan import lock
 
 
 def begin(
@@ -26,7 +28,7 @@ def begin(
     """Opens the folder of a run, and makes sure that it is this run's.
 
     A new run gets `config.json`, in a folder that is empty or missing. A resumed one has its
-    configuration held against that file.
+    configuration held against that file. Until it ends, this process alone may open the folder.
 
     Args:
       workdir: the folder; made if missing.
@@ -38,6 +40,7 @@ def begin(
       `workdir`, as a path.
 
     Raises:
+      BlockingIOError: another process has the folder open.
       FileExistsError: a new run was wanted and the folder holds something.
       FileNotFoundError: a run was to be resumed and there is none.
       ValueError: the run there was configured otherwise, and the message names the keys that
@@ -61,11 +64,11 @@ def begin(
         if not path.exists():
             raise FileNotFoundError(f"Nothing to resume: there is no {path}.")
         _check_config(_parse(path.read_text(), path), wanted, extends)
-    elif workdir.is_dir() and any(workdir.iterdir()):
+    elif workdir.is_dir() and any(path.name != lock.NAME for path in workdir.iterdir()):
         raise FileExistsError(
             f"{workdir} is not empty. Resume the run that it holds, or choose another folder."
         )
-    workdir.mkdir(parents=True, exist_ok=True)
+    lock.hold(workdir)
     _replace(path, json.dumps(wanted, indent=2) + "\n")
     return workdir
 
@@ -108,29 +111,52 @@ def cache_programs() -> Path | None:
     return folder
 
 
+def write_log(path: str | os.PathLike, records: Sequence[Mapping[str, Any]]) -> None:
+    """Writes a log of JSON lines, all of it or nothing of it.
+
+    To be called with all records so far after each new one, and before the checkpoint that they
+    belong to. A record that a full disk has refused is there as soon as a later one is.
+
+    Args:
+      path: the log.
+      records: what JSON can hold, one a line.
+
+    Raises:
+      OSError: it cannot be written; what was there before stays.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> from jaxgan import runs
+      >>> log = pathlib.Path(tempfile.mkdtemp()) / "metrics.jsonl"
+      >>> runs.write_log(log, [{"epoch": 1}, {"epoch": 2}])
+      >>> print(log.read_text())
+      {"epoch": 1}
+      {"epoch": 2}
+    """
+    _replace(Path(path), "".join(json.dumps(dict(record)) + "\n" for record in records))
+
+
 def read_log(path: str | os.PathLike, num: int) -> list[dict[str, Any]]:
-    """Reads the first lines of a JSON-lines log, and cuts the rest off the file.
+    """Reads the first lines of a log of JSON lines.
 
     What was logged after the checkpoint that a run resumes from will be logged again.
 
     Args:
       path: the log; it need not exist.
-      num: how many lines to keep, at least 0.
+      num: how many lines to read, at least 0.
 
     Returns:
-      At most `num` records.
+      `num` records.
 
     Raises:
       ValueError: fewer lines are there than the checkpoint says there should be, one is damaged,
         or `num` is negative.
 
     Example:
-      >>> import json, pathlib, tempfile
+      >>> import pathlib, tempfile
       >>> from jaxgan import runs
       >>> log = pathlib.Path(tempfile.mkdtemp()) / "metrics.jsonl"
-      >>> with log.open("w") as file:
-      ...     for epoch in (1, 2, 3):
-      ...         print(json.dumps({"epoch": epoch}), file=file)
+      >>> runs.write_log(log, [{"epoch": 1}, {"epoch": 2}, {"epoch": 3}])
       >>> runs.read_log(log, 2)
       [{'epoch': 1}, {'epoch': 2}]
     """
@@ -139,10 +165,11 @@ def read_log(path: str | os.PathLike, num: int) -> list[dict[str, Any]]:
     path = Path(path)
     lines = path.read_text().splitlines()[:num] if path.exists() else []
     if len(lines) < num:
-        raise ValueError(f"{path} should hold {num} lines or more; it holds {len(lines)}.")
-    records = [_parse(line, path) for line in lines]
-    _replace(path, "".join(line + "\n" for line in lines))
-    return records
+        raise ValueError(
+            f"{path} should hold {num} lines or more, as many as the checkpoint knows of; it holds "
+            f"{len(lines)}. Restore a copy of it, or begin anew in another folder."
+        )
+    return [_parse(line, path) for line in lines]
 
 
 def longest_streak(flags: ArrayLike) -> int:
@@ -167,8 +194,12 @@ def longest_streak(flags: ArrayLike) -> int:
 def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
     """Within it, the first signal is only noted, so that the loop can end well; a second one kills.
 
+    Preemption is announced by signals too: clouds and Kubernetes send SIGTERM, and Slurm what it is
+    asked for, such as `--signal=B:USR1@120`, two minutes before the time is over.
+
     Args:
-      *signals: which; by default SIGINT (Ctrl-C) and SIGTERM. The second must be the same again.
+      *signals: which; by default SIGINT (Ctrl-C), SIGTERM and, where there is one, SIGUSR1. The
+        second must be the same again.
 
     Yields:
       A list, empty until a signal comes; then it holds its number.
@@ -184,7 +215,8 @@ def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
       ...     bool(received)
       True
     """
-    signals = signals or (signal.SIGINT, signal.SIGTERM)
+    usual = ("SIGINT", "SIGTERM", "SIGUSR1")  # the last not on Windows
+    signals = signals or tuple(getattr(signal, name) for name in usual if hasattr(signal, name))
     received: list[int] = []
 
     def note(signum: int, frame: object) -> None:
@@ -213,8 +245,12 @@ def _processor() -> str:
 def _replace(path: Path, text: str) -> None:
     """Writes a file whole or not at all."""
     partial = path.with_name(path.name + ".tmp")
-    partial.write_text(text)
-    partial.replace(path)
+    try:
+        partial.write_text(text)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _parse(text: str, path: Path) -> Any:

@@ -72,6 +72,7 @@ def two_epochs(tmp_path_factory):
 
 def test_the_work_directory_holds_what_it_should(two_epochs):
     assert {path.name for path in two_epochs.iterdir()} == {
+        ".lock",
         "checkpoints",
         "config.json",
         "curves.png",
@@ -145,6 +146,19 @@ def test_a_signal_finishes_the_epoch_saves_and_says_how_to_resume(mnist, tmp_pat
     last = untimed(tmp_path)[-1]
     assert int(final_state(mnist, tmp_path).step) == last["step"] == 2 * last["epoch"]
     assert json.loads((tmp_path / "summary.json").read_text())["epochs"] == last["epoch"]
+
+
+BROKEN = "import mnist; mnist.images.grid = lambda *_: 1 / 0; mnist.main()"
+
+
+def test_an_exception_in_the_loop_leaves_the_epoch_saved(mnist, tmp_path):
+    options = command(tmp_path, "--epochs", "3")[4:]
+    broken = [sys.executable, "-c", BROKEN, *options]
+    done = subprocess.run(broken, cwd=EXAMPLES, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+    assert int(final_state(mnist, tmp_path).step) == 2
+    assert [record["epoch"] for record in untimed(tmp_path)] == [1]
 
 
 def test_bad_options_are_told_in_a_line(tmp_path):

@@ -68,15 +68,15 @@ def test_another_configuration_is_refused_and_left_alone(tmp_path, changed, said
     assert (tmp_path / "config.json").read_text() == before
 
 
-def test_the_log_is_cut_to_what_the_checkpoint_knows(tmp_path):
+def test_the_log_is_read_as_far_as_the_checkpoint_knows(tmp_path):
     path = tmp_path / "log.jsonl"
-    path.write_text("".join(f'{{"epoch": {i}}}\n' for i in (1, 2, 3)) + '{"epo')  # killed
-    assert runs.read_log(path, 2) == [{"epoch": 1}, {"epoch": 2}]
-    assert path.read_text() == '{"epoch": 1}\n{"epoch": 2}\n'
+    records = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}, {"epoch": 3, "loss": 0.1}]
+    runs.write_log(path, records)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == records
+    assert runs.read_log(path, 2) == records[:2]
     assert runs.read_log(path, 0) == []
-    assert path.read_text() == ""
-    with pytest.raises(ValueError, match="should hold 1 lines or more; it holds 0"):
-        runs.read_log(path, 1)
+    with pytest.raises(ValueError, match=r"should hold 4 lines or more, .*; it holds 3"):
+        runs.read_log(path, 4)
 
 
 def test_a_log_that_cannot_be_read(tmp_path):
@@ -84,9 +84,41 @@ def test_a_log_that_cannot_be_read(tmp_path):
     path.write_text("{}\n{oops\n")
     with pytest.raises(ValueError, match=r"log\.jsonl is damaged"):
         runs.read_log(path, 2)
-    assert path.read_text() == "{}\n{oops\n"
     with pytest.raises(ValueError, match="num must be at least 0"):
         runs.read_log(path, -1)
+
+
+def test_a_log_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "log.jsonl"
+    runs.write_log(path, [{"epoch": 1}])
+
+    def full(self, text):
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space left"):
+            runs.write_log(path, [{"epoch": 1}, {"epoch": 2}])
+    assert [file.name for file in tmp_path.iterdir()] == ["log.jsonl"]
+    assert runs.read_log(path, 1) == [{"epoch": 1}]
+
+
+HOLD = (
+    "import sys; from jaxgan import runs; runs.begin(sys.argv[1], {}); print(flush=True); input()"
+)
+
+
+def test_two_processes_do_not_share_a_run(tmp_path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as first:
+        assert first.stdout.readline() == "\n"
+        with pytest.raises(
+            BlockingIOError, match=rf"run is in use by process {first.pid} on .*Wait"
+        ):
+            runs.begin(tmp_path / "run", {}, resume=True)
+        first.kill()
+    runs.begin(tmp_path / "run", {}, resume=True)  # a killed process leaves no lock behind
 
 
 def test_no_log_is_an_empty_one(tmp_path):
@@ -100,7 +132,7 @@ def test_longest_streak(flags, longest):
     assert runs.longest_streak(flags) == longest
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_the_first_signal_is_noted_the_second_is_not(signum):
     before, struck = signal.getsignal(signum), []
     try:

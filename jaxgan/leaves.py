@@ -1,0 +1,114 @@
+"""The arrays of a state by name, as a checkpoint holds them.
+
+A leaf is stored with a digest of its bytes, so that what is read is known to be what was saved,
+whoever wrote the files in between.
+"""
+
+import hashlib
+from typing import Any
+
+import jax
+import numpy as np
+
+Told = dict[str, Any]
+"""Of one leaf: "dtype", "shape", "sha256", and of PRNG keys "impl"."""
+
+
+def by_name(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Every leaf of a pytree by its path, such as ".params.generator['Dense_0']['bias']"."""
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    named = {prefix + jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+    for name, leaf in named.items():
+        if not hasattr(leaf, "dtype") or not hasattr(leaf, "shape"):
+            raise TypeError(
+                f"A state holds arrays only; {name} is {leaf!r}, a {type(leaf).__name__}."
+            )
+    return named
+
+
+def to_host(leaf: Any) -> np.ndarray:
+    """A copy in this machine's memory; of a PRNG key its data."""
+    if not getattr(leaf, "is_fully_addressable", True):
+        raise ValueError(
+            f"A checkpoint is written by one process, which must see all of every array; got "
+            f"{leaf.sharding}. Gather the state first."
+        )
+    if is_key(leaf):
+        leaf = jax.random.key_data(leaf)
+    return np.array(leaf)
+
+
+def is_key(leaf: Any) -> bool:
+    return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def describe(leaf: Any, host: np.ndarray) -> Told:
+    """Dtype and shape of a leaf, how its key is made, and the digest of its bytes."""
+    told = {"dtype": str(leaf.dtype), "shape": list(leaf.shape), "sha256": digest(host)}
+    return told | ({"impl": str(jax.random.key_impl(leaf))} if is_key(leaf) else {})
+
+
+def digest(host: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(host).view(np.uint8).data).hexdigest()
+
+
+def choose(saved: dict[str, Told], at: str, where: str) -> dict[str, Told]:
+    """The leaves of a part of a state; of all of it, if `at` is empty."""
+    chosen = {
+        k: v for k, v in saved.items() if not at or k == at or k.startswith((f"{at}.", f"{at}["))
+    }
+    if saved and not chosen:
+        tops = sorted({"." + name.split(".")[1].split("[")[0] for name in saved if "." in name})
+        raise ValueError(f"{where} has nothing at {at!r}; it has {', '.join(tops)}.")
+    return chosen
+
+
+def check_same(saved: dict[str, Told], wanted: dict[str, Any], member: Any, where: str) -> None:
+    """Raises ValueError unless what is wanted is what was saved, by names, dtypes and shapes."""
+    there = {k: as_text(v["dtype"], v["shape"]) for k, v in saved.items()}
+    if member is not None:
+        _check_member({k: v["shape"] for k, v in saved.items()}, member, where)
+        there = {k: as_text(v["dtype"], v["shape"][1:]) for k, v in saved.items()}
+    here = {k: as_text(v.dtype, v.shape) for k, v in wanted.items()}
+    differing = [
+        f"{name}: saved {there.get(name, 'nothing')}, wanted {here.get(name, 'nothing')}"
+        for name in sorted(there.keys() | here.keys())
+        if there.get(name) != here.get(name)
+    ]
+    if differing:
+        more = f"\n  and {len(differing) - 8} more" if len(differing) > 8 else ""
+        raise ValueError(
+            f"{where} was saved from another network, optimizer or PRNG. Make the state as it was "
+            "made there. These leaves differ:\n  " + "\n  ".join(differing[:8]) + more
+        )
+
+
+def place(told: Told, host: np.ndarray, like: Any, member: Any) -> jax.Array:
+    """Puts a leaf, or a member of it, where `like` says."""
+    host = host if member is None else host[member]
+    array = jax.numpy.asarray(host)
+    if "impl" in told:
+        array = jax.random.wrap_key_data(array, impl=told["impl"])
+    sharding = getattr(like, "sharding", None)
+    return array if sharding is None else jax.device_put(array, sharding)
+
+
+def empty(told: Told) -> np.ndarray:
+    """What is read into: an array of the dtype and shape that were written."""
+    if "impl" in told:
+        one = jax.random.key_data(jax.random.key(0, impl=told["impl"]))
+        return np.empty((*told["shape"], *one.shape), one.dtype)
+    return np.empty(told["shape"], jax.numpy.dtype(told["dtype"]))
+
+
+def as_text(dtype: Any, shape: Any) -> str:
+    return f"{dtype}{list(shape)}"
+
+
+def _check_member(shapes: dict[str, list[int]], member: int, where: str) -> None:
+    sizes = {shape[0] if shape else None for shape in shapes.values()}
+    if len(sizes) != 1 or None in sizes:
+        raise ValueError(f"{where} is of one GAN, and no population; leave out member={member}.")
+    size = sizes.pop() or 0
+    if not 0 <= member < size:
+        raise IndexError(f"{where} has {size} members, numbered from 0; got {member}.")
