@@ -1,0 +1,132 @@
+"""Kills a run again and again, half of the times during a save, and sees whether it ends the same.
+
+    python tests/torture/kill.py --kills 200 --output kills.json
+
+The run is `examples/mnist.py` on the embedded digits, with a checkpoint an epoch. SIGKILL comes at
+a random moment, from the first import on, and the run is resumed, until all kills are done and it
+may end. Then it must have the digests of every leaf, the metrics and the pictures of a run that was
+never killed.
+"""
+
+import argparse
+import json
+import os
+import random
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+import jaxgan
+from jaxgan import checkpoint, seal
+
+SCRIPT = Path(__file__).parent.parent.parent / "examples" / "mnist.py"
+LIFETIME = 9.0  # seconds, at most, to a kill that waits for no save: about as long as a few epochs
+AHEAD = 40  # epochs that a killed run still had before it
+SECONDS = ("seconds", "steps_per_second")
+
+
+def start(workdir: Path, epochs: int, batch_size: int, cache: Path) -> subprocess.Popen:
+    options = ["--data-dir", "embedded", "--batch-size", str(batch_size), "--epochs", str(epochs)]
+    options += ["--workdir", str(workdir)] + ["--resume"] * (workdir / "config.json").exists()
+    environment = {"JAX_ENABLE_COMPILATION_CACHE": "1", "XDG_CACHE_HOME": str(cache)}
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", str(SCRIPT), *options],
+        env=os.environ | environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def remnants(workdir: Path) -> set[Path]:
+    return set((workdir / "checkpoints").glob("*.saving"))
+
+
+def wait_for_a_save(run: subprocess.Popen, workdir: Path, old: set[Path], skip: int) -> None:
+    """Returns once the save after `skip` others has begun, or the run has ended."""
+    seen = set(old)
+    while run.poll() is None:
+        new = remnants(workdir) - seen
+        if new and skip == 0:
+            return
+        seen |= new
+        skip -= bool(new)
+        time.sleep(0.0005)
+
+
+def kill(workdir: Path, epochs: int, batch_size: int, cache: Path, rng, saving: bool) -> bool:
+    """One life. Returns whether the kill left half a save behind."""
+    old = remnants(workdir)
+    with start(workdir, epochs, batch_size, cache) as run:
+        if saving:
+            wait_for_a_save(run, workdir, old, skip=rng.randrange(3))
+            time.sleep(rng.uniform(0.0, 0.04))
+        else:
+            time.sleep(rng.uniform(0.0, LIFETIME))
+        run.kill()
+        errors = run.communicate()[1]
+    if run.returncode >= 0:
+        raise AssertionError(f"The run ended by itself, with {run.returncode}:\n{errors}")
+    return bool(remnants(workdir) - old)
+
+
+def finish(workdir: Path, epochs: int, batch_size: int, cache: Path) -> None:
+    with start(workdir, epochs, batch_size, cache) as run:
+        errors = run.communicate()[1]
+    if run.returncode != 0:
+        raise AssertionError(f"The run ended with {run.returncode}:\n{errors}")
+
+
+def outcome(workdir: Path) -> dict:
+    """All that must not depend on kills."""
+    checkpoints = workdir / "checkpoints"
+    newest = checkpoint.latest(checkpoints)
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return {
+        "step": newest,
+        "leaves": seal.check(checkpoints / str(newest))["leaves"],
+        "metrics": [{k: v for k, v in x.items() if k not in SECONDS} for x in lines],
+        "samples": (workdir / "samples.png").read_bytes(),
+    }
+
+
+def torture(folder: Path, kills: int, batch_size: int, seed: int, ahead: int = AHEAD) -> dict:
+    """Kills one run, half of the times in a save; returns counts, and whether it ended the same."""
+    rng, killed, in_saves, epochs = random.Random(seed), folder / "killed", 0, ahead
+    for number in tqdm(range(kills), unit="kill"):
+        wanted = in_saves < number // 2 + 1
+        in_saves += kill(killed, epochs, batch_size, folder / "cache", rng, saving=wanted)
+        log = killed / "metrics.jsonl"
+        epochs = ahead + (len(log.read_text().splitlines()) if log.exists() else 0)
+    finish(killed, epochs, batch_size, folder / "cache")
+    finish(folder / "whole", epochs, batch_size, folder / "cache")
+    same = outcome(killed) == outcome(folder / "whole")
+    return {"kills": kills, "in_saves": in_saves, "epochs": epochs, "same": same}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=200, help="(default: 200)")
+    parser.add_argument("--batch-size", type=int, default=100, help="(default: 100)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    parser.add_argument("--output", type=Path, help="a JSON file (default: none)")
+    args = parser.parse_args()
+    clock = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        counted = torture(Path(folder), args.kills, args.batch_size, args.seed)
+    counted |= {"seconds": time.perf_counter() - clock}
+    counted |= {"command": shlex.join(["python", *sys.argv]), **jaxgan.environment()}
+    print(json.dumps(counted, indent=2))
+    if args.output:
+        args.output.write_text(json.dumps(counted) + "\n")
+    sys.exit(not counted["same"])
+
+
+if __name__ == "__main__":
+    main()
