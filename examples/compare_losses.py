@@ -139,14 +139,14 @@ def collapsed(distances: list[float], best: float) -> int:
 def mean(distances: list[float]) -> str:
     """Of the runs that have one; the others are counted as collapsed."""
     finite = [x for x in distances if math.isfinite(x)]
-    return evaluation.plus_minus(finite) if finite else "none"
+    return evaluation.plus_minus(finite, 3) if finite else "none"
 
 
 def print_table(results: list[dict], floor: dict[str, float]) -> None:
     """The losses from best to worst."""
     print(f"\n| loss | {' | '.join(floor)} | median | least to most | collapsed |", end="")
     print(f" skipped steps | published: FID |\n{'| --- ' * 8}|")
-    floors = " | ".join(f"{x:.2f}" for x in floor.values())
+    floors = " | ".join(f"{x:.3f}" for x in floor.values())
     print(f"| *floor: training images* | {floors} | | | | | |")
     first = next(iter(floor))
     best = min(x for result in results for x in result[first])
@@ -176,7 +176,8 @@ def draw(path: Path, results: list[dict], floor: dict[str, float]) -> None:
         for i, result in enumerate(ordered):
             values = np.asarray(result[space])
             spots = i + 0.25 * (np.arange(len(values)) / len(values) - 0.5)
-            axes.plot(spots, values, "o", markersize=3, alpha=0.6)
+            colour = f"C{list(METHODS).index(result['loss'])}"
+            axes.plot(spots, values, "o", color=colour, markersize=3, alpha=0.6)
             axes.plot([i - 0.3, i + 0.3], [np.median(values)] * 2, color="black", linewidth=1)
         axes.axhline(least, color="black", linewidth=0.8, linestyle="--")
         axes.set(title=f"Frechet distance, {space}", yscale="log", xticks=range(len(ordered)))

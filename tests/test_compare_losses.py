@@ -72,8 +72,8 @@ def test_the_best_stands_first_and_the_collapsed_are_counted(compare_losses, cap
     results = [make("ns", 30.0, 301.0, math.inf), make("mm", 40.0, 20.0)]
     compare_losses.print_table(results, {"a": 1.25})
     header, _, floor, first, second = capsys.readouterr().out.strip().splitlines()
-    assert floor.startswith("| *floor: training images* | 1.25 |")
-    assert first == ("| mm | 30.00 +- 10.00 | 30.00 | 20.00 to 40.00 | 0 of 2 | 3 | 9.8 +- 0.9 |")
+    assert floor.startswith("| *floor: training images* | 1.250 |")
+    assert first == ("| mm | 30.000 +- 10.000 | 30.00 | 20.00 to 40.00 | 0 of 2 | 3 | 9.8 +- 0.9 |")
     assert "| 2 of 3 |" in second
     assert header.count("|") == first.count("|") == floor.count("|") == second.count("|")
 

@@ -1,0 +1,95 @@
+"""A run that was saved, restored and continued is the same run, whatever it is made of."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from conftest import SHAPE, assert_trees_equal, make_gan
+
+from jaxgan import Pair, augment, checkpoint, losses, networks, penalties
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+LOSSES = {
+    "minimax": losses.minimax(),
+    "non_saturating": losses.non_saturating(),
+    "least_squares": losses.least_squares(),
+    "wasserstein": losses.wasserstein(),
+    "hinge": losses.hinge(),
+    "relativistic": losses.relativistic(),
+    "relativistic_average": losses.relativistic_average(),
+}
+PENALTIES = {
+    "none": None,
+    "r1": penalties.r1(0.1),
+    "r2": penalties.r2(0.1),
+    "r1_r2": penalties.add(penalties.r1(0.1), penalties.r2(0.1)),
+    "wasserstein_gradient": penalties.wasserstein_gradient(),
+    "dragan": penalties.dragan(),
+    "consistency": penalties.consistency(augment.translation(0.25)),
+    "lecam": penalties.lecam(),
+    "lazy_r1": penalties.lazy(penalties.r1(0.1), every=2),
+    "injected": penalties.inject(penalties.r1)(gamma=0.1),
+}
+adam = optax.adam(1e-2)
+FEATURES = {
+    "none": {},
+    "discriminator_steps": {"discriminator_steps": 2},
+    "average": {"ema_half_life": 50.0, "ema_warmup": 0.1},
+    "adaptive": {"augmentation": augment.adaptive(augment.translation(0.25), images_to_full=100)},
+    "packing": {"packing": 2},
+    "diagnose": {"diagnose": True},
+    "schedule": {"optimizer": Pair(optax.adam(optax.linear_schedule(1e-2, 0.0, 6)), adam)},
+    "clipped": {"optimizer": Pair(adam, optax.chain(adam, penalties.clip_weights(0.05)))},
+    "accumulated": {"optimizer": Pair(optax.MultiSteps(adam, 2), optax.adamw(1e-2))},
+    "batch_norm": {
+        "generator": networks.DCGANGenerator(SHAPE, 2, stages=1),
+        "discriminator": networks.DCGANDiscriminator(2, stages=1),
+    },
+}
+# Each loss, penalty and feature is met at least once; all combinations are for the nightly job.
+SOME = list(zip(itertools.cycle(LOSSES), PENALTIES, FEATURES))
+
+
+def check(tmp_path, options, members=None):
+    """Four steps at a stretch against two, a save, a restore into what is abstract, and two."""
+    gan = make_gan(**options)
+    images = jnp.tanh(jax.random.normal(jax.random.key(7), (6, *SHAPE)))
+    init, update = gan.init, gan.update
+    key = jax.random.key(1)
+    if members:
+        key = jax.random.split(key, members)
+        init, update = jax.vmap(init, in_axes=(0, None)), jax.vmap(update, in_axes=(0, None))
+    update = jax.jit(update)
+    state = start = init(key, images)
+    for i in range(4):
+        if i == 2:
+            checkpoint.save(tmp_path, state).result()
+        state, _ = update(state, images)
+    resumed = checkpoint.restore(tmp_path, like=jax.eval_shape(init, key, images))
+    for _ in range(2):
+        resumed, metrics = update(resumed, images)
+    assert not metrics["generator_skipped"].any()
+    assert_trees_equal(resumed, state)
+    with pytest.raises(AssertionError):
+        assert_trees_equal(start.params, state.params)
+
+
+@pytest.mark.parametrize(("loss", "penalty", "feature"), SOME)
+def test_resume_is_exact(tmp_path, loss, penalty, feature):
+    check(tmp_path, {"loss": LOSSES[loss], "penalty": PENALTIES[penalty], **FEATURES[feature]})
+
+
+def test_resume_of_a_population_is_exact(tmp_path):
+    options = {"penalty": PENALTIES["lazy_r1"], **FEATURES["adaptive"], **FEATURES["average"]}
+    check(tmp_path, options, members=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("feature", FEATURES)
+def test_resume_of_every_combination_is_exact(tmp_path, loss, penalty, feature):
+    test_resume_is_exact(tmp_path, loss, penalty, feature)
