@@ -1,5 +1,6 @@
 """The benchmarks run, for two steps; how fast is for the benchmarks to say."""
 
+import functools
 import importlib.util
 import json
 import os
@@ -18,6 +19,9 @@ import jaxgan
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
+# What is compiled is compiled quickly: it runs for two steps, and nobody looks at how fast.
+QUICKLY = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+run = functools.partial(subprocess.run, capture_output=True, text=True, env=QUICKLY)
 OURS = ["jaxgan, one scan an epoch", "jaxgan, one jit a step, host batches"]
 PEERS = {
     "mlp": {
@@ -38,7 +42,7 @@ def test_step_time_runs_and_reports(tmp_path, networks, options):
     path = tmp_path / "out" / "step_time.json"
     script = [str(BENCHMARKS / "step_time.py"), "--quick", "--json", str(path)]
     arguments = [*script, "--networks", networks, *options]
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+    done = run([sys.executable, *arguments])
     assert done.returncode == 0, done.stderr
     report = json.loads(path.read_text())
     names = [row["name"] for row in report["rows"]]
@@ -62,7 +66,7 @@ def test_step_time_runs_and_reports(tmp_path, networks, options):
 def test_objectives_runs_and_reports(tmp_path, options, num):
     path = tmp_path / "objectives.json"
     script = [str(BENCHMARKS / "objectives.py"), "--quick", "--json", str(path)]
-    done = subprocess.run([sys.executable, *script, *options], capture_output=True, text=True)
+    done = run([sys.executable, *script, *options])
     assert done.returncode == 0, done.stderr
     rows = json.loads(path.read_text())["rows"]
     assert rows[0]["name"] == "non-saturating"
@@ -73,7 +77,7 @@ def test_objectives_runs_and_reports(tmp_path, options, num):
 def test_convolutions_runs_and_reports(tmp_path):
     path = tmp_path / "convolutions.json"
     script = [str(BENCHMARKS / "convolutions.py"), "--quick", "--json", str(path)]
-    done = subprocess.run([sys.executable, *script], capture_output=True, text=True)
+    done = run([sys.executable, *script])
     assert done.returncode == 0, done.stderr
     rows = json.loads(path.read_text())["rows"]
     assert [row["name"] for row in rows][:2] == ["strided", "strided, in a loop"]
@@ -191,7 +195,7 @@ def test_arms_take_turns(modules):
 
 def report_of(script, path, *options):
     command = [sys.executable, str(BENCHMARKS / script), "--quick", "--json", str(path), *options]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run(command)
     assert done.returncode == 0, done.stderr
     report = json.loads(path.read_text())
     assert {"versions", "device", "command"} <= set(report)
