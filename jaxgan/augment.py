@@ -3,16 +3,19 @@
 A plain augmentation is a function `(key, images) -> images` with a draw for each image; plain ones
 compose. An `Augmentation` may also follow the step, or adapt. `jaxgan.gan` takes either: the
 discriminator then sees augmented images only, and the generator's gradient passes through. Images
-are float; of another dtype they are a TypeError when called, and of a wrong rank a ValueError.
+are float; of another dtype they are a TypeError when called, and of a wrong rank, or empty, a
+ValueError.
 """
 
 import inspect
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from jaxgan import checks
 
 PlainAugmentation = Callable[[jax.Array, jax.Array], jax.Array]
 """`(key, images) -> images`, of the same shape and dtype."""
@@ -93,10 +96,10 @@ def translation(ratio: float = 0.125) -> PlainAugmentation:
       Zhao et al., Differentiable Augmentation for Data-Efficient GAN Training, 2020,
       https://arxiv.org/abs/2006.10738
     """
-    _check_number("ratio", ratio, 0.0, 1.0)
+    checks.number("ratio", ratio, 0.0, 1.0)
 
     def apply(key: jax.Array, images: jax.Array) -> jax.Array:
-        images = _as_images("translation", images, rank=4)
+        images = _as_images("translation", key, images, rank=4)
         reach = [_pixels(ratio, size) for size in images.shape[1:3]]
         padded = jnp.pad(images, [(0, 0), *((pixels, pixels) for pixels in reach), (0, 0)])
         top, left = (
@@ -135,7 +138,7 @@ def cutout(ratio: float = 0.5) -> PlainAugmentation:
     References:
       Zhao et al., 2020, https://arxiv.org/abs/2006.10738
     """
-    _check_number("ratio", ratio, 0.0, 1.0)
+    checks.number("ratio", ratio, 0.0, 1.0)
 
     def covered(key: jax.Array, batch: int, size: int) -> jax.Array:
         box = _pixels(ratio, size)
@@ -145,7 +148,7 @@ def cutout(ratio: float = 0.5) -> PlainAugmentation:
         return (offset >= 0) & (offset < box)
 
     def apply(key: jax.Array, images: jax.Array) -> jax.Array:
-        images = _as_images("cutout", images, rank=4)
+        images = _as_images("cutout", key, images, rank=4)
         row_key, column_key = jax.random.split(key)
         rows = covered(row_key, images.shape[0], images.shape[1])
         columns = covered(column_key, images.shape[0], images.shape[2])
@@ -182,7 +185,7 @@ def colour() -> PlainAugmentation:
     """
 
     def apply(key: jax.Array, images: jax.Array) -> jax.Array:
-        images = _as_images("colour", images, rank=4)
+        images = _as_images("colour", key, images, rank=4)
         brightness, saturation, contrast = (
             _uniform(k, images, low, high)
             for k, low, high in zip(
@@ -220,7 +223,7 @@ def compose(*augmentations: PlainAugmentation) -> PlainAugmentation:
         _check_plain("compose", augmentation)
 
     def apply(key: jax.Array, images: jax.Array) -> jax.Array:
-        images = _as_images("compose", images)
+        images = _as_images("compose", key, images)
         keys = jax.random.split(key, len(augmentations))
         for k, augmentation in zip(keys, augmentations, strict=True):
             images = augmentation(k, images)
@@ -282,10 +285,10 @@ def with_probability(
       https://arxiv.org/abs/2006.06676
     """
     _check_plain("with_probability", augmentation)
-    _check_scalar("probability", probability, 0.0, 1.0)
+    checks.number("probability", probability, 0.0, 1.0)
 
     def apply(key: jax.Array, images: jax.Array) -> jax.Array:
-        images = _as_images("with_probability", images)
+        images = _as_images("with_probability", key, images)
         choice_key, augmentation_key = jax.random.split(key)
         draws = jax.random.uniform(choice_key, images.shape[:1], jnp.float32)
         chosen = draws < jnp.asarray(probability, jnp.float32)
@@ -331,21 +334,25 @@ def adaptive(
       Karras et al., 2020, https://arxiv.org/abs/2006.06676
     """
     _check_plain("adaptive", augmentation)
-    _check_number("target", target, -1.0, 1.0)
-    _check_number("images_to_full", images_to_full, 1, math.inf)
+    checks.number("target", target, -1.0, 1.0)
+    checks.number("images_to_full", images_to_full, 1)
+
+    def init() -> State:
+        return {"probability": jnp.zeros((), jnp.float32)}
 
     def apply(state: State, key: jax.Array, images: jax.Array, *, step: jax.Array) -> jax.Array:
         del step
+        checks.fits("The state of an adaptive augmentation", state, jax.eval_shape(init))
         return with_probability(augmentation, state["probability"])(key, images)
 
     def adapt(state: State, real_logits: jax.Array) -> State:
-        if real_logits.ndim != 1 or not real_logits.size:
-            raise ValueError(f"real_logits must be [batch]; got shape {real_logits.shape}.")
+        real_logits = checks.array("real_logits", real_logits, jnp.floating, "[batch]")
+        checks.fits("The state of an adaptive augmentation", state, jax.eval_shape(init))
         sureness = jnp.mean(jnp.sign(real_logits).astype(jnp.float32))
         move = jnp.sign(sureness - target) * (real_logits.size / images_to_full)
         return {"probability": jnp.clip(state["probability"] + move, 0.0, 1.0)}
 
-    return Augmentation(lambda: {"probability": jnp.zeros((), jnp.float32)}, apply, adapt)
+    return Augmentation(init, apply, adapt)
 
 
 def instance_noise(std: float | jax.Array | Callable[[jax.Array], Any]) -> Augmentation:
@@ -374,15 +381,15 @@ def instance_noise(std: float | jax.Array | Callable[[jax.Array], Any]) -> Augme
       Sønderby et al., Amortised MAP Inference for Image Super-resolution, 2016,
       https://arxiv.org/abs/1610.04490
     """
-    if not callable(std):
-        _check_scalar("std", std, 0.0, math.inf)
+    if not callable(std) or inspect.isclass(std):
+        checks.number("std", std, 0.0)
 
     def noisy(key: jax.Array, images: jax.Array, step: jax.Array) -> jax.Array:
-        images = _as_images("instance_noise", images)
+        images = _as_images("instance_noise", key, images)
         # optax's schedules mix dtypes; that must not trouble a caller who forbids it elsewhere.
         with jax.numpy_dtype_promotion("standard"):
             now = std(step) if callable(std) else std
-        _check_scalar("std", now, 0.0, math.inf)
+        checks.number("std", now, 0.0)
         noise = jax.random.normal(key, images.shape, jnp.float32).astype(images.dtype)
         return images + jnp.asarray(now, images.dtype) * noise
 
@@ -409,28 +416,20 @@ def _stretch(images: jax.Array, factor: jax.Array, axes: tuple[int, ...]) -> jax
     return mean + factor * (images - mean)
 
 
-def _as_images(name: str, images: Any, rank: int | None = None) -> jax.Array:
-    images = jnp.asarray(images)
+def _as_images(name: str, key: Any, images: Any, rank: int | None = None) -> jax.Array:
+    checks.key(key)
+    if not isinstance(images, jax.Array | np.ndarray):
+        raise TypeError(f"{name} needs float images; got {checks.show(images)}, which is no array.")
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise TypeError(f"{name} needs float images; got {images.dtype} of shape {images.shape}.")
-    if images.ndim < 2 or rank not in (None, images.ndim):
+    if images.ndim < 2 or rank not in (None, images.ndim) or not images.size:
         needed = "[batch, ...]" if rank is None else "[batch, height, width, channels]"
         raise ValueError(f"{name} needs images {needed}; got shape {images.shape}.")
-    return images
+    return jnp.asarray(images)
 
 
 def _check_plain(name: str, augmentation: Any) -> None:
     if not callable(augmentation) or inspect.isclass(augmentation):
-        raise TypeError(f"{name} takes functions (key, images) -> images; got {augmentation!r}.")
-
-
-def _check_number(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be in [{low}, {high}]; got {value}.")
-
-
-def _check_scalar(name: str, value: Any, low: float, high: float) -> None:
-    if isinstance(value, int | float):
-        _check_number(name, value, low, high)
-    elif getattr(value, "shape", None) != ():
-        raise ValueError(f"{name} must be a number or a scalar array; got {value!r}.")
+        raise TypeError(
+            f"{name} takes functions (key, images) -> images; got {checks.show(augmentation)}."
+        )

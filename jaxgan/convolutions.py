@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+from jaxgan import checks
+
 
 def channels_last(function: Callable[..., Any]) -> Callable[..., Any]:
     """Makes every convolution that a function traces to a channels-last one, on CPUs.
@@ -29,6 +31,9 @@ def channels_last(function: Callable[..., Any]) -> Callable[..., Any]:
     Returns:
       The same function, to be traced in a loop. What it returned must be pytrees of arrays.
 
+    Raises:
+      TypeError: it is no function.
+
     Example:
       >>> import jax, jax.numpy as jnp
       >>> from jaxgan.convolutions import channels_last
@@ -41,6 +46,8 @@ def channels_last(function: Callable[..., Any]) -> Callable[..., Any]:
     References:
       https://github.com/jax-ml/jax/issues/12868
     """
+
+    checks.function("function", function, "of arrays")
 
     @functools.wraps(function)
     def wrapped(*args: Any) -> Any:

@@ -9,22 +9,25 @@ import contextlib
 import dataclasses
 import logging
 import os
+import re
 import urllib.error
 import urllib.request
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxgan import idx
+from jaxgan import checks, idx, npz
 
 EMBEDDED = "embedded"
 """As `data_dir`: use the digits that ship with jaxgan, and look nowhere else."""
 
 _EMBEDDED_DIR = Path(__file__).parent / "data" / "mnist"
 _CONNECT_SECONDS = 5.0
+# A dataset of tensorflow-datasets, with its configuration and version if need be. What is a path
+# would be one: the folder of a dataset is named after it.
+_NAME = re.compile(r"[a-z]\w*(/\w[\w.+-]*)?(:[\d*]+(\.[\d*]+){0,2})?", re.ASCII | re.IGNORECASE)
 _logger = logging.getLogger("jaxgan")
 
 
@@ -73,8 +76,9 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = N
       int32 `[num]`.
 
     Raises:
-      ValueError: there is no such dataset or split, or its images are not uint8 of a single shape;
-        a file is damaged or not the original. The message names the file.
+      TypeError: a name or split is no text, or `data_dir` no path.
+      ValueError: there is no such dataset or split, or none can have that name, or its images are
+        not uint8 of a single shape; a file is damaged or not the original. The message names it.
       FileNotFoundError: some of the IDX files are missing.
       RuntimeError: tensorflow-datasets is missing, or cannot download and prepare.
 
@@ -84,9 +88,18 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = N
       >>> images.shape, images.dtype, labels[:3]
       ((10000, 28, 28, 1), dtype('uint8'), array([7, 2, 1], dtype=int32))
     """
+    for what, value in (("name", name), ("split", split)):
+        if not isinstance(value, str):
+            raise TypeError(f"{what} must be text; got {checks.show(value)}.")
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"name must be that of a dataset, such as 'mnist', not a path; got {checks.show(name)}."
+        )
+    folder = None if data_dir is None else checks.path("data_dir", data_dir)
     if data_dir == EMBEDDED:
         return _embedded(name, split)
-    folder = None if data_dir is None else Path(data_dir).expanduser()
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise ValueError(f"data_dir must be a folder; {folder} is none.")
     if folder is not None and idx.found(folder):
         images, labels = idx.load(name, split, folder)
         source = f"{name} {split}: {len(images):,} images, IDX files in {folder}"
@@ -199,18 +212,13 @@ def _read_cache(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndar
     if not path.exists():
         return None
     try:
-        # numpy reads as much as an array's header claims, and only at a member's end does zipfile
-        # compare its CRC: behind a damaged header it never would. So all are read through first.
-        with zipfile.ZipFile(path) as members:
-            if damaged := members.testzip():
-                raise ValueError(f"{damaged} does not have its CRC")
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            images, labels = arrays["images"], arrays["labels"]
-        found = [(a.dtype, a.shape) for a in (images, labels)]
-        if found != [(np.uint8, shape), (np.int32, shape[:1])]:
-            raise ValueError(f"it holds {found}, not images {shape}")
-        return images, labels
-    except Exception as error:  # damage has no type: RuntimeError, NotImplementedError, ...
+        shapes = {"images": shape, "labels": shape[:1]}
+        arrays = npz.read(path, shapes, [np.uint8, np.int32])
+        found = [a.dtype for a in arrays.values()]
+        if found != [np.uint8, np.int32]:
+            raise ValueError(f"it holds {found}, not uint8 images and int32 labels")
+        return arrays["images"], arrays["labels"]
+    except (OSError, ValueError) as error:
         reason = _in_one_line(error)
     _logger.warning("Decoding again, because the cached %s is damaged: %s", path, reason)
     return None

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxgan import checks
 from jaxgan.types import Metrics
 
 
@@ -18,6 +19,10 @@ def of_logits(real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
       `fake_accuracy`, the shares on the right side of 0; `logit_gap`, the difference of the means.
       All of them high for real and low for fake images: the discriminator overpowers.
 
+    Raises:
+      TypeError: they are no floats.
+      ValueError: they are not `[batch]`, or there are none.
+
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxgan import diagnostics
@@ -25,6 +30,8 @@ def of_logits(real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
       >>> {name: float(metrics[name]) for name in ("real_accuracy", "fake_accuracy", "logit_gap")}
       {'real_accuracy': 1.0, 'fake_accuracy': 0.5, 'logit_gap': 1.25}
     """
+    real_logits = checks.array("real_logits", real_logits, jnp.floating, "[batch]")
+    fake_logits = checks.array("fake_logits", fake_logits, jnp.floating, "[batch]")
     dtype = real_logits.dtype
     return {
         "real_probability": jnp.mean(jax.nn.sigmoid(real_logits)),
@@ -40,14 +47,15 @@ def of_images(real: jax.Array, fake: jax.Array) -> Metrics:
 
     Args:
       real: float `[batch, ...]`, a batch of two or more.
-      fake: float `[batch, ...]`.
+      fake: float `[batch, ...]`, images of the same shape.
 
     Returns:
       Scalars: `real_distance` and `fake_distance`, the mean Euclidean distance between two images
       of the batch, over all pixels. A collapsing generator's falls far below that of real images.
 
     Raises:
-      ValueError: a batch has fewer than two images.
+      TypeError: they are no floats.
+      ValueError: a batch has fewer than two images, or the images differ in shape.
 
     Example:
       >>> import jax.numpy as jnp
@@ -56,6 +64,12 @@ def of_images(real: jax.Array, fake: jax.Array) -> Metrics:
       >>> {name: float(value) for name, value in diagnostics.of_images(real, fake).items()}
       {'real_distance': 5.0, 'fake_distance': 0.0}
     """
+    real = checks.array("real", real, jnp.floating)
+    fake = checks.array("fake", fake, jnp.floating)
+    if real.shape[1:] != fake.shape[1:]:
+        raise ValueError(
+            f"real and fake must hold images of one shape; got {real.shape} and {fake.shape}."
+        )
     return {"real_distance": _mean_distance(real), "fake_distance": _mean_distance(fake)}
 
 

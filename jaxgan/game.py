@@ -160,10 +160,14 @@ def pack(images: jax.Array, packing: int) -> jax.Array:
     return joined.reshape(*joined.shape[:-2], packing * images.shape[-1])
 
 
+class ShapeError(ValueError):
+    """What networks, losses or penalties gave has another shape than it must have."""
+
+
 def check_shape(what: str, x: jax.Array, expected: tuple[int, ...]) -> None:
-    """Raises ValueError unless an array has the shape it should have."""
-    if x.shape != expected:
-        raise ValueError(f"{what} must have shape {expected}; got {x.shape}.")
+    """Raises a ShapeError unless an array has the shape it should have."""
+    if jnp.shape(x) != expected:
+        raise ShapeError(f"{what} must have shape {expected}; got {jnp.shape(x)}.")
 
 
 def _show(game: Game, state: TrainState, images: Pair, key: jax.Array, count: jax.Array) -> Pair:
@@ -238,6 +242,12 @@ def _penalize(
         key=key,
         step=count,
     )
+    batch = seen.discriminator.shape[0]
+    if jnp.shape(values) not in ((), (batch,)):  # as [batch, 1] less [batch], which is nonsense
+        raise ShapeError(
+            f"A penalty must be a scalar or have shape ({batch},), one number an image; got "
+            f"{jnp.shape(values)}."
+        )
     return jnp.mean(values), penalty_state
 
 

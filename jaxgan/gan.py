@@ -8,12 +8,23 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxgan import checks
 from jaxgan.augment import as_augmentation
-from jaxgan.game import Game, check_shape, discriminator_step, generate, generator_step, pack
+from jaxgan.game import (
+    Game,
+    ShapeError,
+    check_shape,
+    discriminator_step,
+    generate,
+    generator_step,
+    pack,
+)
 from jaxgan.networks.adapters import as_network
 from jaxgan.penalties import as_penalty
-from jaxgan.train_state import TrainState, check_key, create
+from jaxgan.train_state import TrainState, create
 from jaxgan.types import Batch, Labels, Loss, Metrics, Pair
+
+_OTHER = " Is it the state of another GAN?"
 
 
 class GAN(NamedTuple):
@@ -107,11 +118,11 @@ def gan(
 
     Raises:
       TypeError: a player is no network, `loss` or `optimizer` no `Pair`, and so on. From `init`
-        and `update`: images or parameters are not floats, labels no integers.
+        and `update`: images or parameters are not floats, labels no integers, a state no state.
       ValueError: a number is out of range. From `init` and `update`, at trace time: shapes that do
-        not fit together, labels missing; and, outside of jit, labels out of range. From `init`: a
-        network has no parameters, or, outside of jit, the generator's range cannot be meant for
-        the images.
+        not fit together, labels missing, the state of another GAN; and, outside of jit, labels out
+        of range. From `init`: a network has no parameters, or, outside of jit, images are not
+        finite or the generator's range cannot be meant for them.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax
@@ -139,10 +150,14 @@ def gan(
 
       Karras et al., 2020, https://arxiv.org/abs/1912.04958 (the average and its warm-up)
     """
-    _check_arguments(loss, optimizer, auxiliary, num_classes, packing)
     _check_whole(latent_dim=latent_dim, discriminator_steps=discriminator_steps)
     _check_whole(packing=packing, num_classes=num_classes)
-    _check_positive(ema_half_life=ema_half_life, ema_warmup=ema_warmup)
+    for name, number in (("ema_half_life", ema_half_life), ("ema_warmup", ema_warmup)):
+        if number is not None:
+            checks.number(name, number, positive=True)
+    if ema_warmup is not None and ema_half_life is None:
+        raise ValueError(f"ema_warmup={ema_warmup} warms an average up: give ema_half_life too.")
+    _check_arguments(loss, optimizer, auxiliary, num_classes, packing)
     game = Game(
         network=Pair(as_network(generator), as_network(discriminator)),
         loss=loss,
@@ -156,10 +171,7 @@ def gan(
     )
     divisor = discriminator_steps * packing
 
-    def init(key: jax.Array, images: Batch, labels: Labels | None = None) -> TrainState:
-        images = _check_images(images, 1)
-        _check_labels(labels, images, num_classes)
-        check_key(key)
+    def make(key: jax.Array, images: Batch, labels: Labels | None = None) -> TrainState:
         generator_key, discriminator_key, run_key = jax.random.split(key, 3)
         image = pack(jnp.zeros((packing, *images.shape[1:]), images.dtype), packing)
         one_label = () if labels is None else (jnp.zeros_like(labels, shape=(1,)),)
@@ -170,7 +182,7 @@ def gan(
         )
         params, model_state = (Pair(*values) for values in zip(*made, strict=True))
         _check_params(params)
-        state = create(
+        return create(
             run_key,
             params,
             optimizer,
@@ -181,6 +193,14 @@ def gan(
                 "augmentation": () if game.augmentation is None else game.augmentation.init(),
             },
         )
+
+    def init(key: jax.Array, images: Batch, labels: Labels | None = None) -> TrainState:
+        checked = _check_images(images, 1)
+        checks.finite("Images", images)
+        images = checked
+        labels = _check_labels(labels, images, num_classes)
+        checks.key(key)
+        state = make(key, images, labels)
         batch = [
             jax.ShapeDtypeStruct((2 * divisor, *x.shape[1:]), x.dtype)
             for x in (images, labels)
@@ -189,7 +209,8 @@ def gan(
         jax.eval_shape(update, state, *batch)  # finds what does not fit before the first step
         if not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves((state, images))):
             # A number that no step and no shuffle has, so that nothing else draws from this key.
-            look_key = jax.random.fold_in(run_key, 2**32 - 2)
+            look_key = jax.random.fold_in(state.key, 2**32 - 2)
+            one_label = () if labels is None else (jnp.zeros_like(labels, shape=(1,)),)
             latents = jax.random.normal(look_key, (len(one_label) or 8, latent_dim), images.dtype)
             _check_range(jax.jit(sample)(state, latents, *one_label), images)
         return state
@@ -198,7 +219,24 @@ def gan(
         state: TrainState, images: Batch, labels: Labels | None = None
     ) -> tuple[TrainState, Metrics]:
         images = _check_images(images, divisor)
-        _check_labels(labels, images, num_classes)
+        labels = _check_labels(labels, images, num_classes)
+        _check_state(state)
+        if (state.ema_params is None) != (ema_half_life is None):
+            average = "no average" if state.ema_params is None else "an average"
+            raise ValueError(
+                f"The state holds {average} of the generator, but {ema_half_life=}.{_OTHER}"
+            )
+        try:
+            return play(state, images, labels)
+        except ShapeError:
+            raise
+        except Exception:  # only now, because it costs a trace of both networks
+            checks.fits("The state", state, jax.eval_shape(make, state.key, images, labels), _OTHER)
+            raise
+
+    def play(
+        state: TrainState, images: jax.Array, labels: jax.Array | None
+    ) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(state.key, state.step)
         keys = jax.random.split(step_key, 4)
         share = images.shape[0] // discriminator_steps
@@ -227,16 +265,21 @@ def gan(
         return state, judged | played | {"discriminator_skipped": skipped}
 
     def sample(state: TrainState, latents: jax.Array, labels: Labels | None = None) -> jax.Array:
-        if latents.ndim != 2 or latents.shape[1] != latent_dim:
+        given, latents = latents, checks.array("Latents", latents, jnp.floating, None)
+        if latents.shape[1:] != (latent_dim,) or not latents.size:
             raise ValueError(f"Latents must be [n, {latent_dim}]; got {latents.shape}.")
-        _check_labels(labels, latents, num_classes)
+        checks.finite("Latents", given)
+        labels = _check_labels(labels, latents, num_classes)
+        _check_state(state)
         inputs = (latents,) if labels is None else (latents, labels)
         params = state.params.generator if state.ema_params is None else state.ema_params
-        model_state = state.model_state.generator
-        images, _ = game.network.generator.apply(
-            params, model_state, *inputs, train=False, key=None
-        )
-        return images
+        network, model_state = game.network.generator, state.model_state.generator
+        try:
+            return network.apply(params, model_state, *inputs, train=False, key=None)[0]
+        except Exception:
+            expected = jax.eval_shape(network.init, state.key, *inputs)
+            checks.fits("The generator's state", (params, model_state), expected, _OTHER)
+            raise
 
     return GAN(init, update, sample)
 
@@ -259,14 +302,20 @@ def _average(state: TrainState, batch_size: int, half_life: float | None, warmup
 def _check_arguments(loss, optimizer, auxiliary, num_classes, packing) -> None:
     kinds: dict[str, tuple[Any, Callable[[Any], bool], str]] = {
         "loss": (loss, callable, "functions of the logits"),
-        "optimizer": (optimizer, lambda x: hasattr(x, "update"), "optax transformations"),
+        "optimizer": (
+            optimizer,
+            lambda x: all(callable(getattr(x, name, None)) for name in ("init", "update")),
+            "optax transformations",
+        ),
         "auxiliary": (auxiliary, lambda x: isinstance(x, int | float), "weights"),
     }
     for name, (value, is_right, what) in kinds.items():
         if name == "auxiliary" and value is None:
             continue
         if not isinstance(value, Pair) or not all(map(is_right, value)):
-            raise TypeError(f"{name} must be a jaxgan.Pair of {what}; got {value!r}.")
+            raise TypeError(f"{name} must be a jaxgan.Pair of {what}; got {checks.show(value)}.")
+    for player, weight in (auxiliary._asdict() if auxiliary is not None else {}).items():
+        checks.number(f"auxiliary.{player}", weight, 0.0)
     if auxiliary is not None and num_classes is None:
         raise ValueError("auxiliary weighs a classifier of labels, so num_classes must be given.")
     if num_classes is not None and packing > 1:
@@ -275,28 +324,16 @@ def _check_arguments(loss, optimizer, auxiliary, num_classes, packing) -> None:
 
 def _check_whole(**numbers: int | None) -> None:
     for name, value in numbers.items():
-        if value is not None and not isinstance(value, int | np.integer):
-            raise TypeError(f"{name} must be a whole number; got {value!r}.")
-    _check_positive(**numbers)
-
-
-def _check_positive(**numbers: float | None) -> None:
-    for name, value in numbers.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be positive; got {value}.")
+        if value is not None or name not in ("num_classes",):
+            checks.whole(name, value)
 
 
 def _check_images(images: Batch, divisor: int) -> jax.Array:
-    # numpy's float64 becomes what JAX computes with; integers are left for the next line to refuse.
-    images = jnp.asarray(images)
+    images = checks.array("Images", images, form="[batch, ...]")
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise TypeError(
             f"Images must be floats in [-1, 1]; got {images.dtype} of shape {images.shape}. "
             "jaxgan.images.normalize makes them of uint8."
-        )
-    if images.ndim < 2 or images.shape[0] == 0:
-        raise ValueError(
-            f"Images must be [batch, ...] with a batch of 1 or more; got {images.shape}."
         )
     if images.shape[0] % divisor:
         raise ValueError(
@@ -349,18 +386,21 @@ def _check_range(fake: jax.Array, images: jax.Array) -> None:
         )
 
 
-def _check_labels(labels: Labels | None, batch: jax.Array, num_classes: int | None) -> None:
+def _check_labels(
+    labels: Labels | None, batch: jax.Array, num_classes: int | None
+) -> jax.Array | None:
     if (labels is None) != (num_classes is None):
         said = "needs labels" if labels is None else "takes no labels"
         raise ValueError(f"A GAN with num_classes={num_classes} {said}.")
-    if labels is None or num_classes is None:
-        return
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise TypeError(f"Labels must be integers; got {labels.dtype} of shape {labels.shape}.")
-    check_shape("Labels, one for each row of the batch,", labels, batch.shape[:1])
-    if not isinstance(labels, jax.core.Tracer):  # under jit the values cannot be known
-        low, high = np.min(np.asarray(labels)), np.max(np.asarray(labels))
-        if low < 0 or high >= num_classes:
-            raise ValueError(
-                f"Labels must be in [0, {num_classes}); got {low} to {high}, shape {labels.shape}."
-            )
+    return None if labels is None else checks.labels(labels, batch.shape[:1], num_classes)
+
+
+def _check_state(state: TrainState) -> None:
+    if not isinstance(state, TrainState):
+        raise TypeError(
+            f"state must be a jaxgan.TrainState, as init makes; got {checks.show(state)}."
+        )
+    checks.key(state.key)
+    for name in ("params", "opt_state", "model_state"):
+        if not isinstance(value := getattr(state, name), Pair):
+            raise TypeError(f"state.{name} must be a jaxgan.Pair; got {checks.show(value)}.")

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxgan import checks
+
 FILES = {
     ("train", "images"): "train-images-idx3-ubyte.gz",
     ("train", "labels"): "train-labels-idx1-ubyte.gz",
@@ -45,6 +47,7 @@ SHA256 = {
 """What the original files hash to, by dataset; the figures of tensorflow-datasets 4.9.10."""
 
 _MAX_BYTES = 2**28  # four times the largest of the files above, unpacked: refuses zip bombs
+_MAX_RATIO = 1032  # of unpacked to packed: gzip cannot do better
 
 
 def found(folder: str | os.PathLike) -> bool:
@@ -56,12 +59,15 @@ def found(folder: str | os.PathLike) -> bool:
     Returns:
       True if at least one of the four is there.
 
+    Raises:
+      TypeError, ValueError: the folder is no path.
+
     Example:
       >>> import pathlib, jaxgan
       >>> jaxgan.idx.found(pathlib.Path(jaxgan.__file__).parent / "data" / "mnist")
       True
     """
-    folder = Path(folder).expanduser()
+    folder = checks.path("folder", folder)
     return any((folder / file).exists() for file in FILES.values())
 
 
@@ -78,6 +84,7 @@ def load(name: str, split: str, folder: str | os.PathLike) -> tuple[np.ndarray, 
 
     Raises:
       FileNotFoundError: a file is missing.
+      TypeError: the folder is no path.
       ValueError: the name or split is unknown, or a file is damaged or not the original; the
         message names it.
 
@@ -88,11 +95,11 @@ def load(name: str, split: str, folder: str | os.PathLike) -> tuple[np.ndarray, 
       >>> images.shape, labels[:3]
       ((10000, 28, 28, 1), array([7, 2, 1], dtype=int32))
     """
-    if name not in SHA256:
-        raise ValueError(f"IDX files are known for {sorted(SHA256)}; got {name!r}.")
-    if (split, "images") not in FILES:
-        raise ValueError(f"IDX files have the splits 'train' and 'test'; got {split!r}.")
-    folder, arrays = Path(folder).expanduser(), {}
+    if not isinstance(name, str) or name not in SHA256:
+        raise ValueError(f"IDX files are known for {sorted(SHA256)}; got {checks.show(name)}.")
+    if not isinstance(split, str) or (split, "images") not in FILES:
+        raise ValueError(f"IDX files have the splits 'train' and 'test'; got {checks.show(split)}.")
+    folder, arrays = checks.path("folder", folder), {}
     for kind, rank in (("images", 3), ("labels", 1)):
         path = folder / FILES[split, kind]
         arrays[kind] = read(path, rank=rank)
@@ -105,13 +112,14 @@ def read(path: str | os.PathLike, *, rank: int) -> np.ndarray:
 
     Args:
       path: the file.
-      rank: how many axes it must have.
+      rank: how many axes it must have, at least 1.
 
     Returns:
       A uint8 array of that rank.
 
     Raises:
       FileNotFoundError: there is no such file.
+      TypeError: `path` is no path, or `rank` no whole number.
       ValueError: it is no gzip file, is truncated, or its magic number or sizes are wrong.
 
     Example:
@@ -120,7 +128,8 @@ def read(path: str | os.PathLike, *, rank: int) -> np.ndarray:
       >>> jaxgan.idx.read(folder / "t10k-labels-idx1-ubyte.gz", rank=1)[:3]
       array([7, 2, 1], dtype=uint8)
     """
-    path = Path(path).expanduser()
+    path = checks.path("path", path)
+    checks.whole("rank", rank, 1, 255)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing.")
     try:
@@ -135,7 +144,7 @@ def read(path: str | os.PathLike, *, rank: int) -> np.ndarray:
                 raise ValueError(f"{path}: ends within its header.")
             sizes = struct.unpack(f">{rank}I", header[4:])
             count = math.prod(sizes)
-            if not 0 < count <= _MAX_BYTES:
+            if not 0 < count <= min(_MAX_BYTES, _MAX_RATIO * path.stat().st_size):
                 raise ValueError(f"{path}: its header claims sizes {sizes}, which cannot be.")
             data = file.read(count + 1)  # one more than it should hold: never unpacks a bomb
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -147,6 +156,7 @@ def read(path: str | os.PathLike, *, rank: int) -> np.ndarray:
 
 
 def _verify(path: Path, expected: str) -> None:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != expected:
         raise ValueError(f"{path}: not the original file. Its sha256 is {digest}, not {expected}.")

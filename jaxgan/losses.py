@@ -12,21 +12,22 @@ What they share, and what is not said again below:
   `relativistic_average` also looks at batch means.
 - The dtype of the logits is kept. Values and gradients are finite for logits up to 1e4 in
   magnitude in float32 and bfloat16.
-- At trace time they raise a `ValueError` if the logits are not `[batch]` or their shapes differ,
-  and a `TypeError` if they are not floats.
+- At trace time they raise a `ValueError` if the logits are not `[batch]`, none, or their shapes
+  differ, and a `TypeError` if they are not arrays of floats.
 
 $\sigma(x) = 1 / (1 + e^{-x})$, and $\mathrm{softplus}(x) = \log(1 + e^x)$, so that
 $-\log\sigma(x) = \mathrm{softplus}(-x)$ and $-\log(1 - \sigma(x)) = \mathrm{softplus}(x)$.
 """
 
-import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.nn import relu, softplus
 
+from jaxgan import checks
 from jaxgan.types import Loss, Pair
 
 
@@ -98,6 +99,8 @@ def non_saturating(real_label: float = 0.9, fake_label: float = 0.0) -> Pair[Los
       Salimans et al., Improved Techniques for Training GANs, 2016,
       https://arxiv.org/abs/1606.03498 (label smoothing, and why on one side)
     """
+    checks.number("real_label", real_label)
+    checks.number("fake_label", fake_label)
     if not 0.0 < real_label <= 1.0:
         raise ValueError(
             f"real_label must be in (0, 1]; got {real_label}. 0.9 is the usual choice."
@@ -150,10 +153,12 @@ def least_squares(
       Mao et al., Least Squares Generative Adversarial Networks, 2017,
       https://arxiv.org/abs/1611.04076
     """
-    finite = all(map(math.isfinite, (real_label, fake_label, generator_label)))
-    if not (finite and fake_label < real_label and fake_label < generator_label):
+    checks.number("real_label", real_label)
+    checks.number("fake_label", fake_label)
+    checks.number("generator_label", generator_label)
+    if not (fake_label < real_label and fake_label < generator_label):
         raise ValueError(
-            "fake_label must be below real_label and generator_label, and all three finite; got "
+            "fake_label must be below real_label and generator_label; got "
             f"{fake_label=}, {real_label=}, {generator_label=}."
         )
     return _pair(
@@ -296,15 +301,16 @@ def auxiliary_classifier(class_logits: jax.Array, labels: jax.Array) -> jax.Arra
 
     Args:
       class_logits: float, `[batch, num_classes]`.
-      labels: integer, `[batch]`, in [0, `num_classes`). Values are not checked, since a compiled
-        program cannot: one too large gives NaN, a negative one counts from the last class.
+      labels: integer, `[batch]`, in [0, `num_classes`). A compiled program cannot check their
+        values: there one too large gives NaN, a negative one counts from the last class.
 
     Returns:
       `[batch]`, of the dtype of `class_logits`.
 
     Raises:
       TypeError: `class_logits` are not floats or `labels` not integers.
-      ValueError: the shapes are not `[batch, num_classes]` and `[batch]`.
+      ValueError: the shapes are not `[batch, num_classes]` and `[batch]`, or, outside of jit, a
+        label is out of range.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -320,8 +326,10 @@ def auxiliary_classifier(class_logits: jax.Array, labels: jax.Array) -> jax.Arra
         "class_logits must be float [batch, num_classes] and labels integer [batch]",
         (class_logits, jnp.floating),
         (labels, jnp.integer),
-        shapes_fit=class_logits.ndim == 2 and labels.shape == class_logits.shape[:1],
+        shapes_fit=lambda: class_logits.ndim == 2 and labels.shape == class_logits.shape[:1],
     )
+    class_logits = jnp.asarray(class_logits)
+    labels = checks.labels(labels, class_logits.shape[:1], class_logits.shape[1])
     # optax subtracts two numbers as large as the logits, which in bfloat16 leaves little of either.
     largest = jax.lax.stop_gradient(class_logits.max(axis=1, keepdims=True))
     return optax.losses.softmax_cross_entropy_with_integer_labels(class_logits - largest, labels)
@@ -343,7 +351,7 @@ def _pair(
                 (real_logits, jnp.floating),
                 (fake_logits, jnp.floating),
                 # [batch, 1] against [batch] would broadcast, and train on [batch, batch] nonsense.
-                shapes_fit=real_logits.ndim == 1 and real_logits.shape == fake_logits.shape,
+                shapes_fit=lambda: real_logits.ndim == 1 and real_logits.shape == fake_logits.shape,
             )
             return formula(real_logits, fake_logits)
 
@@ -352,9 +360,13 @@ def _pair(
     return Pair(checked(generator), checked(discriminator))
 
 
-def _check(expected: str, *arrays: tuple[jax.Array, type], shapes_fit: bool) -> None:
+def _check(expected: str, *arrays: tuple[jax.Array, type], shapes_fit: Callable[[], bool]) -> None:
+    """Checks the arrays of a loss together, so that an error shows one beside the other."""
+    for x, _ in arrays:
+        if not isinstance(x, jax.Array | np.ndarray):
+            raise TypeError(f"{expected}; got {checks.show(x)}, which is no array.")
     got = " and ".join(f"{x.dtype} of shape {x.shape}" for x, _ in arrays)
     if not all(jnp.issubdtype(x.dtype, kind) for x, kind in arrays):
         raise TypeError(f"{expected}; got {got}.")
-    if not shapes_fit:
+    if not shapes_fit() or not all(x.size for x, _ in arrays):
         raise ValueError(f"{expected}; got {got}.")

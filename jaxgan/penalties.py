@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxgan import checks
+
 Critic = Callable[[jax.Array], jax.Array]
 """Images `[batch, ...]` to logits `[batch]`."""
 
@@ -54,7 +56,7 @@ def as_penalty(penalty: Any) -> Penalty:
     if not callable(penalty) or inspect.isclass(penalty):
         raise TypeError(
             "A penalty must be a jaxgan.penalties.Penalty or a function (critic, real, fake, key); "
-            f"got {penalty!r}."
+            f"got {checks.show(penalty)}."
         )
 
     def apply(state, critic, real, fake, *, key, step):
@@ -94,8 +96,8 @@ def r1(gamma: float = 10.0) -> Penalty:
       Mescheder et al., Which Training Methods for GANs do actually Converge?, 2018,
       https://arxiv.org/abs/1801.04406
     """
-    _check_not_negative("gamma", gamma)
-    return as_penalty(lambda critic, real, fake, key: gamma / 2 * _squared_norm(critic, real))
+    checks.number("gamma", gamma, 0)
+    return _of_images(lambda critic, real, fake, key: gamma / 2 * _squared_norm(critic, real))
 
 
 def r2(gamma: float = 10.0) -> Penalty:
@@ -122,8 +124,8 @@ def r2(gamma: float = 10.0) -> Penalty:
       Huang et al., The GAN is dead; long live the GAN! (R3GAN), 2024,
       https://arxiv.org/abs/2501.05441
     """
-    _check_not_negative("gamma", gamma)
-    return as_penalty(lambda critic, real, fake, key: gamma / 2 * _squared_norm(critic, fake))
+    checks.number("gamma", gamma, 0)
+    return _of_images(lambda critic, real, fake, key: gamma / 2 * _squared_norm(critic, fake))
 
 
 def wasserstein_gradient(weight: float = 10.0, *, one_sided: bool = False) -> Penalty:
@@ -160,12 +162,12 @@ def wasserstein_gradient(weight: float = 10.0, *, one_sided: bool = False) -> Pe
       Petzka et al., On the regularization of Wasserstein GANs, 2018,
       https://arxiv.org/abs/1709.08894 (one-sided)
     """
-    _check_not_negative("weight", weight)
+    checks.number("weight", weight, 0)
 
     def penalty(critic, real, fake, key):
         return weight * _slope_excess(critic, _between(key, real, fake), one_sided)
 
-    return as_penalty(penalty)
+    return _of_images(penalty)
 
 
 def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Penalty:
@@ -191,8 +193,8 @@ def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Penalty:
     References:
       Kodali et al., On Convergence and Stability of GANs, 2017, https://arxiv.org/abs/1705.07215
     """
-    _check_not_negative("weight", weight)
-    _check_not_negative("scale", scale)
+    checks.number("weight", weight, 0)
+    checks.number("scale", scale, 0)
 
     def penalty(critic, real, fake, key):
         noise_key, between_key = jax.random.split(key)
@@ -200,7 +202,7 @@ def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Penalty:
         around = real + scale * jnp.std(real) * noise
         return weight * _slope_excess(critic, _between(between_key, real, around), one_sided=False)
 
-    return as_penalty(penalty)
+    return _of_images(penalty)
 
 
 def consistency(augmentation: Callable, weight: float = 10.0) -> Penalty:
@@ -214,6 +216,7 @@ def consistency(augmentation: Callable, weight: float = 10.0) -> Penalty:
       A `Penalty` with a value for each real image, `[batch]`.
 
     Raises:
+      TypeError: `augmentation` is no function.
       ValueError: `weight` is negative.
 
     Example:
@@ -223,12 +226,13 @@ def consistency(augmentation: Callable, weight: float = 10.0) -> Penalty:
     References:
       Zhang et al., Consistency Regularization for GANs, 2020, https://arxiv.org/abs/1910.12027
     """
-    _check_not_negative("weight", weight)
+    checks.function("augmentation", augmentation, "(key, images) -> images")
+    checks.number("weight", weight, 0)
 
     def penalty(critic, real, fake, key):
         return weight * jnp.square(critic(real) - critic(augmentation(key, real)))
 
-    return as_penalty(penalty)
+    return _of_images(penalty)
 
 
 def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
@@ -262,11 +266,17 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
     References:
       Tseng et al., Regularizing GANs under Limited Data, 2021, https://arxiv.org/abs/2104.03310
     """
-    _check_not_negative("weight", weight)
-    if _known(decay) and not 0 <= decay < 1:
+    checks.number("weight", weight, 0)
+    checks.number("decay", decay)
+    if checks.known(decay) and not 0 <= decay < 1:
         raise ValueError(f"decay must be in [0, 1); got {decay}.")
 
+    def init():
+        return {"sum": jnp.zeros(2), "bias": jnp.ones(())}
+
     def apply(state, critic, real, fake, *, key, step):
+        critic, real, fake = _check(critic, real, fake)
+        checks.fits("The state of lecam", state, jax.eval_shape(init))
         logits = (critic(real), critic(fake))
         means = jnp.stack([jnp.mean(jax.lax.stop_gradient(x)).astype(jnp.float32) for x in logits])
         state = {
@@ -277,7 +287,7 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
         value = jnp.square(logits[0] - anchors[1]) + jnp.square(logits[1] - anchors[0])
         return weight * value, state
 
-    return Penalty(lambda: {"sum": jnp.zeros(2), "bias": jnp.ones(())}, apply)
+    return Penalty(init, apply)
 
 
 def lazy(penalty: Any, every: int = 16) -> Penalty:
@@ -306,8 +316,7 @@ def lazy(penalty: Any, every: int = 16) -> Penalty:
       Karras et al., Analyzing and Improving the Image Quality of StyleGAN, 2020,
       https://arxiv.org/abs/1912.04958
     """
-    if every < 1:
-        raise ValueError(f"every must be at least 1 step; got {every}.")
+    checks.whole("every", every)
     penalty = as_penalty(penalty)
 
     def apply(state, critic, real, fake, *, key, step):
@@ -342,7 +351,11 @@ def add(*penalties: Any) -> Penalty:
         raise ValueError("add needs at least one penalty.")
     parts = [as_penalty(penalty) for penalty in penalties]
 
+    def init():
+        return tuple(part.init() for part in parts)
+
     def apply(state, critic, real, fake, *, key, step):
+        checks.fits("The state of added penalties", state, jax.eval_shape(init))
         keys = jax.random.split(key, len(parts))
         pairs = [
             part.apply(s, critic, real, fake, key=k, step=step)
@@ -351,7 +364,7 @@ def add(*penalties: Any) -> Penalty:
         total = sum((jnp.mean(values) for values, _ in pairs[1:]), jnp.mean(pairs[0][0]))
         return total, tuple(state for _, state in pairs)
 
-    return Penalty(lambda: tuple(part.init() for part in parts), apply)
+    return Penalty(init, apply)
 
 
 class Injected(NamedTuple):
@@ -381,15 +394,22 @@ def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
       {'gamma': Array(0.1, dtype=float32)}
     """
 
+    checks.function("make", make, "of numbers that makes a penalty")
+
     @functools.wraps(make)
     def made(**numbers: float) -> Penalty:
-        penalty = make(**numbers)  # checks them, while they are known
+        for name, x in numbers.items():
+            checks.number(name, x)
+        penalty = make(**numbers)  # checks them too, while they are known
+        if not isinstance(penalty, Penalty):
+            raise TypeError(f"make must make a Penalty of numbers; got {checks.show(penalty)}.")
 
         def init() -> Injected:
             hyperparams = {name: jnp.asarray(x, jnp.float32) for name, x in numbers.items()}
             return Injected(hyperparams, penalty.init())
 
         def apply(state, critic, real, fake, *, key, step):
+            checks.fits("The state of an injected penalty", state, jax.eval_shape(init))
             now = {name: x.astype(real.dtype) for name, x in state.hyperparams.items()}
             values, inner_state = make(**now).apply(
                 state.inner_state, critic, real, fake, key=key, step=step
@@ -423,13 +443,48 @@ def clip_weights(limit: float = 0.01) -> optax.GradientTransformation:
     References:
       Arjovsky et al., Wasserstein GAN, 2017, https://arxiv.org/abs/1701.07875
     """
-    if not limit > 0:
-        raise ValueError(f"limit must be positive; got {limit}.")
+    checks.number("limit", limit, positive=True)
 
     def clip(update, param):
         return jnp.clip(param + update, -limit, limit) - param
 
-    return optax.stateless(lambda updates, params: jax.tree.map(clip, updates, params))
+    def update(updates: Any, params: Any) -> Any:
+        if params is None:
+            raise ValueError("clip_weights must see the parameters; got params=None in its update.")
+        return jax.tree.map(clip, updates, params)
+
+    return optax.stateless(update)
+
+
+def _of_images(penalty: Callable) -> Penalty:
+    """A penalty without a state, of a function that need not check what it is given."""
+
+    def checked(critic, real, fake, key):
+        checks.key(key)
+        return penalty(*_check(critic, real, fake), key)
+
+    return as_penalty(checked)
+
+
+def _check(critic: Critic, real: Any, fake: Any) -> tuple[Critic, jax.Array, jax.Array]:
+    checks.function("critic", critic, "images -> logits")
+    real, fake = (
+        checks.array(name, x, jnp.floating) for name, x in (("real", real), ("fake", fake))
+    )
+    # Of one image against many, or one channel against three, the smaller would be repeated.
+    if real.shape != fake.shape:
+        raise ValueError(f"real and fake must be of one shape; got {real.shape} and {fake.shape}.")
+
+    def judge(images: jax.Array) -> jax.Array:
+        logits = critic(images)
+        if jnp.shape(logits) != images.shape[:1]:
+            raise ValueError(
+                f"critic must give logits [batch], here {images.shape[:1]}; got "
+                f"{jnp.shape(logits)}."
+            )
+        return logits
+
+    return judge, real, fake
 
 
 def _squared_norm(critic: Critic, images: jax.Array) -> jax.Array:
@@ -449,13 +504,3 @@ def _slope_excess(critic: Critic, images: jax.Array, one_sided: bool) -> jax.Arr
 def _between(key: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
     share = jax.random.uniform(key, (a.shape[0],) + (1,) * (a.ndim - 1), a.dtype)
     return share * a + (1.0 - share) * b
-
-
-def _known(value: Any) -> bool:
-    """Whether it has a value yet: what `inject` passes in is traced."""
-    return not isinstance(value, jax.core.Tracer)
-
-
-def _check_not_negative(name: str, value: float) -> None:
-    if _known(value) and not value >= 0:
-        raise ValueError(f"{name} must be at least 0; got {value}.")

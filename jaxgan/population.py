@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
+from jaxgan import checks
 from jaxgan.train_state import TrainState
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ def hyperparameters(state: TrainState) -> dict[str, dict[str, jax.Array]]:
       >>> found["penalty"]
       {'gamma': Array(0.1, dtype=float32)}
     """
+    _check_state(state)
     found: dict[str, dict[str, jax.Array]] = {}
     for owner, tree in _owners(state).items():
         for node in _nodes(tree):
@@ -81,9 +83,10 @@ def with_hyperparameters(
       are saved and restored as all else.
 
     Raises:
+      TypeError: `state` is no `TrainState`, an owner's numbers no mapping, or one no number.
       KeyError: a state holds no such hyper-parameter.
-      ValueError: a value has the wrong shape, a name is a schedule (which would set it again in
-        the next step), or two parts of an optimizer use the name.
+      ValueError: a value is not finite or has the wrong shape, a name is a schedule (which would
+        set it again in the next step), or two parts of an optimizer use the name.
 
     Example:
       Two learning rates for the generator, one seed:
@@ -105,9 +108,12 @@ def with_hyperparameters(
       >>> print(jaxgan.population.hyperparameters(states)["generator"]["learning_rate"])
       [0.001  0.0001]
     """
+    _check_state(state)
     given = {"generator": generator, "discriminator": discriminator, "penalty": penalty}
     trees = _owners(state)
     for owner, numbers in given.items():
+        if numbers is not None and not isinstance(numbers, Mapping):
+            raise TypeError(f"{owner} must be numbers by name; got {checks.show(numbers)}.")
         for name, value in (numbers or {}).items():
             trees[owner] = _set(trees[owner], owner, name, value)
     opt_state = state.opt_state._replace(
@@ -130,6 +136,8 @@ def pick(population: T, members: Any) -> T:
       The same pytree, of copies: it can be trained, donated and saved by itself.
 
     Raises:
+      TypeError: `members` are no integers.
+      ValueError: `members` is neither a number nor a list, or empty, or it is no population.
       IndexError: there is no such member.
 
     Example:
@@ -140,8 +148,15 @@ def pick(population: T, members: Any) -> T:
       >>> population.pick({"loss": jnp.arange(4.0)}, [0, 3])
       {'loss': Array([0., 3.], dtype=float32)}
     """
-    numbers, size = np.asarray(members), _size(population)
-    if numbers.size and not (-size <= numbers.min() and numbers.max() < size):
+    if not checks.known(members):
+        raise TypeError(f"members must be known while tracing; got {checks.show(members)}.")
+    numbers = np.asarray(members)
+    if numbers.dtype.kind not in "iu":
+        raise TypeError(f"members must be whole numbers; got {checks.show(members)}.")
+    if numbers.ndim > 1 or not numbers.size:
+        raise ValueError(f"members must be a number or a list of them; got {checks.show(members)}.")
+    size = _size(population)
+    if not (-size <= numbers.min() and numbers.max() < size):
         raise IndexError(f"There are {size} members, numbered from 0; got {members}.")
     return jax.tree.map(lambda x: x[numbers], population)
 
@@ -156,15 +171,20 @@ def stack(members: Sequence[T]) -> T:
       One pytree with a leading axis of members.
 
     Raises:
-      ValueError: there is none, or they differ in structure.
+      TypeError: `members` is no sequence.
+      ValueError: there is none, or they differ in structure, shapes or dtypes.
 
     Example:
       >>> from jaxgan import population
       >>> print(population.stack([{"loss": 1.0}, {"loss": 2.0}])["loss"])
       [1. 2.]
     """
+    if not isinstance(members, Sequence) or isinstance(members, str | bytes | TrainState):
+        raise TypeError(f"members must be a list of pytrees; got {checks.show(members)}.")
     if not members:
-        raise ValueError("A population needs at least one member.")
+        raise ValueError("A population needs at least one member; got none.")
+    for i, member in enumerate(members):
+        checks.fits(f"Member {i}", member, members[0], " The first member says what it must be.")
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 
 
@@ -189,7 +209,10 @@ def each(function: Callable[..., T]) -> Callable[..., T]:
       [0. 3. 6. 9.]
     """
 
+    checks.function("function", function, "(member, *data) -> pytree")
+
     def mapped(population: Any, *data: Any) -> T:
+        _size(population)
         if jax.default_backend() == "cpu":
             return jax.lax.map(lambda member: function(member, *data), population)
         return jax.vmap(lambda member: function(member, *data))(population)
@@ -213,7 +236,9 @@ def shard(
       The same function, to be jitted. The population is split, `data` goes to every device.
 
     Raises:
-      ValueError: when called, if the members cannot be divided among the devices.
+      TypeError: `function` is no function, or `devices` are no devices.
+      ValueError: there is no device; and, when called, if the members cannot be divided
+        among the devices.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -223,7 +248,12 @@ def shard(
       >>> print(jax.jit(everywhere)(jnp.arange(4.0), jnp.ones(3)))
       [0. 3. 6. 9.]
     """
+    checks.function("function", function, "(population, *data) -> pytree")
     devices = jax.devices() if devices is None else devices
+    if not isinstance(devices, Sequence) or not all(isinstance(d, jax.Device) for d in devices):
+        raise TypeError(f"devices must be a list of jax.Device; got {checks.show(devices)}.")
+    if not devices:
+        raise ValueError(f"devices must be at least one; got {devices}.")
     mesh = Mesh(np.asarray(devices), ("members",))
 
     def sharded(population: Any, *data: Any) -> Any:
@@ -247,6 +277,11 @@ def _size(population: Any) -> int:
             f"{sorted(sizes)}."
         )
     return sizes.pop()[0]
+
+
+def _check_state(state: TrainState) -> None:
+    if not isinstance(state, TrainState):
+        raise TypeError(f"state must be a jaxgan.TrainState; got {checks.show(state)}.")
 
 
 def _owners(state: TrainState) -> dict[str, Any]:
@@ -275,7 +310,8 @@ def _set(tree: Any, owner: str, name: str, value: Any) -> Any:
     if name in getattr(holders[0], "hyperparams_states", {}):
         raise ValueError(f"The {owner}'s {name!r} is a schedule, which would set it again.")
     old = holders[0].hyperparams[name]
-    new = jnp.asarray(value, old.dtype)
+    new = checks.array(f"The {owner}'s {name!r}", value, form=None).astype(old.dtype)
+    checks.finite(f"The {owner}'s {name!r}", value)
     if new.shape not in ((), old.shape):
         raise ValueError(
             f"The {owner}'s {name!r} must be a number or have shape {old.shape}; got {new.shape}."

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from jaxgan import checks
+
 
 def traversal(
     latent: jax.Array,
@@ -27,7 +29,9 @@ def traversal(
       Float `[num, latent_dim]`, of the dtype of `latent`.
 
     Raises:
-      ValueError: `latent` is not one latent, it has no such coordinate, or `num` is below 1.
+      TypeError: `latent` is not of floats, or a number is none.
+      ValueError: `latent` is not one latent, it has no such coordinate, `num` is below 1, or
+        another number is not finite.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -36,12 +40,12 @@ def traversal(
        [-0.5  7. ]
        [ 0.   7. ]]
     """
-    if num < 1:
-        raise ValueError(f"num must be at least 1; got {num}.")
-    if latent.ndim != 1 or not 0 <= coordinate < latent.shape[0]:
-        raise ValueError(
-            f"latent must be [latent_dim] with a coordinate {coordinate}; got shape {latent.shape}."
-        )
+    checks.whole("num", num)
+    checks.number("start", start)
+    checks.number("step", step)
+    latent = checks.array("latent", latent, jnp.floating, "[latent_dim]")
+    checks.finite("latent", latent)
+    checks.whole("coordinate", coordinate, 0, latent.shape[0] - 1)
     values = start + step * jnp.arange(num, dtype=latent.dtype)
     return jnp.tile(latent, (num, 1)).at[:, coordinate].set(values)
 
@@ -63,14 +67,17 @@ def pixel_diversity(images: jax.Array) -> jax.Array:
       A float scalar, at least 0, in the units of the pixels.
 
     Raises:
-      ValueError: there are fewer than two images.
+      TypeError: they are no floats.
+      ValueError: there are fewer than two images, or, outside of jit, some values are not finite.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
       >>> print(jaxgan.sampling.pixel_diversity(jnp.array([[-1.0, 0.5], [1.0, 0.5]])))
       0.5
     """
-    if images.ndim < 2 or images.shape[0] < 2:
+    images = checks.array("images", images, jnp.floating)
+    checks.finite("images", images)
+    if images.shape[0] < 2:
         raise ValueError(
             f"Diversity needs two images or more, [batch, ...]; got shape {images.shape}."
         )

@@ -3,6 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
+
+from jaxgan import checks
 
 # With 8 the orders of 4 images were not equally likely (20 standard deviations of chi-squared in
 # 200,000 draws); with 12 those of 2 to 7 images were.
@@ -22,7 +25,7 @@ def batch_indices(
 
     Args:
       key: the run's key, `state.key`.
-      step: int32 scalar, the number of the step.
+      step: integer scalar, the number of the step, at least 0.
       num_images: how many images there are.
       batch_size: images an update, in [1, num_images].
 
@@ -30,7 +33,8 @@ def batch_indices(
       int32 indices, `[batch_size]`.
 
     Raises:
-      ValueError: `batch_size` is not in [1, num_images].
+      TypeError: `key` is no typed PRNG key, or a number is not whole.
+      ValueError: `batch_size` is not in [1, num_images], or `step` is negative.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -40,11 +44,18 @@ def batch_indices(
       >>> sorted(jnp.concatenate(epoch).tolist())
       [0, 1, 2, 3, 4, 5]
     """
+    checks.key(key)
     num_steps = steps_an_epoch(num_images, batch_size)
+    if checks.known(step):
+        checks.whole(
+            "step", step.item() if isinstance(step, jax.Array) and step.ndim == 0 else step, 0
+        )
+    elif jnp.shape(step) != () or not jnp.issubdtype(jnp.result_type(step), jnp.integer):
+        raise TypeError(f"step must be an integer scalar; got {checks.show(step)}.")
     epoch, offset = jnp.divmod(jnp.asarray(step, jnp.int32), jnp.int32(num_steps))
     epoch_key = jax.random.fold_in(jax.random.fold_in(key, _SHUFFLE), epoch)
     places = offset * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
-    return permute(epoch_key, places, num_images)
+    return _permute(epoch_key, places.astype(jnp.uint32), num_images)
 
 
 def steps_an_epoch(num_images: int, batch_size: int) -> int:
@@ -55,8 +66,11 @@ def steps_an_epoch(num_images: int, batch_size: int) -> int:
       batch_size: images an update.
 
     Raises:
+      TypeError: a number is not whole.
       ValueError: `batch_size` is not in [1, num_images].
     """
+    checks.whole("num_images", num_images)
+    checks.whole("batch_size", batch_size, -(2**31))
     if not 1 <= batch_size <= num_images:
         raise ValueError(
             f"batch_size must be from 1 to the number of images, {num_images}; got {batch_size}."
@@ -64,7 +78,7 @@ def steps_an_epoch(num_images: int, batch_size: int) -> int:
     return num_images // batch_size
 
 
-def permute(key: jax.Array, places: jax.Array, num: int) -> jax.Array:
+def permute(key: jax.Array, places: ArrayLike, num: int) -> jax.Array:
     r"""Where a random permutation of `num` things sends each of `places`.
 
     A Feistel network: a place is cut into a left and a right half of its bits, and a round maps
@@ -81,10 +95,12 @@ def permute(key: jax.Array, places: jax.Array, num: int) -> jax.Array:
       num: how many things there are, from 1 to 2^31 - 1.
 
     Returns:
-      int32, of the shape of `places`: for different places different values in [0, num).
+      int32, of the shape of `places`: for different places different values in [0, num). Inside of
+      jit, where values cannot be refused, -1 for what is no place.
 
     Raises:
-      ValueError: `num` is out of range.
+      TypeError: `key` is no typed PRNG key, or a place or `num` no integer.
+      ValueError: `num` is out of range, or, outside of jit, a place is.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -97,8 +113,27 @@ def permute(key: jax.Array, places: jax.Array, num: int) -> jax.Array:
       Black and Rogaway, Ciphers with Arbitrary Finite Domains, 2002,
       https://eprint.iacr.org/2001/012 (walking back into the domain)
     """
-    if not 1 <= num < 2**31:
-        raise ValueError(f"num must be from 1 to 2^31 - 1; got {num}.")
+    checks.key(key)
+    checks.whole("num", num)
+    if not isinstance(places, jax.Array):
+        places = np.asarray(places)
+    if not jnp.issubdtype(places.dtype, jnp.integer):
+        raise TypeError(f"places must be integers; got {places.dtype} of shape {places.shape}.")
+    if checks.known(places):
+        values = np.asarray(places)
+        if (wrong := values[(values < 0) | (values >= num)]).size:
+            raise ValueError(f"places must be in [0, num), here [0, {num}); got {wrong[0]}.")
+    places = jnp.asarray(places)
+    there = places >= 0
+    if num <= jnp.iinfo(places.dtype).max:
+        there &= places < num
+    # A walk that begins outside need never come in.
+    inside = jnp.where(there, places.astype(jnp.uint32), jnp.uint32(0))
+    return jnp.where(there, _permute(key, inside, int(num)), jnp.int32(-1))
+
+
+def _permute(key: jax.Array, place: jax.Array, num: int) -> jax.Array:
+    """The same for places, uint32, that are known to be in range."""
     bits = -(-num.bit_length() // 2)
     half, mask = np.uint32(bits), np.uint32(2**bits - 1)
     coin, *round_keys = jax.random.bits(key, (1 + _ROUNDS,), jnp.uint32)
@@ -114,7 +149,6 @@ def permute(key: jax.Array, places: jax.Array, num: int) -> jax.Array:
 
     # A Feistel network makes even permutations only; exchanging the first two places or not, as a
     # coin falls, makes as many odd ones.
-    place = jnp.asarray(places).astype(jnp.uint32)
     if num > 1:
         place = jnp.where(place < 2, place ^ (coin & np.uint32(1)), place)
     place = jax.lax.while_loop(lambda place: jnp.any(place >= num), again, once(place))

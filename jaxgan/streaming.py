@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxgan import checks
 from jaxgan.shuffle import permute
 from jaxgan.train_state import TrainState
 from jaxgan.types import Metrics
@@ -41,6 +42,8 @@ def stream(
       donated, what was yielded is gone when the next is asked for.
 
     Raises:
+      TypeError: `train` is no function, `chunks` cannot be iterated over, or, when its turn
+        comes, a chunk is no array.
       Exception: whatever reading a chunk raises, when its turn comes.
 
     Example:
@@ -63,14 +66,25 @@ def stream(
       4
       6
     """
-    source = iter(chunks)
+    checks.function("train", train, "(state, *chunk) -> (state, metrics)")
+    if not isinstance(chunks, Iterable) or isinstance(chunks, str | bytes | dict):
+        raise TypeError(f"chunks must be an iterable of arrays; got {checks.show(chunks)}.")
+    return _stream(train, state, iter(chunks), device)
+
+
+def _stream(train, state, source, device) -> Iterator[tuple[TrainState, Metrics]]:
+    numbers = itertools.count()
 
     def load() -> tuple[Any, ...] | None:
-        chunk = next(source, None)
-        if chunk is None:
+        try:
+            chunk = next(source)
+        except StopIteration:
             return None
+        number = next(numbers)
         # device_put may keep a numpy array's own memory on a CPU, even if told not to.
-        copy = jax.tree.map(np.array, chunk if isinstance(chunk, tuple) else (chunk,))
+        copy = tuple(
+            _copy(part, number) for part in (chunk if isinstance(chunk, tuple) else (chunk,))
+        )
         # The transfer must be over before the next read, or chunks would pile up on the device.
         return jax.block_until_ready(jax.device_put(copy, device))
 
@@ -101,7 +115,7 @@ def chunks(
         `grain.MapDataset` or a list; read through `__getitems__` where there is one.
       size: records a chunk, in [1, len(source)].
       key: typed PRNG key for the order.
-      start: the first chunk's number; to resume, updates so far by updates a chunk.
+      start: the first chunk's number, at least 0; to resume, updates so far by updates a chunk.
       element: what to take of a record: an image, uint8 `[height, width, channels]`, or a tuple
         of image and label.
 
@@ -109,7 +123,10 @@ def chunks(
       Elements stacked to numpy arrays, `[size, ...]`.
 
     Raises:
-      ValueError: `size` is not in [1, len(source)].
+      TypeError: `source` has no length, `key` is no typed PRNG key, a number is not whole, or
+        `element` no function.
+      ValueError: `size` is not in [1, len(source)], or `start` is negative; and, when its turn
+        comes, the elements of a chunk differ in shape.
 
     Example:
       >>> import jax, numpy as np
@@ -120,6 +137,14 @@ def chunks(
       >>> first.shape, len({int(image[0, 0, 0]) for image in (*first, *second)})
       ((3, 2, 2, 1), 6)
     """
+    if not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
+        raise TypeError(
+            f"source must have a length and records by number; got {checks.show(source)}."
+        )
+    checks.whole("size", size, -(2**31))
+    checks.whole("start", start, 0)
+    checks.key(key)
+    checks.function("element", element, "of a record")
     if not 1 <= size <= len(source):
         raise ValueError(
             f"size must be from 1 to the number of records, {len(source)}; got {size}."
@@ -135,4 +160,23 @@ def _read(source, size, key, start, element) -> Iterator[Any]:
         places = np.arange(chunk * size, (chunk + 1) * size)
         numbers = order(jax.random.fold_in(key, pass_number), places)
         elements = [element(record) for record in many(np.asarray(numbers).tolist())]
-        yield jax.tree.map(lambda *parts: np.stack(parts), *elements)
+        try:
+            yield jax.tree.map(lambda *parts: np.stack(parts), *elements)
+        except ValueError as error:
+            found = sorted({str(jax.tree.map(np.shape, element)) for element in elements})
+            raise ValueError(
+                f"All elements must be of one shape; those of chunk {number} are {found[:5]}."
+            ) from error
+
+
+def _copy(part: Any, number: int) -> np.ndarray:
+    try:
+        copy = np.array(part)
+    except ValueError:
+        copy = np.array(None)
+    if copy.dtype.kind in "OUSMm":
+        raise TypeError(
+            "A chunk must be an array, or a tuple of them; "
+            f"chunk {number} holds {checks.show(part)}."
+        )
+    return copy

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxgan import checks
 from jaxgan.types import ModelState, Pair, Params
 
 
@@ -56,6 +57,9 @@ class TrainState:
         Raises:
           TypeError: a name is not a field.
         """
+        names = [field.name for field in dataclasses.fields(self)]
+        if unknown := sorted(set(changes) - set(names)):
+            raise TypeError(f"A TrainState has no {unknown}, only {names}.")
         return dataclasses.replace(self, **changes)
 
 
@@ -83,9 +87,12 @@ def create(
       A `TrainState` at step 0.
 
     Raises:
-      TypeError: `key` is not a single typed PRNG key.
+      TypeError: `key` is not a single typed PRNG key, or what belongs to two players no `Pair`.
     """
-    check_key(key)
+    checks.key(key)
+    for name, value in (("params", params), ("optimizer", optimizer), ("model_state", model_state)):
+        if not isinstance(value, Pair) and not (name == "model_state" and value is None):
+            raise TypeError(f"{name} must be a jaxgan.Pair; got {checks.show(value)}.")
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         key=key,
@@ -95,17 +102,3 @@ def create(
         ema_params=jax.tree.map(jnp.copy, params.generator) if ema else None,
         game_state=game_state,
     )
-
-
-def check_key(key: jax.Array) -> None:
-    """Raises TypeError unless it is given a single typed PRNG key.
-
-    Args:
-      key: whatever may be one.
-    """
-    dtype = getattr(key, "dtype", None)
-    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key) or key.shape != ():
-        got = f"{type(key).__name__} of shape {getattr(key, 'shape', ())} and dtype {dtype}"
-        raise TypeError(
-            f"key must be one typed PRNG key, as jax.random.key(seed) makes; got {got}."
-        )

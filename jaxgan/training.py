@@ -8,6 +8,7 @@ stops and resumes is the same run.
 import jax
 import jax.numpy as jnp
 
+from jaxgan import checks
 from jaxgan.convolutions import channels_last
 from jaxgan.gan import GAN
 from jaxgan.images import normalize
@@ -42,7 +43,8 @@ def steps(
       The state after the last update, and the metrics of every update, each `[num_steps]`.
 
     Raises:
-      TypeError: the images are not uint8.
+      TypeError: the images are not uint8, labels no integers, a number is not whole, or `gan` or
+        `state` is something else.
       ValueError: they are not rank 4, there is no whole batch of them, or no step to make.
 
     Example:
@@ -61,9 +63,9 @@ def steps(
       >>> int(state.step), metrics["generator_loss"].shape
       (5, (5,))
     """
-    images, labels = _check(images, labels)
-    if num_steps < 1:
-        raise ValueError(f"num_steps must be at least 1; got {num_steps}.")
+    images, labels = _check(gan, state, images, labels)
+    checks.whole("num_steps", num_steps)
+    steps_an_epoch(images.shape[0], batch_size)
     update = channels_last(gan.update)
 
     def step(state: TrainState, indices: jax.Array) -> tuple[TrainState, Metrics]:
@@ -105,7 +107,8 @@ def epochs(
       updates]`.
 
     Raises:
-      TypeError: the images are not uint8.
+      TypeError: the images are not uint8, labels no integers, a number is not whole, or `gan` or
+        `state` is something else.
       ValueError: they are not rank 4, or there is no whole batch of them, or no epoch to make.
 
     Example:
@@ -124,10 +127,9 @@ def epochs(
       >>> int(state.step), metrics["generator_loss"].shape
       (6, (2, 3))
     """
-    images, labels = _check(images, labels)
+    images, labels = _check(gan, state, images, labels)
     num_steps = steps_an_epoch(images.shape[0], batch_size)
-    if num_epochs < 1:
-        raise ValueError(f"num_epochs must be at least 1; got {num_epochs}.")
+    checks.whole("num_epochs", num_epochs)
 
     def epoch(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
         return steps(gan, state, images, labels, num_steps=num_steps, batch_size=batch_size)
@@ -135,8 +137,14 @@ def epochs(
     return jax.lax.scan(epoch, state, length=num_epochs)
 
 
-def _check(images: jax.Array, labels: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
-    images = jnp.asarray(images)  # numpy arrays cannot be cut by traced indices
+def _check(
+    gan: GAN, state: TrainState, images: jax.Array, labels: jax.Array | None
+) -> tuple[jax.Array, jax.Array | None]:
+    for name, value, kind in (("gan", gan, GAN), ("state", state, TrainState)):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be a jaxgan.{kind.__name__}; got {checks.show(value)}.")
+    # numpy arrays cannot be cut by traced indices
+    images = checks.array("Training images", images, form="[num, ...]")
     if images.dtype != jnp.uint8:
         raise TypeError(
             f"Training images must be uint8, as datasets.load gives; got {images.dtype}."
@@ -145,8 +153,10 @@ def _check(images: jax.Array, labels: jax.Array | None) -> tuple[jax.Array, jax.
         raise ValueError(
             f"Training images must be [num, height, width, channels]; got {images.shape}."
         )
-    labels = None if labels is None else jnp.asarray(labels)
-    if labels is not None and labels.shape != images.shape[:1]:
+    if labels is None:
+        return images, None
+    labels = checks.array("Labels", labels, jnp.integer, "[num]")
+    if labels.shape != images.shape[:1]:
         raise ValueError(
             f"Labels must be {images.shape[:1]}, as many as images; got {labels.shape}."
         )

@@ -510,21 +510,21 @@ def test_numbers_out_of_range_are_refused(make, name, value):
 
 @pytest.mark.parametrize("value", [-1e-9, -1, math.nan])
 def test_a_negative_std_is_refused(value):
-    with pytest.raises(ValueError, match=r"std must be in \[0.0, inf\]; got"):
+    with pytest.raises(ValueError, match=r"std must be at least 0.0; got"):
         augment.instance_noise(value)
 
 
 @pytest.mark.parametrize("value", [0, -5, math.nan])
 def test_images_to_full_of_less_than_one_are_refused(value):
-    with pytest.raises(ValueError, match=r"images_to_full must be in \[1, inf\]; got"):
+    with pytest.raises(ValueError, match=r"images_to_full must be at least 1; got"):
         augment.adaptive(FLIP, images_to_full=value)
 
 
 @pytest.mark.parametrize("value", [jnp.zeros(2), "much", None])
 def test_what_is_no_scalar_is_refused(value):
-    with pytest.raises(ValueError, match="probability must be a number or a scalar array; got"):
+    with pytest.raises((TypeError, ValueError), match=r"probability must be a number.*; got"):
         augment.with_probability(FLIP, value)
-    with pytest.raises(ValueError, match="std must be a number or a scalar array; got"):
+    with pytest.raises((TypeError, ValueError), match=r"std must be a number.*; got"):
         augment.instance_noise(value)
 
 
@@ -537,7 +537,7 @@ def test_a_schedule_must_give_a_scalar():
 @pytest.mark.parametrize("shape", [(), (0,), (4, 1)])
 def test_logits_that_are_not_one_an_image_are_refused(shape):
     init, _, adapt = augment.adaptive(FLIP)
-    with pytest.raises(ValueError, match=r"real_logits must be \[batch\]; got shape"):
+    with pytest.raises(ValueError, match=r"real_logits must be float \[batch\].*; got shape"):
         jax.jit(adapt)(init(), jnp.zeros(shape))
 
 

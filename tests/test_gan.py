@@ -343,9 +343,9 @@ class TestBadInput:
     def test_numbers_out_of_range(self):
         with pytest.raises(TypeError, match=r"latent_dim must be a whole number; got 3\.0"):
             make_gan(latent_dim=3.0)
-        with pytest.raises(ValueError, match="latent_dim must be positive; got 0"):
+        with pytest.raises(ValueError, match="latent_dim must be at least 1; got 0"):
             make_gan(latent_dim=0)
-        with pytest.raises(ValueError, match=r"ema_half_life must be positive; got 0.0"):
+        with pytest.raises(ValueError, match=r"ema_half_life must be positive and finite; got 0.0"):
             make_gan(ema_half_life=0.0)
 
     def test_integer_images(self, gan, state, uint8_images):
@@ -359,7 +359,7 @@ class TestBadInput:
                 call()
 
     def test_no_images(self, gan, state):
-        with pytest.raises(ValueError, match=r"batch of 1 or more; got \(0, 4, 4, 1\)"):
+        with pytest.raises(ValueError, match=r"at least one of each; got shape \(0, 4, 4, 1\)"):
             gan.update(state, jnp.zeros((0, *SHAPE)))
 
     def test_generator_of_another_size_is_found_at_init(self, gan):

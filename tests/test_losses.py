@@ -310,13 +310,15 @@ def test_gan_accepts_it(name, batch):
 
 @pytest.mark.parametrize("real_label", [0.0, -0.1, 1.1, float("nan")])
 def test_real_label_out_of_range_is_refused(real_label):
-    with pytest.raises(ValueError, match="real_label must be in"):
+    with pytest.raises(ValueError, match=r"real_label must be (in|a finite number)"):
         losses.non_saturating(real_label)
 
 
 @pytest.mark.parametrize("fake_label", [-0.1, 0.9, 1.0, float("nan")])
 def test_fake_label_out_of_range_is_refused(fake_label):
-    with pytest.raises(ValueError, match=r"fake_label must be in \[0, real_label\), here \[0, 0.9"):
+    with pytest.raises(
+        ValueError, match=r"fake_label must be (in \[0, real_label\), here \[0, 0.9|a finite)"
+    ):
         losses.non_saturating(0.9, fake_label)
 
 
@@ -333,7 +335,9 @@ def test_fake_label_out_of_range_is_refused(fake_label):
     ],
 )
 def test_least_squares_labels_that_do_not_fit_are_refused(labels):
-    with pytest.raises(ValueError, match="fake_label must be below real_label and generator_label"):
+    with pytest.raises(
+        ValueError, match=r"must be (below real_label and generator_label|a finite number)"
+    ):
         losses.least_squares(**labels)
 
 

@@ -216,9 +216,9 @@ def test_clipped_weights_stay_in_their_box():
         (lambda: penalties.dragan(scale=-1.0), "scale must be at least 0"),
         (lambda: penalties.consistency(shifted, -1.0), "weight must be at least 0"),
         (lambda: penalties.lecam(decay=1.0), r"decay must be in \[0, 1\); got 1.0"),
-        (lambda: penalties.lazy(penalties.r1(), every=0), "every must be at least 1 step; got 0"),
+        (lambda: penalties.lazy(penalties.r1(), every=0), "every must be at least 1; got 0"),
         (lambda: penalties.add(), "at least one penalty"),
-        (lambda: penalties.clip_weights(0.0), "limit must be positive; got 0.0"),
+        (lambda: penalties.clip_weights(0.0), "limit must be positive and finite; got 0.0"),
     ],
 )
 def test_numbers_out_of_range(make, said):

@@ -99,7 +99,7 @@ def test_a_member_is_the_run_with_its_hyperparameters(batch, states, train, uint
 def test_a_member_that_dies_does_not_touch_the_others(states, train, uint8_images):
     healthy, _ = train(states, jnp.asarray(uint8_images))
     dying = population.with_hyperparameters(
-        states, discriminator={"learning_rate": [1e-2, jnp.inf, 1e-2]}
+        states, discriminator={"learning_rate": [1e-2, 3e38, 1e-2]}
     )
     trained, metrics = train(dying, jnp.asarray(uint8_images))
     skipped = np.asarray(metrics["discriminator_skipped"].sum(axis=(1, 2)))

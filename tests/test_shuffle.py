@@ -64,7 +64,7 @@ def test_keys_make_different_orders():
 
 @pytest.mark.parametrize("num", [0, -1, 2**31])
 def test_numbers_out_of_range(num):
-    with pytest.raises(ValueError, match=f"from 1 to 2\\^31 - 1; got {num}"):
+    with pytest.raises(ValueError, match=f"num must be at (least|most) .*; got {num}"):
         permute(jax.random.key(0), jnp.arange(1), num)
 
 

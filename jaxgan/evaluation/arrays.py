@@ -3,10 +3,14 @@
 import math
 from collections.abc import Iterator
 
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxgan import checks
+
 _BLOCK_BYTES = 2**27  # of one block of distances
+_LARGEST = 1e45  # more than float32 holds; the cube of a product of two still fits into float64
 
 
 def as_features(name: str, features: ArrayLike, *, at_least: int = 1) -> np.ndarray:
@@ -22,7 +26,7 @@ def as_features(name: str, features: ArrayLike, *, at_least: int = 1) -> np.ndar
 
     Raises:
       TypeError: they are not floats.
-      ValueError: they are not `[num, dims]`, too few, or not finite.
+      ValueError: they are not `[num, dims]`, too few, not finite, or beyond 1e45.
 
     Example:
       >>> from jaxgan.evaluation.arrays import as_features
@@ -31,13 +35,19 @@ def as_features(name: str, features: ArrayLike, *, at_least: int = 1) -> np.ndar
       ...
       ValueError: real has 1 row; this metric needs at least 2.
     """
-    array = np.asarray(features)
-    if array.dtype.kind in "biuOUSc":
+    try:
+        array = np.asarray(features)
+    except ValueError as error:  # lists of lists of several lengths
         raise TypeError(
-            f"{name} must be floats [num, dims]; got {array.dtype}. Images become features by "
-            "evaluation.embed."
+            f"{name} must be floats [num, dims]; got {checks.show(features)}."
+        ) from error
+    if not jnp.issubdtype(array.dtype, np.floating):  # which knows bfloat16 too
+        raise TypeError(
+            f"{name} must be floats [num, dims]; got "
+            f"{checks.show(features) if array.dtype.kind in 'OUS' else array.dtype}. Images become "
+            "features by evaluation.embed."
         )
-    array = array.astype(np.float64)  # also bfloat16, which numpy does not know
+    array = array.astype(np.float64)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"{name} must be [num, dims]; got {array.shape}.")
     if len(array) < at_least:
@@ -49,6 +59,8 @@ def as_features(name: str, features: ArrayLike, *, at_least: int = 1) -> np.ndar
             f"{name} must be finite; {(~finite).sum()} of {len(array)} rows hold NaN or infinity, "
             f"the first is row {int(np.argmin(finite))}. Are the samples finite?"
         )
+    if (largest := float(np.abs(array).max(initial=0.0))) > _LARGEST:
+        raise ValueError(f"{name} must be at most {_LARGEST:g} in magnitude; got {largest:g}.")
     return array
 
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxgan import checks, npz
 from jaxgan.images import normalize
 from jaxgan.networks.classifier import Classifier as _Net
 
@@ -82,17 +83,24 @@ def load_classifier(path: str | Path, *, name: str, sha256: str | None = None) -
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it has another digest, or other arrays than the network.
+      TypeError: `path` is no path, or `name` or `sha256` no text.
+      ValueError: it has another digest, or other arrays than the network, or some are not finite.
     """
-    data = Path(path).read_bytes()
-    found = hashlib.sha256(data).hexdigest()
+    path = checks.path("path", path)
+    for what, text in (("name", name), ("sha256", sha256)):
+        if not isinstance(text, str) and not (what == "sha256" and text is None):
+            raise TypeError(f"{what} must be text; got {checks.show(text)}.")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing.")
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 is not None and found != sha256:
         raise ValueError(
             f"{path} is damaged: its sha256 is {found}, not {sha256}. Install jaxgan again, or "
             "fetch the file anew."
         )
     net = _Net()
-    params = _parameters(Path(path), net)
+    params = _parameters(path, net)
 
     def apply(images: jax.Array) -> tuple[jax.Array, jax.Array]:
         _check_size(images, (28, 28, 1), name)
@@ -131,10 +139,13 @@ def random_v1(image_shape: tuple[int, int, int] = (28, 28, 1)) -> FeatureFn:
       Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, 2020,
       https://arxiv.org/abs/2002.09797 (random embeddings, for images unlike ImageNet's)
     """
-    if len(image_shape) != 3 or min(image_shape[:2]) < 8 or image_shape[2] < 1:
-        raise ValueError(
-            f"image_shape must be height and width of 8 or more, and channels; got {image_shape}."
+    if not isinstance(image_shape, tuple | list) or len(image_shape) != 3:
+        raise TypeError(
+            f"image_shape must be height, width and channels; got {checks.show(image_shape)}."
         )
+    for side, least in zip(image_shape, (8, 8, 1), strict=True):
+        checks.whole(f"A side of image_shape={checks.show(image_shape)}", side, least, 2**16)
+    image_shape = (image_shape[0], image_shape[1], image_shape[2])
     draw, channels = np.random.RandomState(0), image_shape[2]
     kernels: list[np.ndarray] = []
     for features in (32, 64, 128):
@@ -182,10 +193,13 @@ def embed(feature_fn: FeatureFn, images: ArrayLike, *, batch_size: int = 500) ->
       ... ]
       [-1.0, -1.0]
     """
-    images = np.asarray(images)
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
-    if images.ndim != 4 or len(images) == 0:
+    checks.function("feature_fn", feature_fn, "images -> features")
+    checks.whole("batch_size", batch_size)
+    try:
+        images = np.asarray(images)
+    except ValueError as error:  # lists of several lengths
+        raise TypeError(f"images must be an array; got {checks.show(images)}.") from error
+    if images.ndim != 4 or not images.size:
         raise ValueError(
             f"images must be [num, height, width, channels], at least one; got {images.shape}."
         )
@@ -198,13 +212,13 @@ def embed(feature_fn: FeatureFn, images: ArrayLike, *, batch_size: int = 500) ->
         missing = min(batch_size, len(images)) - len(batch)  # the last one: compile no second time
         padded = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
         floats = normalize(padded) if padded.dtype == np.uint8 else jnp.asarray(padded)
-        features = np.asarray(apply(floats), np.float32)
+        features = np.asarray(checks.array("Features", apply(floats), jnp.floating, None))
         if features.ndim != 2 or len(features) != len(padded):
             raise ValueError(
                 f"A feature function must give [num, dims], here ({len(padded)}, dims); got "
                 f"{features.shape}."
             )
-        batches.append(features[: len(batch)])
+        batches.append(features[: len(batch)].astype(np.float32))
     return np.concatenate(batches)
 
 
@@ -212,8 +226,7 @@ def _check_range(images: np.ndarray) -> np.ndarray:
     if not jnp.issubdtype(images.dtype, np.floating):
         raise TypeError(f"images must be uint8, or floats in [-1, 1]; got {images.dtype}.")
     images = images.astype(np.float32)
-    if not np.isfinite(images).all():
-        raise ValueError("images must be finite; some are NaN or infinite. Did the run collapse?")
+    checks.finite("images", images)
     low, high = images.min(), images.max()
     if low < -1.001 or high > 1.001:
         raise ValueError(
@@ -235,15 +248,10 @@ def _parameters(path: Path, net: _Net) -> Any:
         jax.ShapeDtypeStruct((1, 28, 28, 1), jnp.float32),
     )["params"]
     shapes = {f"{layer}/{k}": v.shape for layer, own in wanted.items() for k, v in own.items()}
-    with np.load(path, allow_pickle=False) as arrays:
-        found = {name: arrays[name] for name in arrays.files}
-    if {name: array.shape for name, array in found.items()} != shapes:
-        raise ValueError(
-            f"{path} does not hold the classifier's parameters: expected {shapes}, got "
-            f"{ {name: array.shape for name, array in found.items()} }."
-        )
+    found = npz.read(path, shapes, [np.float16, np.float32])
     params: dict[str, dict[str, jax.Array]] = {layer: {} for layer in wanted}
     for name, array in found.items():
+        checks.finite(f"{name} of {path}", array)
         layer, _, own = name.partition("/")
         params[layer][own] = jnp.asarray(array, jnp.float32)
     return params

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxgan import checks
 from jaxgan.evaluation.arrays import as_features
 
 
@@ -63,7 +64,8 @@ def merge(parts: Iterable[Moments]) -> Moments:
       `Moments` of all rows.
 
     Raises:
-      ValueError: there is none, or their dimensions differ.
+      TypeError: something is no `Moments`.
+      ValueError: there is none, one holds nonsense, or their dimensions differ.
 
     Example:
       >>> import numpy as np
@@ -76,7 +78,9 @@ def merge(parts: Iterable[Moments]) -> Moments:
     References:
       Chan et al., Updating Formulae and a Pairwise Algorithm for Computing Sample Variances, 1979
     """
-    parts = iter(parts)
+    if not isinstance(parts, Iterable) or isinstance(parts, Moments):
+        raise TypeError(f"parts must be several Moments; got {checks.show(parts)}.")
+    parts = (_check_moments("A part", part) for part in parts)
     first = next(parts, None)
     if first is None:
         raise ValueError("merge needs the moments of one batch at least; got none.")
@@ -127,7 +131,10 @@ def frechet(real: ArrayLike | Moments, fake: ArrayLike | Moments) -> float:
       Chong and Forsyth, Effectively Unbiased FID and Inception Score, 2020,
       https://arxiv.org/abs/1911.07023 (the bias)
     """
-    a, b = (x if isinstance(x, Moments) else moments(x) for x in (real, fake))
+    a, b = (
+        _check_moments(name, x) if isinstance(x, Moments) else moments(x)
+        for name, x in (("real", real), ("fake", fake))
+    )
     for name, x in (("real", a), ("fake", b)):
         if x.count <= len(x.mean):
             raise ValueError(
@@ -139,6 +146,20 @@ def frechet(real: ArrayLike | Moments, fake: ArrayLike | Moments) -> float:
     traces = np.trace(a.scatter) / (a.count - 1) + np.trace(b.scatter) / (b.count - 1)
     cross = np.linalg.svd(_factor(a).T @ _factor(b), compute_uv=False).sum()
     return max(0.0, mean + float(traces - 2.0 * cross))
+
+
+def _check_moments(name: str, x: Moments) -> Moments:
+    if not isinstance(x, Moments):
+        raise TypeError(f"{name} must be Moments, as evaluation.moments makes; got {x!r:.200}.")
+    checks.whole(f"count of {name}", x.count)
+    mean = as_features(f"mean of {name}", np.asarray(x.mean)[None])[0]
+    scatter = as_features(f"scatter of {name}", x.scatter)
+    if scatter.shape != 2 * mean.shape or scatter.diagonal().min() < 0:
+        raise ValueError(
+            f"scatter of {name} must be [dims, dims], here {2 * mean.shape}, with no negative "
+            f"diagonal; got {scatter.shape} with {scatter.diagonal().min():g}."
+        )
+    return Moments(int(x.count), mean, scatter)
 
 
 def _factor(x: Moments) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxgan import checks
 from jaxgan.evaluation.arrays import as_features
 
 
@@ -55,8 +56,7 @@ def inception_score(probabilities: ArrayLike, *, splits: int = 10) -> InceptionS
 
       Barratt and Sharma, A Note on the Inception Score, 2018, https://arxiv.org/abs/1801.01973
     """
-    if splits < 1:
-        raise ValueError(f"splits must be at least 1; got {splits}.")
+    checks.whole("splits", splits)
     p = as_features("probabilities", probabilities, at_least=splits)
     sums = p.sum(axis=1)
     if p.min() < 0 or np.abs(sums - 1).max() > 1e-3:

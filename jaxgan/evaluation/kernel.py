@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxgan import checks
 from jaxgan.evaluation.arrays import as_pair
 
 
@@ -47,7 +48,7 @@ def kernel_distance(
       real: floats `[num_real, dims]`.
       fake: floats `[num_fake, dims]`.
       block_size: $n$, at least 2 and at most the smaller set.
-      subsets: if given, that many random subsets instead of disjoint blocks.
+      subsets: if given, that many random subsets instead of disjoint blocks; at most 10,000.
       seed: of the shuffling.
 
     Returns:
@@ -69,10 +70,10 @@ def kernel_distance(
     References:
       Binkowski et al., Demystifying MMD GANs, 2018, https://arxiv.org/abs/1801.01401
     """
-    if block_size < 2 or (subsets is not None and subsets < 1):
-        raise ValueError(
-            f"block_size must be at least 2, subsets at least 1; got {block_size} and {subsets}."
-        )
+    checks.whole("block_size", block_size, 2)
+    checks.whole("seed", seed, 0)
+    if subsets is not None:
+        checks.whole("subsets", subsets, 1, 10_000)
     x, y = as_pair(real, fake, at_least=block_size)
     draw = np.random.default_rng(seed)
     if subsets is None:

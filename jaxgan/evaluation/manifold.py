@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxgan import checks
 from jaxgan.evaluation.arrays import as_pair, nearest, squared_distances
 
 
@@ -113,8 +114,7 @@ def density_coverage(real: ArrayLike, fake: ArrayLike, *, k: int = 5) -> Density
 
 
 def _check(real, fake, k: int, at_least: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    if k < 1:
-        raise ValueError(f"k must be at least 1; got {k}.")
+    checks.whole("k", k)
     x, y = as_pair(real, fake)
     for name, z, least in (("real", x, k + 1), ("fake", y, at_least or k + 1)):
         if len(z) < least:

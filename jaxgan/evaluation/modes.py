@@ -6,7 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxgan import checks
 from jaxgan.evaluation.arrays import as_pair, nearest
+
+_MOST = 10_000_000  # samples and modes: more would take gigabytes
+_MOST_TERMS = 1_000_000_000  # of the floor's sum: more would take minutes
 
 
 class ModeCoverage(NamedTuple):
@@ -38,7 +42,7 @@ def mode_coverage(labels: ArrayLike, num_modes: int) -> ModeCoverage:
     Args:
       labels: the mode of each sample, integers in [0, num_modes), `[num_samples]`. For Stacked
         MNIST $100 a + 10 b + c$ of the classes of the three channels.
-      num_modes: $K$, at least 1.
+      num_modes: $K$, from 1 to ten million.
 
     Returns:
       A `ModeCoverage`.
@@ -59,7 +63,11 @@ def mode_coverage(labels: ArrayLike, num_modes: int) -> ModeCoverage:
       Lin et al., PacGAN: The power of two samples in generative adversarial networks, 2018,
       https://arxiv.org/abs/1712.04086
     """
-    labels = np.asarray(labels)
+    checks.whole("num_modes", num_modes, 1, _MOST)
+    try:
+        labels = np.asarray(labels)
+    except ValueError as error:  # lists of several lengths
+        raise TypeError(f"labels must be integers; got {checks.show(labels)}.") from error
     if labels.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers, as argmax gives; got {labels.dtype}.")
     if labels.ndim != 1 or len(labels) == 0:
@@ -69,7 +77,7 @@ def mode_coverage(labels: ArrayLike, num_modes: int) -> ModeCoverage:
             f"labels must be in [0, num_modes), here [0, {num_modes}); got {labels.min()} to "
             f"{labels.max()}."
         )
-    counts = np.bincount(labels, minlength=num_modes)
+    counts = np.bincount(labels.astype(np.int64), minlength=num_modes)
     hit = counts[counts > 0] / len(labels)
     kl = float(np.sum(hit * np.log(hit * num_modes)))
     return ModeCoverage(len(hit), kl, kl_floor(len(labels), num_modes), len(labels))
@@ -86,8 +94,8 @@ def kl_floor(num_samples: int, num_modes: int, probabilities: ArrayLike | None =
     This is exact, also where $N$ is too small for $(K - 1) / 2N$.
 
     Args:
-      num_samples: $N$, at least 1.
-      num_modes: $K$, at least 1.
+      num_samples: $N$, from 1 to ten million.
+      num_modes: $K$, from 1 to ten million.
       probabilities: $q$, `[num_modes]`, summing to 1; by default uniform. With the shares of the
         real data, the floor of a generator that is as uneven as they are.
 
@@ -95,25 +103,32 @@ def kl_floor(num_samples: int, num_modes: int, probabilities: ArrayLike | None =
       In nats, at least 0.
 
     Raises:
-      ValueError: a number is below 1, or the probabilities are not `[num_modes]`, negative or do
-        not sum to 1.
+      TypeError: a number is not whole, or the probabilities are no numbers.
+      ValueError: a number is out of range, the probabilities are not `[num_modes]`, negative or do
+        not sum to 1, or so many of them differ that the sum would take minutes.
 
     Example:
       >>> from jaxgan import evaluation
       >>> round(evaluation.kl_floor(26_000, 1_000), 4), round(999 / 52_000, 4)
       (0.0193, 0.0192)
     """
-    if num_samples < 1 or num_modes < 1:
-        raise ValueError(
-            f"num_samples and num_modes must be at least 1; got {num_samples} and {num_modes}."
-        )
-    q = np.full(num_modes, 1 / num_modes) if probabilities is None else np.asarray(probabilities)
+    checks.whole("num_samples", num_samples, 1, _MOST)
+    checks.whole("num_modes", num_modes, 1, _MOST)
+    if probabilities is None:
+        q = np.full(num_modes, 1 / num_modes)
+    else:
+        q = np.asarray(checks.array("probabilities", probabilities, form=None), np.float64)
     if q.shape != (num_modes,) or not (q >= 0).all() or abs(q.sum() - 1) > 1e-6:
         raise ValueError(
             f"probabilities must be [num_modes], here ({num_modes},), at least 0 and sum to 1; got "
             f"{q.shape} with sum {q.sum()}."
         )
     different, times = np.unique(q[q > 0], return_counts=True)
+    if len(different) * num_samples > _MOST_TERMS:
+        raise ValueError(
+            f"{len(different)} different probabilities times num_samples={num_samples} must be at "
+            f"most {_MOST_TERMS}; take fewer samples."
+        )
     terms = [p * _expected_log(num_samples, p, num_modes) for p in different]
     return max(0.0, float(np.dot(times, terms)))
 
@@ -189,8 +204,8 @@ def mixture_coverage(
       https://arxiv.org/abs/1712.04086
     """
     points, means = as_pair(points, means, names=("points", "means"))
-    if not (sigma > 0 and radius > 0):
-        raise ValueError(f"sigma and radius must be positive; got {sigma} and {radius}.")
+    checks.number("sigma", sigma, positive=True)
+    checks.number("radius", radius, positive=True)
     squared, which = nearest(points, means)
     good = which[squared <= (radius * sigma) ** 2]
     if len(good) == 0:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from numpy.typing import ArrayLike
 
+from jaxgan import checks
+from jaxgan.evaluation.arrays import as_pair
 from jaxgan.evaluation.frechet import frechet
 from jaxgan.evaluation.kernel import kernel_distance
 from jaxgan.evaluation.manifold import density_coverage, precision_recall
@@ -33,7 +35,7 @@ def compare(
       disjoint blocks of 1,000, or of all if there are fewer.
 
     Raises:
-      TypeError, ValueError: as the metrics.
+      TypeError, ValueError: as the metrics, before the first of them is computed.
 
     Example:
       >>> import numpy as np
@@ -43,11 +45,17 @@ def compare(
       >>> scores["frechet"] < 0.5, 0.3 < scores["nearest_neighbour_accuracy"] < 0.7
       (True, True)
     """
+    checks.function("tell", tell, "of a name")
+    real, fake = as_pair(real, fake, at_least=6)  # a ball of density and coverage holds five
+    if len(real) != len(fake):
+        raise ValueError(f"real and fake must be as many; got {len(real)} and {len(fake)}.")
+    if train is not None:
+        train = as_pair(train, fake, at_least=2, names=("train", "fake"))[0]
     scores: dict[str, float] = {}
     tell("Frechet distance")
     scores["frechet"] = frechet(real, fake)
     tell("kernel distance")
-    block_size = min(1000, len(real), len(fake))  # type: ignore[arg-type]
+    block_size = min(1000, len(real))
     scores["kernel_distance"] = kernel_distance(real, fake, block_size=block_size).value
     tell("precision and recall")
     scores |= precision_recall(real, fake)._asdict()

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxgan import checks
 from jaxgan.types import ModelState, Network, Params
 
 
@@ -58,6 +59,7 @@ def from_equinox(make: Callable[[jax.Array], Any]) -> Network:
             f"from_equinox takes a function (key) -> module, not a module; got "
             f"{type(make).__name__}. jaxgan initialises networks itself, with keys of its own."
         )
+    checks.function("make", make, "(key) -> module")
     make_with_state = eqx.nn.make_with_state(make)
     outline, _ = eqx.filter_eval_shape(make_with_state, jax.random.key(0))
     if not isinstance(outline, eqx.Module):

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxgan import checks
 from jaxgan.types import ModelState, Network, Params
 
 
@@ -55,6 +56,7 @@ def from_nnx(make: Callable[[Any], Any]) -> Network:
             f"from_nnx takes a function (rngs) -> module, not a module; got {type(make).__name__}. "
             "jaxgan initialises networks itself, with keys of its own."
         )
+    checks.function("make", make, "(rngs) -> module")
     outline = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
     if not isinstance(outline, nnx.Module):
         raise TypeError(f"make(rngs) must return an nnx.Module; got {type(outline).__name__}.")

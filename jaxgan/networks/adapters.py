@@ -10,6 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from jaxgan import checks
 from jaxgan.networks._equinox import from_equinox
 from jaxgan.networks._haiku import from_haiku
 from jaxgan.networks._nnx import from_nnx
@@ -45,6 +46,9 @@ def from_linen(module: nn.Module) -> Network:
     Returns:
       A `Network`.
 
+    Raises:
+      TypeError: it is no linen module, or a class of them.
+
     Example:
       >>> import flax.linen as nn, jax, jaxgan
       >>> network = jaxgan.networks.from_linen(nn.Dense(3))
@@ -53,6 +57,8 @@ def from_linen(module: nn.Module) -> Network:
       >>> y.shape
       (5, 3)
     """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"from_linen takes a flax.linen module; got {checks.show(module)}.")
     knows_train = "train" in inspect.signature(type(module).__call__).parameters
 
     def options(train: bool) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 import flax.linen as nn
 import jax
 
+from jaxgan.networks.layers import Checked
 
-class Classifier(nn.Module):
+
+class Classifier(Checked):
     """Images to features and class logits: two 3 x 3 convolutions, a maximum, two dense layers.
 
     32 and 64 channels, the maximum of each 2 x 2 pixels, 128 units, the classes; ReLU in between,
@@ -35,6 +37,7 @@ class Classifier(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> tuple[jax.Array, jax.Array]:
+        images = self.as_floats(images, "[batch, height, width, channels]")
         few, many, units = self.features
         x = (images + 1.0) / 2.0  # most pixels are black, now 0
         x = nn.relu(nn.Conv(few, (3, 3), padding="VALID")(x))

@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxgan.networks.layers import (
     NEGATIVE_SLOPE,
     NORMAL_002,
+    Checked,
     MinibatchStddev,
     UpConv,
     batch_norm,
@@ -28,7 +29,7 @@ def halvings(height: int, width: int, stages: int | None) -> list[tuple[int, int
       `stages + 1` sizes.
 
     Raises:
-      ValueError: there would be no halving at all.
+      ValueError: there would be no halving at all, or halvings of a single pixel.
 
     Example:
       >>> from jaxgan.networks.dcgan import halvings
@@ -46,6 +47,10 @@ def halvings(height: int, width: int, stages: int | None) -> list[tuple[int, int
 
     while more():
         sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
+    if len(sizes) > 1 and sizes[-2] == (1, 1):
+        raise ValueError(
+            f"An image of {height} x {width} cannot be halved {stages} times: take fewer stages."
+        )
     if len(sizes) == 1:
         raise ValueError(
             f"DCGAN halves an image at least once; {height} x {width} with stages={stages} cannot "
@@ -54,7 +59,7 @@ def halvings(height: int, width: int, stages: int | None) -> list[tuple[int, int
     return sizes
 
 
-class DCGANGenerator(nn.Module):
+class DCGANGenerator(Checked):
     r"""Latents to images: a dense layer, then transposed convolutions that double the size.
 
     Batch normalisation and ReLU after every layer but the last, which ends in tanh. With `stages`
@@ -101,6 +106,7 @@ class DCGANGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: jax.Array, *, train: bool) -> jax.Array:
+        latents = self.as_floats(latents, "[batch, latent_dim]")
         height, width, channels = self.image_shape
         *sizes, smallest = halvings(height, width, self.stages)
         shape = (*smallest, self.features * 2 ** (len(sizes) - 1))
@@ -118,7 +124,7 @@ class DCGANGenerator(nn.Module):
         return nn.tanh(full_precision(x)).astype(latents.dtype)
 
 
-class DCGANDiscriminator(nn.Module):
+class DCGANDiscriminator(Checked):
     r"""Images to one raw logit each: convolutions of stride 2 that double the channels.
 
     Leaky ReLU (slope 0.2) after every layer, batch normalisation before it in all but the first;
@@ -160,6 +166,7 @@ class DCGANDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        images = self.as_floats(images, "[batch, height, width, channels]")
         x = images
         for i in range(len(halvings(images.shape[1], images.shape[2], self.stages)) - 1):
             x = nn.Conv(

@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxgan.networks.layers import (
     NEGATIVE_SLOPE,
     NORMAL_002,
+    Checked,
     UpConv,
     batch_norm,
     full_precision,
@@ -16,7 +17,7 @@ from jaxgan.networks.layers import (
 )
 
 
-class InfoGANGenerator(nn.Module):
+class InfoGANGenerator(Checked):
     """Latents to images: two dense layers, then two transposed convolutions (4 x 4, stride 2).
 
     1024 units, then 128 channels at a quarter of the size, 64 at half, and the image; batch
@@ -57,6 +58,7 @@ class InfoGANGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: jax.Array, *, train: bool) -> jax.Array:
+        latents = self.as_floats(latents, "[batch, latent_dim]")
         height, width, channels = self.image_shape
         if height % 4 or width % 4:
             raise ValueError(
@@ -80,7 +82,7 @@ class InfoGANGenerator(nn.Module):
         )
 
 
-class InfoGANDiscriminator(nn.Module):
+class InfoGANDiscriminator(Checked):
     """Images to one raw logit each: two convolutions (4 x 4, stride 2), then two dense layers.
 
     64 and 128 channels, then 1024 units; leaky ReLU (slope 0.2), batch normalisation in all
@@ -114,6 +116,7 @@ class InfoGANDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        images = self.as_floats(images, "[batch, height, width, channels]")
         few, many, units = self.features
         options = {"kernel_init": NORMAL_002, "dtype": self.dtype}
         x = nn.leaky_relu(nn.Conv(few, (4, 4), strides=2, **options)(images), NEGATIVE_SLOPE)

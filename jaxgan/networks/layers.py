@@ -1,5 +1,7 @@
 """The layers that several families share and that Flax does not have."""
 
+import types
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxgan import checks
+
 Initializer = Callable[..., jax.Array]
 
 NORMAL_002 = nn.initializers.normal(0.02)
@@ -15,6 +19,64 @@ NORMAL_002 = nn.initializers.normal(0.02)
 
 NEGATIVE_SLOPE = 0.2
 """The slope of DCGAN's leaky ReLU below zero."""
+
+
+class Checked(nn.Module):
+    """A linen module that checks its numbers where it is made, by what their annotations say.
+
+    Whole numbers are from 1 to 65,536, other numbers positive, a `dtype` a float one; a tuple has
+    as many of them as its annotation, or any number.
+    """
+
+    def __post_init__(self) -> None:
+        for field, kind in typing.get_type_hints(type(self)).items():
+            if field not in ("parent", "name", "scope"):
+                _check_field(f"{type(self).__name__}.{field}", getattr(self, field, None), kind)
+        super().__post_init__()
+
+    @nn.nowrap
+    def as_floats(self, x: Any, form: str) -> jax.Array:
+        """Checks what the module is called with.
+
+        Args:
+          x: what was given.
+          form: its axes, as `checks.array` has them.
+
+        Raises:
+          TypeError: it is no array of floats.
+          ValueError: it has not these axes, or is empty.
+        """
+        return checks.array(f"What {type(self).__name__} sees", x, jnp.floating, form)
+
+
+def _check_field(name: str, value: Any, kind: Any) -> None:
+    options = typing.get_args(kind)
+    if kind == DTypeLike | None:
+        if value is None:
+            return
+        try:
+            is_float = jnp.issubdtype(value, jnp.floating)
+        except TypeError:
+            is_float = False
+        if not is_float:
+            raise TypeError(f"{name} must be a float dtype or None; got {checks.show(value)}.")
+    elif isinstance(kind, types.UnionType):  # with None
+        if value is not None:
+            _check_field(name, value, options[0])
+    elif kind is int:
+        checks.whole(name, value, 1, 2**16)
+    elif kind is float:
+        checks.number(name, value, positive=True)
+    elif typing.get_origin(kind) is tuple:
+        if not isinstance(value, tuple | list):
+            raise TypeError(f"{name} must be a tuple; got {checks.show(value)}.")
+        if ... not in options and len(value) != len(options):
+            raise ValueError(f"{name} must hold {len(options)} numbers; got {checks.show(value)}.")
+        for one in value:
+            if options[0] is not bool:
+                _check_field(f"Each of {name}", one, options[0])
+            elif not isinstance(one, bool):
+                raise TypeError(f"Each of {name} must be a bool; got {checks.show(one)}.")
 
 
 def full_precision(x: jax.Array) -> jax.Array:
@@ -60,7 +122,7 @@ def logit(x: jax.Array, kernel_init: Initializer = NORMAL_002) -> jax.Array:
     return nn.Dense(1, kernel_init=kernel_init, dtype=x.dtype)(x)[:, 0]
 
 
-class UpConv(nn.Module):
+class UpConv(Checked):
     r"""Transposed convolution of stride 2: `[batch, h, w, c] -> [batch, 2h, 2w, features]`.
 
     It is `flax.linen.ConvTranspose` with padding SAME, kernel and all, but computed as one
@@ -97,6 +159,7 @@ class UpConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        x = self.as_floats(x, "[batch, height, width, channels]")
         if self.kernel_size not in (3, 4, 5):
             raise ValueError(f"kernel_size must be 3, 4 or 5; got {self.kernel_size}.")
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
@@ -121,7 +184,7 @@ class UpConv(nn.Module):
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 
 
-class ConditionalBatchNorm(nn.Module):
+class ConditionalBatchNorm(Checked):
     r"""Batch normalisation whose scale and shift belong to the class.
 
     $y_i = \gamma_{c_i} \hat{x}_i + \beta_{c_i}$, with $\hat{x}$ normalised over the batch. Scales
@@ -160,6 +223,8 @@ class ConditionalBatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, labels: jax.Array, *, train: bool) -> jax.Array:
+        x = self.as_floats(x, "[batch, ...]")
+        labels = checks.labels(labels, x.shape[:1], self.num_classes)
         channels = x.shape[-1]
         numbers = {"momentum": self.momentum, "epsilon": self.epsilon}
         x = batch_norm(x, train, self.dtype, **numbers, use_scale=False, use_bias=False)
@@ -173,7 +238,7 @@ class ConditionalBatchNorm(nn.Module):
         return x * scale + of_class("shift", nn.initializers.zeros)
 
 
-class MinibatchStddev(nn.Module):
+class MinibatchStddev(Checked):
     r"""Adds a channel that says how varied the images of a group are.
 
     Images are put in groups; the standard deviation of each feature over a group, averaged over
@@ -204,6 +269,7 @@ class MinibatchStddev(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        x = self.as_floats(x, "[batch, ...]")
         batch, *pixels, _ = x.shape
         size = min(self.group_size, batch)
         if batch % size:

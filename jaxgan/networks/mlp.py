@@ -6,10 +6,10 @@ import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
 
-from jaxgan.networks.layers import NEGATIVE_SLOPE, full_precision, logit
+from jaxgan.networks.layers import NEGATIVE_SLOPE, Checked, full_precision, logit
 
 
-class MLPGenerator(nn.Module):
+class MLPGenerator(Checked):
     """Latents to images: dense layers with leaky ReLU (slope 0.2), then tanh.
 
     $x = \\tanh(W_3 \\, a(W_2 \\, a(W_1 z + b_1) + b_2) + b_3)$, shown as an image.
@@ -42,6 +42,7 @@ class MLPGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: jax.Array) -> jax.Array:
+        latents = self.as_floats(latents, "[batch, latent_dim]")
         x = latents
         for width in self.features:
             x = nn.leaky_relu(nn.Dense(width, dtype=self.dtype)(x), NEGATIVE_SLOPE)
@@ -50,7 +51,7 @@ class MLPGenerator(nn.Module):
         return x.reshape(x.shape[0], *self.image_shape)
 
 
-class MLPDiscriminator(nn.Module):
+class MLPDiscriminator(Checked):
     """Images to one raw logit each: dense layers with leaky ReLU (slope 0.2).
 
     With the defaults and 28 x 28 x 1 images it has 117,121 parameters.
@@ -80,6 +81,7 @@ class MLPDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
+        images = self.as_floats(images, "[batch, ...]")
         x = images.reshape(images.shape[0], -1)
         for width in self.features:
             x = nn.leaky_relu(nn.Dense(width, dtype=self.dtype)(x), NEGATIVE_SLOPE)

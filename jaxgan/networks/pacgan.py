@@ -4,10 +4,10 @@ import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
 
-from jaxgan.networks.layers import NORMAL_002, batch_norm, logit
+from jaxgan.networks.layers import NORMAL_002, Checked, batch_norm, logit
 
 
-class PacGANGenerator(nn.Module):
+class PacGANGenerator(Checked):
     """Latents to points: dense layers with batch normalisation and ReLU, then a dense layer.
 
     With the defaults and two latents it has 484,802 parameters. Layers before a batch normalisation
@@ -43,6 +43,7 @@ class PacGANGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: jax.Array, *, train: bool) -> jax.Array:
+        latents = self.as_floats(latents, "[batch, latent_dim]")
         x = latents
         for width in self.features:
             x = nn.Dense(width, use_bias=False, kernel_init=NORMAL_002, dtype=self.dtype)(x)
@@ -51,7 +52,7 @@ class PacGANGenerator(nn.Module):
         return x.astype(latents.dtype)
 
 
-class PacGANDiscriminator(nn.Module):
+class PacGANDiscriminator(Checked):
     """Points, or several joined, to one raw logit each: maxout layers, then a dense layer.
 
     A maxout unit is the largest of some linear functions. With the defaults and single points it
@@ -87,6 +88,7 @@ class PacGANDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, points: jax.Array) -> jax.Array:
+        points = self.as_floats(points, "[batch, coordinates]")
         x = points
         for width in self.features:
             x = nn.Dense(width * self.pieces, kernel_init=NORMAL_002, dtype=self.dtype)(x)

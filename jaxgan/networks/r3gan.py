@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxgan.networks.layers import NEGATIVE_SLOPE, Initializer, full_precision
+from jaxgan import checks
+from jaxgan.networks.layers import NEGATIVE_SLOPE, Checked, Initializer, full_precision
 
 
 def scaled(gain: float) -> Initializer:
@@ -15,7 +16,7 @@ def scaled(gain: float) -> Initializer:
     return nn.initializers.variance_scaling(gain**2, "fan_in", "normal")
 
 
-class InvertedBottleneck(nn.Module):
+class InvertedBottleneck(Checked):
     """A residual block: 1 x 1 up, grouped 3 x 3, 1 x 1 down, which begins at zero (Fix-up).
 
     Args:
@@ -51,13 +52,20 @@ class InvertedBottleneck(nn.Module):
         return x + nn.Conv(channels, (1, 1), use_bias=False, kernel_init=zero, dtype=dtype)(y)
 
 
+def stages(widths: tuple[int, ...]) -> int:
+    """How much larger than the smallest size the image is."""
+    if not 1 <= len(widths) <= 16:
+        raise ValueError(f"widths must be from 1 to 16 numbers; got {checks.show(widths)}.")
+    return 2 ** (len(widths) - 1)
+
+
 def resample(x: jax.Array, factor: float) -> jax.Array:
     """Bilinear, antialiased: taps 1 3 3 1 over four, or over eight where it shrinks."""
     height, width = (round(side * factor) for side in x.shape[1:3])
     return jax.image.resize(x, (x.shape[0], height, width, x.shape[3]), "bilinear")
 
 
-class R3GANGenerator(nn.Module):
+class R3GANGenerator(Checked):
     r"""Latents to images: a learned basis, residual blocks, bilinear doubling.
 
     The latents mix the channels of a learned $4 \times 4$ basis; each stage is some inverted
@@ -108,8 +116,9 @@ class R3GANGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: jax.Array) -> jax.Array:
+        latents = self.as_floats(latents, "[batch, latent_dim]")
         height, width, channels = self.image_shape
-        times = 2 ** (len(self.widths) - 1)
+        times = stages(self.widths)
         if height % times or width % times:
             raise ValueError(
                 f"R3GANGenerator with {len(self.widths)} widths makes images whose sides are "
@@ -133,7 +142,7 @@ class R3GANGenerator(nn.Module):
         return linear(channels)(x).astype(latents.dtype)
 
 
-class R3GANDiscriminator(nn.Module):
+class R3GANDiscriminator(Checked):
     """Images to one raw logit each: the generator's mirror image.
 
     A 1 x 1 convolution, stages of residual blocks with bilinear halving between them, and a
@@ -177,7 +186,8 @@ class R3GANDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
-        times = 2 ** (len(self.widths) - 1)
+        images = self.as_floats(images, "[batch, height, width, channels]")
+        times = stages(self.widths)
         if images.shape[1] % times or images.shape[2] % times:
             raise ValueError(
                 f"R3GANDiscriminator with {len(self.widths)} widths takes images whose sides are "

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxgan import checks
 from jaxgan.networks.layers import (
+    Checked,
     ConditionalBatchNorm,
     Initializer,
     batch_norm,
@@ -30,14 +32,16 @@ def shrink(x: jax.Array) -> jax.Array:
     return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))
 
 
-def check_labels(labels: jax.Array | None, num_classes: int | None) -> None:
-    """Raises ValueError if there are labels without classes, or the other way round."""
+def check_labels(labels: jax.Array | None, batch: int, num_classes: int | None) -> None:
+    """Raises ValueError if there are labels without classes, or others than there should be."""
     if (labels is None) != (num_classes is None):
         said = "needs labels" if labels is None else "takes no labels"
         raise ValueError(f"A network with num_classes={num_classes} {said}.")
+    if labels is not None:
+        checks.labels(labels, (batch,), num_classes)
 
 
-class SNGANGenerator(nn.Module):
+class SNGANGenerator(Checked):
     """Latents to images: a dense layer, then residual blocks that double the size.
 
     The 32-pixel generator of SN-GAN: 4 x 4 x 256, three blocks of 256 channels, batch
@@ -84,9 +88,10 @@ class SNGANGenerator(nn.Module):
     def __call__(
         self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool
     ) -> jax.Array:
-        check_labels(labels, self.num_classes)
+        latents = self.as_floats(latents, "[batch, latent_dim]")
+        check_labels(labels, len(latents), self.num_classes)
         height, width, channels = self.image_shape
-        times = 2**self.blocks
+        times = 2 ** min(self.blocks, 16)
         if height % times or width % times:
             raise ValueError(
                 f"SNGANGenerator makes images whose sides are multiples of {times} (2 ** blocks); "
@@ -113,7 +118,7 @@ class SNGANGenerator(nn.Module):
         return nn.tanh(full_precision(conv(activate(x), channels, 3, PLAIN))).astype(latents.dtype)
 
 
-class SNGANDiscriminator(nn.Module):
+class SNGANDiscriminator(Checked):
     r"""Images to one raw logit each: residual blocks, spectrally normalised throughout.
 
     The 32-pixel discriminator of SN-GAN: four blocks of 128 channels, of which the first two halve
@@ -162,11 +167,13 @@ class SNGANDiscriminator(nn.Module):
     def __call__(
         self, images: jax.Array, labels: jax.Array | None = None, *, train: bool
     ) -> jax.Array:
+        images = self.as_floats(images, "[batch, height, width, channels]")
+
         def conv(x: jax.Array, size: int, init: Initializer) -> jax.Array:
             layer = nn.Conv(self.features, (size, size), kernel_init=init, dtype=self.dtype)
             return nn.SpectralNorm(layer)(x, update_stats=train)
 
-        check_labels(labels, self.num_classes)
+        check_labels(labels, len(images), self.num_classes)
         times = 2 ** sum(self.blocks)
         if images.shape[1] % times or images.shape[2] % times:
             raise ValueError(

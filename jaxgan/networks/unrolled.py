@@ -7,13 +7,13 @@ import jax
 from jax.typing import DTypeLike
 
 from jaxgan.networks.dcgan import halvings
-from jaxgan.networks.layers import NORMAL_002, UpConv, batch_norm, full_precision, logit
+from jaxgan.networks.layers import NORMAL_002, Checked, UpConv, batch_norm, full_precision, logit
 
 STAGES = 3
 NEGATIVE_SLOPE = 0.3
 
 
-class UnrolledGenerator(nn.Module):
+class UnrolledGenerator(Checked):
     """Latents to images: a small DCGAN with 3 x 3 kernels, 4 x 4 x 64, then 32, 16 and 8 channels.
 
     A dense layer, three transposed convolutions of stride 2 and a convolution; batch normalisation
@@ -51,6 +51,7 @@ class UnrolledGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: jax.Array, *, train: bool) -> jax.Array:
+        latents = self.as_floats(latents, "[batch, latent_dim]")
         height, width, channels = self.image_shape
         *sizes, smallest = halvings(height, width, STAGES)
 
@@ -69,7 +70,7 @@ class UnrolledGenerator(nn.Module):
         )
 
 
-class UnrolledDiscriminator(nn.Module):
+class UnrolledDiscriminator(Checked):
     """Images to one raw logit each: three 3 x 3 convolutions of stride 2, then a dense layer.
 
     Batch normalisation and leaky ReLU (slope 0.3) after each. `features=(2, 4, 8)` is a quarter of
@@ -103,6 +104,7 @@ class UnrolledDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        images = self.as_floats(images, "[batch, height, width, channels]")
         options = {"kernel_init": NORMAL_002, "dtype": self.dtype}
         x = images
         for width in self.features:

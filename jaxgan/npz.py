@@ -1,0 +1,73 @@
+"""Arrays from `.npz` files, read with suspicion: no pickle, and no more memory than was asked for.
+
+`numpy.load` takes as much memory as an array's header claims, and compares a member's CRC only if
+it is read to its end. Here the members must be the arrays that are expected, and what a file claims
+is held against that before anything is unpacked.
+"""
+
+import io
+import math
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_HEADER = 2**14  # bytes of an array's header, at most
+
+
+def read(path: Path, shapes: Mapping[str, tuple[int, ...]], dtypes: Any) -> dict[str, np.ndarray]:
+    """Reads the arrays of an `.npz` file, which must be as expected.
+
+    Args:
+      path: the file.
+      shapes: of the arrays, by name: these and no others.
+      dtypes: which each of them may have.
+
+    Returns:
+      The arrays by name.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no `.npz` file, is damaged, or holds something else. The message names it.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> import numpy as np
+      >>> from jaxgan import npz
+      >>> path = pathlib.Path(tempfile.mkdtemp()) / "arrays.npz"
+      >>> np.savez(path, a=np.arange(3.0))
+      >>> npz.read(path, {"a": (3,)}, [np.float64])["a"]
+      array([0., 1., 2.])
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing.")
+    try:
+        with zipfile.ZipFile(path) as members:
+            infos = members.infolist()
+            if sorted(info.filename for info in infos) != sorted(f"{name}.npy" for name in shapes):
+                raise ValueError(f"it holds {[i.filename for i in infos][:20]}, not {[*shapes]}")
+            return {name: _array(members, name, shapes[name], dtypes) for name in shapes}
+    except Exception as error:  # damage has no type: RuntimeError, NotImplementedError, ...
+        raise ValueError(f"{path} is damaged, or no file of these arrays: {error}.") from error
+
+
+def _array(members: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtypes: Any) -> np.ndarray:
+    info = members.getinfo(f"{name}.npy")
+    kinds = [np.dtype(dtype) for dtype in dtypes]
+    most = _HEADER + math.prod(shape) * max(kind.itemsize for kind in kinds)
+    if info.file_size > most:  # zipfile never unpacks more than this claims
+        raise ValueError(f"{name} unpacks to {info.file_size} bytes, {most} is all it may")
+    data = io.BytesIO(members.read(info))  # to the end, and so its CRC is checked
+    version = np.lib.format.read_magic(data)
+    header = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    found, fortran, dtype = header(data)
+    if found != shape or dtype not in kinds:
+        raise ValueError(f"{name} is {dtype} of shape {found}, not {kinds[0]} of shape {shape}")
+    values = np.frombuffer(data.getbuffer()[data.tell() :], dtype)
+    return values.reshape(shape, order="F" if fortran else "C").copy(order="C")
