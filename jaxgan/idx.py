@@ -102,8 +102,8 @@ def load(name: str, split: str, folder: str | os.PathLike) -> tuple[np.ndarray, 
     folder, arrays = checks.path("folder", folder), {}
     for kind, rank in (("images", 3), ("labels", 1)):
         path = folder / FILES[split, kind]
+        _verify(path, SHA256[name][path.name])  # first: what is not the original is not unpacked
         arrays[kind] = read(path, rank=rank)
-        _verify(path, SHA256[name][path.name])
     return arrays["images"][..., None], arrays["labels"].astype(np.int32)
 
 
@@ -156,7 +156,11 @@ def read(path: str | os.PathLike, *, rank: int) -> np.ndarray:
 
 
 def _verify(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing.")
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != expected:
-        raise ValueError(f"{path}: not the original file. Its sha256 is {digest}, not {expected}.")
+        raise ValueError(
+            f"{path}: not the original file. Its sha256 is {digest}, not {expected}. Fetch it again."
+        )

@@ -69,5 +69,8 @@ def _array(members: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtypes: 
     found, fortran, dtype = header(data)
     if found != shape or dtype not in kinds:
         raise ValueError(f"{name} is {dtype} of shape {found}, not {kinds[0]} of shape {shape}")
+    needed, there = math.prod(shape) * dtype.itemsize, info.file_size - data.tell()
+    if needed != there:
+        raise ValueError(f"{name} holds {there} of {needed} bytes")
     values = np.frombuffer(data.getbuffer()[data.tell() :], dtype)
     return values.reshape(shape, order="F" if fortran else "C").copy(order="C")

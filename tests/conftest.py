@@ -1,10 +1,13 @@
 """Strictness for every test and doctest, and the small GAN that most tests play with."""
 
 import os
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # No test may depend on what an earlier one, or the user, has compiled. Subprocesses inherit it.
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
+# Examples are derived from the tests alone, and nothing of them is left in the repository.
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", tempfile.gettempdir() + "/hypothesis")
 
 import jax
 import jax.numpy as jnp

@@ -61,20 +61,22 @@ def test_a_tilde_is_the_home_folder(folder, arrays, monkeypatch):
     np.testing.assert_array_equal(idx.read(f"~/{LABELS}", rank=1), arrays[1])
 
 
-@pytest.mark.parametrize(
-    ("damage", "said"),
-    [
-        (lambda content: content[:-20], "truncated or no gzip file"),
-        (lambda content: content[:6], "truncated or no gzip file"),
-        (lambda content: b"", "wrong magic number"),
-        (lambda content: b"<html>not found</html>", "truncated or no gzip file"),
-        (lambda content: content[:30] + bytes((content[30] ^ 8,)) + content[31:], ""),
-    ],
-)
+DAMAGES = [
+    (lambda content: content[:-20], "truncated or no gzip file"),
+    (lambda content: content[:6], "truncated or no gzip file"),
+    (lambda content: b"", "wrong magic number"),
+    (lambda content: b"<html>not found</html>", "truncated or no gzip file"),
+    (lambda content: content[:30] + bytes((content[30] ^ 8,)) + content[31:], ""),
+]
+
+
+@pytest.mark.parametrize(("damage", "said"), DAMAGES)
 def test_a_damaged_file_is_refused_by_name(folder, damage, said):
     path = folder / IMAGES
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match=f"{IMAGES}.*{said}"):
+        idx.read(path, rank=3)
+    with pytest.raises(ValueError, match=f"{IMAGES}: not the original file.*Fetch it again"):
         idx.load("tiny", "test", folder)
 
 

@@ -1,0 +1,233 @@
+"""What trains, draws, reads and samples refuses what it cannot use, by name.
+
+`pytest -m slow tests/torture` tries some thousand inputs, the ordinary suite a few of each kind.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from bad import (
+    KEY,
+    NO_FUNCTION,
+    NO_KEY,
+    NOT_FINITE,
+    NOTHING,
+    Case,
+    X,
+    array,
+    number,
+    refused,
+    whole,
+)
+from conftest import BATCH, SHAPE, make_gan
+from hypothesis import strategies as st
+
+import jaxgan
+from jaxgan import (
+    Pair,
+    diagnostics,
+    images,
+    population,
+    sampling,
+    shuffle,
+    streaming,
+    train_state,
+    training,
+)
+from jaxgan.convolutions import channels_last
+
+FLIP = lambda key, images: -images
+ADAM = Pair(optax.adam(1e-3), optax.adam(1e-3))
+
+
+@functools.cache
+def game(**changes):
+    """A small GAN and the shapes of its state: nothing is compiled."""
+    gan = make_gan(**changes)
+    return gan, jax.eval_shape(gan.init, KEY, jnp.zeros((BATCH, *SHAPE)))
+
+
+def train(function, **changes):
+    gan, state = game()
+    given = {"gan": gan, "images": np.zeros((BATCH, *SHAPE), np.uint8), "labels": None}
+    given |= {"batch_size": 2, "num_steps" if function is training.steps else "num_epochs": 1}
+    return jax.eval_shape(lambda s: function(**{"state": s, **given, **changes}), state)
+
+
+def permute_one(x):
+    return shuffle.permute(KEY, np.array([x]), 6)
+
+
+def training_cases():
+    for function in (training.steps, training.epochs):
+        name, num = function.__name__, f"num_{function.__name__}"
+        call = functools.partial(train, function)
+        yield Case(f"{name}.gan", NOTHING, lambda x, f=call: f(gan=x))
+        yield Case(f"{name}.state", NOTHING, lambda x, f=call: f(state=x))
+        yield Case(f"{name}.images", array(4, "fibc"), lambda x, f=call: f(images=x))
+        some = array(1, "fbc").filter(lambda x: x is not None)
+        yield Case(f"{name}.labels", some, lambda x, f=call: f(labels=x))
+        yield Case(num, whole(), lambda x, f=call, num=num: f(**{num: x}))
+        yield Case(f"{name}.batch_size", whole(1, BATCH), lambda x, f=call: f(batch_size=x))
+    some = {"num_images": 6, "batch_size": 2}
+    indices = lambda key=KEY, step=0, **x: shuffle.batch_indices(key, step, **{**some, **x})
+    yield Case("batch_indices.key", NO_KEY, indices)
+    yield Case("step", whole(0), lambda x: indices(step=x))
+    yield Case("num_images", whole(2), lambda x: indices(num_images=x))
+    yield Case("batch_size", whole(1, 6), lambda x: indices(batch_size=x))
+    yield Case("permute.key", NO_KEY, lambda x: shuffle.permute(x, jnp.arange(3), 3))
+    far = st.one_of(st.integers(-(2**40), -1), st.integers(6, 2**40))
+    yield Case("places", far, lambda x: shuffle.permute(KEY, np.array([0, x]), 6))
+    yield Case("place", st.sampled_from([0.5, "a", None, 1j, True]), permute_one, "integers")
+    yield Case("permute.num", whole(), lambda x: shuffle.permute(KEY, jnp.arange(1), x))
+    empty = lambda *_: None
+    yield Case("stream.train", NO_FUNCTION, lambda x: streaming.stream(x, None, []))
+    yield Case(
+        "stream.chunks",
+        st.sampled_from([None, 3, "ab", {}]),
+        lambda x: streaming.stream(empty, None, x),
+    )
+    yield Case(
+        "chunk",
+        NOTHING.filter(lambda x: x != [1, "x"]),
+        lambda x: next(streaming.stream(empty, None, [x])),
+    )
+    read = lambda source=range(6), size=2, key=KEY, **x: streaming.chunks(
+        source, size, key=key, **x
+    )
+    yield Case("source", st.sampled_from([None, 3, iter("ab")]), read)
+    yield Case("size", whole(1, 6), lambda x: read(size=x))
+    yield Case("start", whole(0), lambda x: read(start=x))
+    yield Case("chunks.key", NO_KEY, lambda x: read(key=x))
+    yield Case("element", NO_FUNCTION, lambda x: read(element=x))
+    ragged = [np.zeros(1), np.zeros(2)]
+    yield Case("ragged", st.just("(2,)"), lambda x: next(read(ragged, element=lambda r: r)))
+
+
+def sampling_cases():
+    z = np.zeros(3, "f")
+    walk = lambda latent=z, **x: sampling.traversal(latent, **x)
+    yield Case("traversal", array(1), walk)
+    yield Case("traversal.nan", NOT_FINITE, lambda x: walk(np.array([x], "f")))
+    yield Case("coordinate", whole(0, 2), lambda x: walk(coordinate=x))
+    yield Case("num", whole(), lambda x: walk(num=x))
+    yield Case("start", number(), lambda x: walk(start=x))
+    yield Case("walk.step", number(), lambda x: walk(step=x))
+    yield Case("pixel_diversity", array(2, least=2), sampling.pixel_diversity)
+    yield Case(
+        "diversity of nan", NOT_FINITE, lambda x: sampling.pixel_diversity(X + np.float32(x))
+    )
+    logits = diagnostics.of_logits
+    yield Case("of_logits", array(1), lambda x: logits(z, x))
+    yield Case("of_images", array(2, least=2), lambda x: diagnostics.of_images(x, X))
+    yield Case("of_images.fake", array(2, least=2), lambda x: diagnostics.of_images(X, x))
+
+
+def picture_cases():
+    no_array = st.sampled_from([None, "a", 3.5, [[1], [1, 2]]])
+    yield Case("normalize", st.one_of(no_array, array(3, "ifbc")), images.normalize)
+    not_finite = NOT_FINITE.map(lambda x: np.array([0.0, x]))
+    quantize = st.one_of(st.sampled_from([None, "a", [[1], [1, 2]]]), not_finite)
+    yield Case("quantize", quantize, images.quantize, "quantize takes|finite")
+    yield Case("grid", array(4, "ibc"), images.grid, "grid takes|quantize takes")
+    yield Case("columns", whole().filter(lambda x: x is not None), lambda x: images.grid(X, x))
+    yield Case("scale", whole(), lambda x: images.grid(X, scale=x))
+    huge = st.integers(10**6, 2**31 - 1)
+    yield Case("huge scale", huge, lambda x: images.grid(X, scale=x))
+    yield Case("huge columns", st.integers(2**28, 2**31 - 1), lambda x: images.grid(X, x))
+    pixels = np.zeros((4, 4, 1), np.uint8)
+    for function, good in (
+        (images.save, pixels),
+        (images.animate, [pixels]),
+        (images.curves, {"a": {"b": [1.0]}}),
+    ):
+        name = function.__name__
+        wrong = st.sampled_from([None, 3, b"a.png", "", "a\0.png", "a.nothing", "nothing"])
+        yield Case(f"{name}.path", wrong, lambda x, f=function, good=good: f(x, good))
+    yield Case("picture", array(3, "ifbc"), lambda x: images.save("a.png", x), "picture must|path")
+    yield Case(
+        "pictures",
+        st.sampled_from([None, 3, "ab", [], [None], [X]]),
+        lambda x: images.animate("a.gif", x),
+        "picture",
+    )
+    seconds = st.one_of(number(0), st.floats(700, 1e9))
+    yield Case("seconds", seconds, lambda x: images.animate("a.gif", [pixels], seconds=x))
+    panels = st.sampled_from([None, 3, {}, {"a": {}}, {"a": 3}])
+    yield Case("panels", panels, lambda x: images.curves("a.png", x), "panel")
+    values = st.sampled_from([None, "a", [], [[[1.0]]], [1j], [[1], [1, 2]]])
+    yield Case(
+        "values", values, lambda x: images.curves("a.png", {"a": {"b": x}}), "'b' (must|takes)"
+    )
+
+
+def dataset_cases():
+    no_text = st.sampled_from([None, 3, b"mnist", ["mnist"], {}])
+    load = jaxgan.datasets.load
+    paths = ["../../etc/passwd", "/etc/passwd", "mnist/../x", "a\0b", "", "c:\\x", "~", "mnist/.."]
+    names = st.one_of(
+        st.sampled_from(paths), st.text(st.characters(codec="ascii")).map(lambda x: f"../{x}")
+    )
+    yield Case("name", st.one_of(names, no_text), load)
+    yield Case("embedded name", names, lambda x: load(x, data_dir="embedded"))
+    yield Case("split", no_text, lambda x: load("mnist", x))
+    yield Case(
+        "data_dir",
+        st.sampled_from([3, b"a", "", "a\0b", __file__, ["a"], "~nobody-here/x"]),
+        lambda x: load("mnist", data_dir=x),
+    )
+    for name, function in (
+        ("idx.read", lambda x: jaxgan.idx.read(x, rank=1)),
+        ("found", jaxgan.idx.found),
+        ("idx.load", lambda x: jaxgan.idx.load("mnist", "train", x)),
+    ):
+        yield Case(name, st.sampled_from([None, 3, b"a", "", "a\0b", "~nobody-here/x"]), function)
+    yield Case("rank", whole(1, 255), lambda x: jaxgan.idx.read("a.gz", rank=x))
+    yield Case("idx name", st.one_of(names, no_text), lambda x: jaxgan.idx.load(x, "train", "a"))
+    yield Case("idx split", no_text, lambda x: jaxgan.idx.load("mnist", x, "a"))
+
+
+def member_cases():
+    two = {"loss": np.arange(2.0)}
+    yield Case(
+        "pick",
+        st.sampled_from([None, "a", 0.5, [True, False], [], [[0]]]),
+        lambda x: population.pick(two, x),
+        "members must",
+    )
+    yield Case(
+        "no population",
+        st.sampled_from([{}, {"a": 1.0}, 3]),
+        lambda x: population.pick(x, 0),
+        "leading axis",
+    )
+    yield Case("stack", st.sampled_from([None, 3, "ab", [], {}]), population.stack, "member")
+    others = st.sampled_from([{}, {"loss": np.arange(3.0)}, {"loss": np.arange(2)}, 3.0])
+    yield Case("stack of others", others, lambda x: population.stack([two, x]), "Member 1 does not")
+    for f in (population.each, population.shard, channels_last):
+        yield Case(f.__name__, NO_FUNCTION, f)
+    yield Case("devices", st.sampled_from([[], ["cpu"], 3]), lambda x: population.shard(FLIP, x))
+    yield Case("hyperparameters", NOTHING, population.hyperparameters)
+    yield Case("with_hyperparameters", NOTHING, population.with_hyperparameters)
+    rates = optax.inject_hyperparams(optax.adam)(1e-3)
+    params = Pair({"w": jnp.ones(2)}, {"w": jnp.ones(2)})
+    state = train_state.create(KEY, params, Pair(rates, rates))
+    put = lambda x: population.with_hyperparameters(state, generator=x)
+    yield Case("numbers", st.sampled_from([3, "a", [1]]), put)
+    wrong = st.sampled_from(["a", {}, math.nan, math.inf, [0.1, 0.2]])
+    yield Case("rate", wrong, lambda x: put({"learning_rate": x}), "'learning_rate' must be")
+    yield Case("create.key", NO_KEY, lambda x: train_state.create(x, params, ADAM))
+    yield Case("create.params", NOTHING, lambda x: train_state.create(KEY, x, ADAM))
+    yield Case("create.optimizer", NOTHING, lambda x: train_state.create(KEY, params, x))
+    yield Case("replace", st.sampled_from(["stpe", "Key"]), lambda x: state.replace(**{x: 0}))
+
+
+test_training = refused(training_cases)
+test_sampling = refused(sampling_cases)
+test_picture = refused(picture_cases)
+test_dataset = refused(dataset_cases)
+test_member = refused(member_cases)

@@ -1,0 +1,243 @@
+"""Losses, penalties, augmentations, networks and `gan` refuse what they cannot use, by name.
+
+`pytest -m slow tests/torture` tries some thousand inputs, the ordinary suite a few of each kind.
+"""
+
+import functools
+import inspect
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from bad import (
+    KEY,
+    NO_FUNCTION,
+    NO_KEY,
+    NOT_FINITE,
+    NOTHING,
+    Case,
+    X,
+    array,
+    number,
+    refused,
+    whole,
+)
+from conftest import BATCH, LATENT_DIM, SHAPE, make_gan
+from hypothesis import strategies as st
+
+from jaxgan import (
+    Pair,
+    augment,
+    losses,
+    networks,
+    penalties,
+)
+
+FLIP = lambda key, images: -images
+IMAGES = np.zeros((BATCH, *SHAPE), np.float32)
+CRITIC = lambda images: images.reshape(images.shape[0], -1).sum(axis=1)
+ADAM = Pair(optax.adam(1e-3), optax.adam(1e-3))
+
+
+@functools.cache
+def game(**changes):
+    """A small GAN and the shapes of its state: nothing is compiled."""
+    gan = make_gan(**changes)
+    return gan, jax.eval_shape(gan.init, KEY, jnp.zeros((BATCH, *SHAPE)))
+
+
+def update(images=IMAGES, labels=None, gan=None):
+    gan, state = gan or game()
+    return jax.eval_shape(lambda s: gan.update(s, images, labels), state)
+
+
+def penalize(penalty, real=X, fake=X, critic=CRITIC, key=KEY, state=()):
+    return penalty.apply(state, critic, real, fake, key=key, step=0)
+
+
+def game_of(changes):
+    gan = make_gan(**changes)
+    return jax.eval_shape(gan.init, KEY, jnp.zeros((BATCH, *SHAPE)))
+
+
+def loss_cases():
+    yield Case("real_label", number(0, 1), losses.non_saturating)
+    yield Case("fake_label", number(0, 0.9), lambda x: losses.non_saturating(0.9, x))
+    for name in ("real_label", "fake_label", "generator_label"):
+        yield Case(name, number(), lambda x, name=name: losses.least_squares(**{name: x}))
+    for name in (
+        "minimax",
+        "non_saturating",
+        "least_squares",
+        "wasserstein",
+        "hinge",
+        "relativistic",
+        "relativistic_average",
+    ):
+        for side, loss in getattr(losses, name)()._asdict().items():
+            yield Case(f"{name}.{side}", array(1), lambda x, f=loss: f(x, x))
+            yield Case(f"{name}.{side}.fake", array(1), lambda x, f=loss: f(np.ones(4, "f"), x))
+    classify = losses.auxiliary_classifier
+    yield Case("class_logits", array(2), lambda x: classify(x, np.zeros(3, int)))
+    yield Case("labels", array(1, "fbc"), lambda x: classify(np.zeros((9, 3), "f"), x))
+    outside = st.one_of(st.integers(-99, -1), st.integers(3, 99))
+    yield Case("label", outside, lambda x: classify(np.zeros((1, 3), "f"), np.array([x])))
+
+
+def penalty_cases():
+    for make in (penalties.r1, penalties.r2, penalties.wasserstein_gradient, penalties.dragan):
+        name, penalty, shapes = make.__name__, make(), array(2, least=2)
+        yield Case(name, number(0), make)
+        yield Case(f"{name}.real", shapes, lambda x, p=penalty: penalize(p, x))
+        yield Case(f"{name}.fake", shapes, lambda x, p=penalty: penalize(p, X, x))
+        yield Case(f"{name}.key", NO_KEY, lambda x, p=penalty: penalize(p, key=x))
+    yield Case("dragan.scale", number(0), lambda x: penalties.dragan(scale=x))
+    yield Case("broadcast", st.just(X[:1]), lambda x: penalize(penalties.r1(), X, x))
+    yield Case("critic", NO_FUNCTION, lambda x: penalize(penalties.r1(), critic=x))
+    yield Case(
+        "logits",
+        array(2).filter(lambda x: isinstance(x, np.ndarray) and x.shape != (2,)),
+        lambda x: penalize(penalties.consistency(FLIP), critic=lambda _: x),
+    )
+    yield Case("consistency", NO_FUNCTION, penalties.consistency)
+    yield Case("consistency.weight", number(0), lambda x: penalties.consistency(FLIP, x))
+    yield Case("lecam", number(0), penalties.lecam)
+    yield Case("lecam.decay", number(0, 1), lambda x: penalties.lecam(decay=x))
+    yield Case("lecam.state", NOTHING, lambda x: penalize(penalties.lecam(), state=x), "not fit")
+    yield Case("lazy.every", whole(), lambda x: penalties.lazy(penalties.r1(), x))
+    for make in (penalties.lazy, penalties.add, penalties.as_penalty):
+        yield Case(make.__name__, NO_FUNCTION, make)
+    yield Case("inject", NO_FUNCTION, penalties.inject)
+    yield Case("injected", number(0), lambda x: penalties.inject(penalties.r1)(gamma=x))
+    yield Case("clip_weights", number(0), penalties.clip_weights)
+
+
+def augment_cases():
+    for make in (augment.translation, augment.cutout):
+        yield Case(make.__name__, number(0, 1), make)
+    plain = {
+        "translation": augment.translation(),
+        "cutout": augment.cutout(),
+        "colour": augment.colour(),
+        "diffaugment": augment.diffaugment(),
+    }
+    for name, function in plain.items():
+        yield Case(f"{name}.images", array(4), lambda x, f=function: f(KEY, x))
+        yield Case(f"{name}.key", NO_KEY, lambda x, f=function: f(x, X))
+    for make in (augment.as_augmentation, augment.compose, augment.adaptive):
+        yield Case(make.__name__, NO_FUNCTION, make)
+    yield Case("with_probability", NO_FUNCTION, lambda x: augment.with_probability(x, 0.5))
+    yield Case("probability", number(0, 1), lambda x: augment.with_probability(FLIP, x))
+    yield Case("target", number(-1, 1), lambda x: augment.adaptive(FLIP, target=x))
+    yield Case("images_to_full", number(1), lambda x: augment.adaptive(FLIP, images_to_full=x))
+    ada = augment.adaptive(FLIP)
+    yield Case("ada.logits", array(1), lambda x: ada.adapt(ada.init(), x))
+    yield Case("ada.state", NOTHING, lambda x: ada.adapt(x, np.ones(3, "f")), "not fit")
+    yield Case("std", number(0), augment.instance_noise)
+
+
+def gan_cases():
+    ada = augment.adaptive(FLIP)
+    for name in ("latent_dim", "discriminator_steps", "packing"):
+        yield Case(name, whole(), lambda x, name=name: make_gan(**{name: x}))
+    no_classes = whole().filter(lambda x: x is not None)
+    yield Case("num_classes", no_classes, lambda x: make_gan(num_classes=x))
+    for name in ("ema_half_life", "ema_warmup"):
+        some = number(0).filter(lambda x: x is not None)
+        yield Case(name, some, lambda x, name=name: make_gan(**{"ema_half_life": 1.0, name: x}))
+    yield Case("warmup alone", st.floats(0.1, 1), lambda x: make_gan(ema_warmup=x))
+    for name in ("loss", "optimizer"):
+        wrong = st.one_of(NOTHING, st.just(Pair(1, 2)), st.just(Pair(ADAM, ADAM)))
+        yield Case(name, wrong, lambda x, name=name: make_gan(**{name: x}))
+    yield Case(
+        "auxiliary",
+        number(0).filter(lambda x: x is not None),
+        lambda x: make_gan(num_classes=3, auxiliary=Pair(1.0, x)),
+    )
+    for name in ("generator", "discriminator"):
+        wrong = st.sampled_from([None, 3, "MLP", len, networks.MLPGenerator])
+        said = "A player must be"
+        yield Case(name, wrong, lambda x, name=name: make_gan(**{name: x}), said)
+    for name in ("penalty", "augmentation"):
+        wrong = NO_FUNCTION.filter(lambda x: x is not None)
+        yield Case(name, wrong, lambda x, name=name: make_gan(**{name: x}))
+    init = lambda key=KEY, x=X: game()[0].init(key, x)
+    yield Case("init.key", NO_KEY, init)
+    yield Case("init.images", array(4, least=2), lambda x: init(x=x))
+    yield Case("init.nan", NOT_FINITE, lambda x: init(x=np.full_like(X, x)))
+    yield Case("update.images", array(4, least=2), update, said="Images must be")
+    some = array(1, "fbc").filter(lambda x: x is not None)
+    yield Case("update.labels", some, lambda x: update(labels=x), "num_classes=None")
+    yield Case("update.state", NOTHING, lambda x: game()[0].update(x, IMAGES))
+    others = [
+        {"latent_dim": 7},
+        {"ema_half_life": 9.0},
+        {"penalty": penalties.lecam()},
+        {"optimizer": Pair(optax.sgd(0.1), optax.sgd(0.1))},
+        {"augmentation": ada},
+        {"generator": networks.MLPGenerator(SHAPE, features=(3,))},
+    ]
+    mixed = lambda x: update(gan=(game()[0], game_of(x)))
+    yield Case("update of another", st.sampled_from(others), mixed, "another GAN")
+    wide = np.zeros((5, 8, 8, 1), "f")
+    yield Case("images of another size", st.just(wide), update)
+    latents = lambda x: jax.eval_shape(lambda s: game()[0].sample(s, x), game()[1])
+    yield Case("latents", array(2), latents)
+    narrow = st.integers(1, 9).filter(lambda n: n != LATENT_DIM)
+    yield Case("latent_dim", narrow.map(lambda n: np.zeros((2, n), "f")), latents)
+    yield Case("nan latents", NOT_FINITE, lambda x: latents(np.full((2, LATENT_DIM), x, "f")))
+
+
+def network_cases():
+    square, wide = (
+        st.sampled_from([3, None, "abc", (28, 28), (0, 28, 1), (28.0, 28, 1)]),
+        whole(1, 2**16),
+    )
+    for name in networks.__all__:
+        network = getattr(networks, name)
+        if not (isinstance(network, type) and issubclass(network, nn.Module)):
+            continue
+        numbers = [f for f, kind in network.__annotations__.items() if kind is int]
+        needed = {f: 3 for f in numbers if not hasattr(network, f)}
+        build = lambda x, network=network, field="dtype", needed=needed: network(
+            **{**needed, field: x}
+        )
+        for field in numbers:
+            yield Case(f"{name}.{field}", wide, functools.partial(build, field=field))
+        if "dtype" in network.__annotations__:
+            yield Case(
+                f"{name}.dtype", st.sampled_from([jnp.int32, "abc", 3, np.bool_]), build, "dtype"
+            )
+        if "image_shape" in network.__annotations__ and name != "MLPGenerator":
+            yield Case(
+                f"{name}.image_shape",
+                square,
+                functools.partial(build, field="image_shape"),
+                "image_shape must",
+            )
+        form = {
+            "Generator": 2,
+            "PacGANDiscriminator": 2,
+            "MLPDiscriminator": 0,
+            "ConditionalBatchNorm": 0,
+        }
+        rank = next((r for suffix, r in form.items() if name.endswith(suffix)), 4)
+        bad = array(rank) if rank and name != "MinibatchStddev" else array(2, least=2)
+        takes = inspect.signature(network.__call__).parameters
+        train = {"train": False} if "train" in takes else {}
+        more = (np.zeros(2, int),) if name == "ConditionalBatchNorm" else ()
+        init = functools.partial(network(**needed).init, KEY, **train)
+        call = lambda x, init=init, more=more: jax.eval_shape(lambda: init(x, *more))
+        yield Case(f"{name} sees", bad, call)
+    adapters = (networks.from_linen, networks.from_nnx, networks.from_equinox, networks.from_haiku)
+    for adapter in adapters:
+        yield Case(adapter.__name__, NO_FUNCTION, adapter, "takes|must be a function")
+
+
+test_loss = refused(loss_cases)
+test_penalty = refused(penalty_cases)
+test_augment = refused(augment_cases)
+test_gan = refused(gan_cases)
+test_network = refused(network_cases)

@@ -1,0 +1,167 @@
+"""Files that were made to do harm: bombs, lies in headers, pickles; none costs memory or time."""
+
+import ast
+import gzip
+import io
+import struct
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+import jaxgan
+from jaxgan import datasets, evaluation, idx, images, npz
+
+MEBIBYTE = 2**20
+SOURCES = sorted(Path(jaxgan.__file__).parent.rglob("*.py"))
+PACKED = gzip.compress(bytes((0, 0, 8, 1)) + struct.pack(">I", 40) + bytes(range(40)), mtime=0)
+
+
+@pytest.fixture
+def little_memory():
+    """For a test that may allocate a few mebibytes and no more."""
+    tracemalloc.start()
+    yield
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * MEBIBYTE
+
+
+class Evil:
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was read",))
+
+
+def members(path, **contents):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in contents.items():
+            file.writestr(f"{name}.npy", content)
+    return path
+
+
+def saved(array):
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
+def claiming(shape, descr="|u1"):
+    header = io.BytesIO()
+    claim = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, claim)
+    return header.getvalue()
+
+
+@pytest.mark.parametrize("examples", [30, pytest.param(500, marks=pytest.mark.slow)])
+def test_a_spoilt_idx_file_is_refused_by_name(tmp_path, examples):
+    path = tmp_path / "spoilt.gz"
+    cut = st.integers(0, len(PACKED) - 1).map(lambda n: PACKED[:n])
+    more = st.binary(min_size=1, max_size=50).filter(any).map(lambda tail: PACKED + tail)
+    other = st.binary(max_size=100)
+    headers = st.binary(min_size=8, max_size=8).filter(lambda h: h != gzip.decompress(PACKED)[:8])
+    lying = headers.map(lambda header: gzip.compress(header + bytes(range(40)), mtime=0))
+
+    @hypothesis.settings(max_examples=examples, derandomize=True, database=None, deadline=None)
+    @hypothesis.given(st.one_of(cut, more, other, lying))
+    def check(content):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"spoilt\.gz: "):
+            idx.read(path, rank=1)
+
+    check()
+
+
+@pytest.mark.parametrize("sizes", [(2**31,), (2**32 - 1,), (10,)])
+def test_a_gzip_bomb_is_not_unpacked(tmp_path, sizes, little_memory):
+    with gzip.open(tmp_path / "bomb.gz", "wb", 1) as file:
+        file.write(bytes((0, 0, 8, 1)) + struct.pack(">I", *sizes))
+        for _ in range(64):
+            file.write(bytes(MEBIBYTE))
+    with pytest.raises(ValueError, match=r"bomb\.gz: .*(claims sizes|more bytes)"):
+        idx.read(tmp_path / "bomb.gz", rank=1)
+    (tmp_path / "bomb.gz").rename(tmp_path / idx.FILES["train", "images"])
+    with pytest.raises(ValueError, match="not the original file"):
+        datasets.load("mnist", "train", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("contents", "said"),
+    [
+        ({"a": saved(np.array([Evil()]))}, "object"),
+        ({"a": saved(np.array(["text"] * 3))}, "not float32"),
+        ({"a": saved(np.zeros(4, np.float32))}, r"shape \(4,\)"),
+        ({"a": claiming((2**50,))}, r"shape \(1125899906842624,\)"),
+        ({"a": claiming((3,), "<f4")}, "0 of 12 bytes"),
+        ({"a": b"\x80\x04K\x01."}, "magic"),
+        ({"a": bytes(64 * MEBIBYTE)}, "unpacks to 67108864 bytes"),
+        ({"b": saved(np.zeros(3, np.float32))}, r"\['b.npy'\], not \['a'\]"),
+        ({"../a": saved(np.zeros(3, np.float32))}, r"'../a.npy'"),
+        ({}, r"holds \[\], not \['a'\]"),
+    ],
+)
+def test_a_hostile_npz_file_is_refused_by_name(tmp_path, contents, said):
+    path = members(tmp_path / "hostile.npz", **contents)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=rf"hostile\.npz is damaged.*{said}"):
+        npz.read(path, {"a": (3,)}, [np.float32])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * MEBIBYTE
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK", b"\x93NUMPY", b"\x80\x04K\x01.", saved(np.ones(3))]
+)
+def test_what_is_no_npz_file(tmp_path, content):
+    (tmp_path / "weights.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"weights\.npz is damaged"):
+        evaluation.load_classifier(tmp_path / "weights.npz", name="x")
+    assert datasets._read_cache(tmp_path / "weights.npz", (3, 2, 2, 1)) is None
+
+
+def test_weights_that_are_pickled_or_not_finite(tmp_path):
+    shipped = Path(jaxgan.__file__).parent / "data" / "classifiers" / "mnist-v1.npz"
+    with np.load(shipped, allow_pickle=False) as file:
+        weights = dict(file)
+    for wrong, said in (
+        (np.array([Evil()] * 10), "object"),
+        (np.full(10, np.nan, "f"), "is nan at"),
+    ):
+        np.savez(tmp_path / "w.npz", **{**weights, "Dense_1/bias": wrong})
+        with pytest.raises(ValueError, match=said):
+            evaluation.load_classifier(tmp_path / "w.npz", name="x")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + bytes(40), b"\x80\x04K\x01."]
+)
+def test_a_picture_that_is_none(tmp_path, content):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.png is damaged, or no picture"):
+        images.animate(tmp_path / "a.gif", [tmp_path / "a.png"])
+
+
+def test_an_iterator_that_gives_none_does_not_end_a_stream():
+    stream = jaxgan.streaming.stream(lambda *x: x, None, iter([None]))
+    with pytest.raises(TypeError, match="chunk 0 holds None"):
+        next(stream)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_no_module_reads_a_pickle(source):
+    tree = ast.parse(source.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] + [getattr(node, "module", "") or ""]
+            readers = {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+            assert not readers & {part for name in names for part in name.split(".")}
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            assert isinstance(node.value, ast.Constant)
+            assert node.value.value is False
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            called = ast.unparse(node.func)
+            assert called not in ("np.load", "numpy.load", "jnp.load", "jax.numpy.load"), called
