@@ -39,6 +39,7 @@ def test_it_prints_a_table_and_writes_pictures_and_figures(swept):
     assert [row.split(" | ")[0].strip("| ") for row in rows] == ["0.001", "0.01"]
     assert all(row.count("|") == header.count("|") for row in rows)
     assert {path.name for path in workdir.iterdir()} == {
+        ".lock",
         "checkpoints",
         "config.json",
         "samples.png",
