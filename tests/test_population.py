@@ -189,7 +189,7 @@ import functools, json, sys
 sys.path.insert(0, sys.argv[1])
 import jax, jax.numpy as jnp, numpy as np
 from conftest import BATCH, SHAPE, make_gan
-from jaxgan import population, training
+from jaxgan import checkpoint, population, training
 
 gan = make_gan()
 images = np.random.default_rng(0).integers(0, 256, (23, *SHAPE), dtype=np.uint8)
@@ -205,7 +205,18 @@ try:
     population.shard(train)(population.pick(spread, [0, 1, 2]), images)
 except ValueError as error:
     refused = str(error)
+checkpoint.save(sys.argv[2], spread).result()
+two = jax.sharding.NamedSharding(jax.make_mesh((2,), ("members",), devices=jax.devices()[:2]),
+                                 jax.sharding.PartitionSpec("members"))
+like = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=two)
+on_two = checkpoint.restore(sys.argv[2], like=jax.tree.map(like, spread))
+on_one = checkpoint.restore(sys.argv[2], like=jax.eval_shape(lambda: spread))
+data = lambda x: np.asarray(jax.random.key_data(x) if x.dtype == spread.key.dtype else x)
+same = lambda a, b: bool((data(a) == data(b)).all())
 print(json.dumps({
+    "restored_devices": [len(x.params.generator["Dense_0"]["bias"].sharding.device_set)
+                         for x in (on_two, on_one)],
+    "restored": all(jax.tree.leaves([jax.tree.map(same, spread, x) for x in (on_two, on_one)])),
     "devices": len(spread.step.sharding.device_set),
     "shards": [shard.data.shape for shard in metrics["generator_loss"].addressable_shards],
     "collectives": [name for name in ("all-reduce", "all-gather", "collective-permute",
@@ -216,10 +227,10 @@ print(json.dumps({
 """
 
 
-def test_a_population_spreads_over_devices():
+def test_a_population_spreads_over_devices_and_is_restored_onto_fewer(tmp_path):
     flags = "--xla_force_host_platform_device_count=4"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SHARDED, str(Path(__file__).parent)],
+        [sys.executable, "-W", "error", "-c", SHARDED, str(Path(__file__).parent), str(tmp_path)],
         capture_output=True,
         text=True,
         env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
@@ -227,6 +238,8 @@ def test_a_population_spreads_over_devices():
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["devices"] == 4
+    assert found["restored_devices"] == [2, 1]
+    assert found["restored"]
     assert found["shards"] == [[2, 1, 4]] * 4
     assert found["collectives"] == []
     assert found["difference"] < 1e-5
