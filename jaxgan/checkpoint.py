@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from jaxgan import leaves, lock, seal
+from jaxgan import checks, leaves, lock, seal
 from jaxgan.environment import environment
 from jaxgan.seal import DamagedCheckpointError
 from jaxgan.train_state import TrainState
@@ -90,7 +90,8 @@ def save(
 
     Raises:
       BlockingIOError: another process saves in this folder.
-      TypeError: JSON cannot hold the metadata, or a leaf is no array.
+      TypeError: JSON cannot hold the metadata, a leaf is no array, or an argument of another kind
+        than said.
       ValueError: a number is below 1, there is a sound checkpoint of this step or a later one, or
         the members of a population are at different steps.
 
@@ -106,12 +107,14 @@ def save(
       >>> print(jaxgan.checkpoint.restore(directory, like=state).params.generator["w"])
       [1. 1. 1.]
     """
-    for name, value in (("keep", keep), ("keep_every", keep_every)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1; got {value}.")
+    if not isinstance(state, TrainState):
+        raise TypeError(f"state must be a jaxgan.TrainState; got {checks.show(state)}.")
+    checks.whole("keep", keep)
+    if keep_every is not None:
+        checks.whole("keep_every", keep_every)
     step, folder = _step_of(state), _absolute(directory)
     named = leaves.by_name(state)
-    json.dumps(metadata)  # raises TypeError now rather than in the background
+    metadata = json.loads(json.dumps(metadata))  # as it will be read; what cannot be, raises here
     try:
         lock.hold(folder)
     except BlockingIOError:
@@ -125,7 +128,12 @@ def save(
 
 
 def restore(
-    directory: _Directory, like: T, *, step: int | None = None, at: str = "", member: Any = None
+    directory: _Directory,
+    like: T,
+    *,
+    step: int | None = None,
+    at: str = "",
+    member: int | None = None,
 ) -> T:
     """Reads the newest checkpoint that is sound, onto the devices of `like`.
 
@@ -163,6 +171,8 @@ def restore(
       >>> print(jaxgan.checkpoint.restore(directory, like, at=".params.generator"))
       {'w': Array([1., 1., 1.], dtype=float32)}
     """
+    if member is not None:
+        checks.whole("member", member, 0)
     folder, wanted = _absolute(directory), leaves.by_name(like, at)
 
     def read(number: int) -> T:
@@ -246,7 +256,7 @@ def latest(directory: _Directory) -> int | None:
 
 
 def _absolute(directory: _Directory) -> Path:
-    return Path(directory).expanduser().absolute()  # Orbax takes no relative path
+    return checks.path("directory", directory).absolute()  # Orbax takes no relative path
 
 
 def _step_of(state: TrainState) -> int:
@@ -305,6 +315,8 @@ def _remove(checkpoint: Path) -> None:
 
 def _newest(folder: Path, step: int | None, read: Callable[[int], T], stacklevel: int) -> T:
     """Reads the newest checkpoint that can be read; names those that cannot."""
+    if step is not None:
+        checks.whole("step", step, 0)
     there = steps(folder)
     if not there or (step is not None and step not in there):
         raise _not_found(folder, step)
@@ -357,4 +369,5 @@ def _compare_versions(saved: dict[str, str], where: str) -> None:
 
 def _not_found(folder: Path, step: int | None) -> FileNotFoundError:
     wanted = "no checkpoint" if step is None else f"no checkpoint of step {step}"
-    return FileNotFoundError(f"{folder} has {wanted}; it has steps {steps(folder)}.")
+    there = f"it has steps {found}; choose one" if (found := steps(folder)) else "it has none"
+    return FileNotFoundError(f"{folder} has {wanted}: {there}. Is it the right folder?")

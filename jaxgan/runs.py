@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxgan import lock
+from jaxgan import checks, lock
 
 
 def begin(
@@ -54,15 +54,18 @@ def begin(
       >>> runs.begin(workdir, {"seed": 1, "epochs": 9}, resume=True)
       Traceback (most recent call last):
       ...
-      ValueError: Not resumed, because the run there was made otherwise:
+      ValueError: Not resumed, because the run there was made otherwise. Give the options that it
+      had, or choose another folder:
         seed: 0 there, 1 now
     """
-    workdir = Path(workdir).expanduser()
+    workdir = checks.path("workdir", workdir)
     path = workdir / "config.json"
     wanted = json.loads(json.dumps(dict(config)))  # tuples become lists, as they will when read
     if resume:
         if not path.exists():
-            raise FileNotFoundError(f"Nothing to resume: there is no {path}.")
+            raise FileNotFoundError(
+                f"Nothing to resume: there is no {path}. Begin a run, or name the folder of one."
+            )
         _check_config(_parse(path.read_text(), path), wanted, extends)
     elif workdir.is_dir() and any(path.name != lock.NAME for path in workdir.iterdir()):
         raise FileExistsError(
@@ -160,9 +163,8 @@ def read_log(path: str | os.PathLike, num: int) -> list[dict[str, Any]]:
       >>> runs.read_log(log, 2)
       [{'epoch': 1}, {'epoch': 2}]
     """
-    if num < 0:
-        raise ValueError(f"num must be at least 0; got {num}.")
-    path = Path(path)
+    checks.whole("num", num, 0)
+    path = checks.path("path", path)
     lines = path.read_text().splitlines()[:num] if path.exists() else []
     if len(lines) < num:
         raise ValueError(
@@ -257,7 +259,9 @@ def _parse(text: str, path: Path) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}.") from error
+        raise ValueError(
+            f"{path} is damaged: {error}. Restore a copy of it, or begin anew in another folder."
+        ) from error
 
 
 def _check_config(there: dict[str, Any], now: dict[str, Any], extends: str) -> None:
@@ -272,5 +276,8 @@ def _check_config(there: dict[str, Any], now: dict[str, Any], extends: str) -> N
         if differs(key)
     ]
     if lines:
-        heading = "Not resumed, because the run there was made otherwise:"
+        heading = (
+            "Not resumed, because the run there was made otherwise. Give the options that it had, "
+            "or choose another folder:"
+        )
         raise ValueError("\n".join([heading, *lines]))

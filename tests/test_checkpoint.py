@@ -72,9 +72,10 @@ def test_the_newest_few_are_kept(tmp_path, state):
 
 
 def test_metadata_comes_back(tmp_path, state):
-    checkpoint.save(tmp_path, state, metadata={"seed": 3, "loss": [0.5, None]}).result()
+    metadata = {"seed": 3, "loss": (0.5, None), 10: "ten", 2: "two"}
+    checkpoint.save(tmp_path, state, metadata=metadata).result()
     told = checkpoint.info(tmp_path)
-    assert told.metadata == {"seed": 3, "loss": [0.5, None]}
+    assert told.metadata == {"seed": 3, "loss": [0.5, None], "10": "ten", "2": "two"}
     assert told.step == 0
     assert told.saved_by["versions"]["jax"] == jax.__version__
     assert told.leaves[".params.generator['Dense_0']['kernel']"] == "float32[3, 8]"
@@ -99,10 +100,12 @@ def test_an_unfinished_save_is_not_the_latest(tmp_path, state):
 def test_nothing_there(tmp_path, state):
     assert checkpoint.latest(tmp_path / "nowhere") is None
     assert checkpoint.steps(tmp_path) == []
-    with pytest.raises(FileNotFoundError, match="has no checkpoint; it has steps"):
+    with pytest.raises(FileNotFoundError, match="has no checkpoint: it has none"):
         checkpoint.restore(tmp_path, like=state)
     checkpoint.save(tmp_path, state).result()
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint of step 3; it has steps \[0\]"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no checkpoint of step 3: it has steps \[0\]; choose one"
+    ):
         checkpoint.restore(tmp_path, like=state, step=3)
 
 
@@ -240,6 +243,39 @@ def test_what_is_empty_comes_back(tmp_path, state):
 def test_what_is_no_array_is_named(tmp_path, state):
     with pytest.raises(TypeError, match=r"\.model_state\.generator\['n'\] is 0\.5, a float"):
         checkpoint.save(tmp_path, state.replace(model_state=Pair({"n": 0.5}, {})))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (
+            lambda d, s: checkpoint.save(d, s, keep=2.5),
+            TypeError,
+            "keep must be a whole number; got",
+        ),
+        (
+            lambda d, s: checkpoint.save(d, s.params),
+            TypeError,
+            "state must be a jaxgan.TrainState;",
+        ),
+        (lambda d, s: checkpoint.save("a\0b", s), ValueError, "directory must be the path"),
+        (lambda d, s: checkpoint.save(3, s), TypeError, "directory must be the path .*; got 3"),
+        (lambda d, s: checkpoint.restore(d, s, step="1"), TypeError, "step must be a whole .*'1'"),
+        (
+            lambda d, s: checkpoint.restore(d, s, step=-1),
+            ValueError,
+            "step must be at least 0; got",
+        ),
+        (lambda d, s: checkpoint.restore(d, s, member=0.0), TypeError, "member must be a whole"),
+        (lambda d, s: checkpoint.restore(d, s, step=2**70), ValueError, "step must be at most"),
+        (lambda d, s: checkpoint.verify(d, 4), FileNotFoundError, "no checkpoint of step 4"),
+        (lambda d, s: checkpoint.steps(None), TypeError, "directory must be the path"),
+    ],
+)
+def test_what_makes_no_sense_is_told(tmp_path, state, call, error, said):
+    with pytest.raises(error, match=said):
+        call(tmp_path, state)
+    assert checkpoint.steps(tmp_path) == []
 
 
 def test_other_versions_are_named(tmp_path, state, monkeypatch):

@@ -117,7 +117,7 @@ def test_resume_is_the_same_run_to_the_bit_and_guards_it(mnist, two_epochs, tmp_
     assert "is not empty. Resume the run" in refused.stderr
     refused = run(tmp_path, "--epochs", "2", "--resume", "--seed", "3")
     assert refused.returncode == 1
-    assert refused.stderr.endswith("was made otherwise:\n  seed: 0 there, 3 now\n")
+    assert refused.stderr.endswith("or choose another folder:\n  seed: 0 there, 3 now\n")
     # A line that was logged after the checkpoint must not be there twice.
     with (tmp_path / "metrics.jsonl").open("a") as log:
         log.write('{"epoch": 2, "lost": true}\n')
