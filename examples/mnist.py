@@ -12,7 +12,6 @@ Ctrl-C, SIGTERM or SIGUSR1 finishes the epoch and saves. Fork this file and chan
 import argparse
 import functools
 import hashlib
-import json
 import shlex
 import sys
 import time
@@ -249,7 +248,7 @@ def main() -> None:
         "last_epoch": history[-1],
         **jaxgan.environment(),
     }
-    (workdir / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    runs.write_json(workdir / "summary.json", summary, indent=2)
     print(f"{len(history)} epochs done; pictures and figures are in {workdir}", file=sys.stderr)
     if len(history) < args.epochs:
         again = shlex.join(["python", *sys.argv, *([] if args.resume else ["--resume"])])

@@ -16,7 +16,6 @@ training and test digits; here it is one to one, and the training digits alone.
 
 import argparse
 import functools
-import json
 import math
 import shlex
 import sys
@@ -36,7 +35,9 @@ import jaxgan
 from jaxgan import evaluation, images, losses, networks, penalties, population, runs, training
 
 NUM_MODES = 1000
-COLLAPSED = 0.5  # a run that reaches fewer of the modes than this share has collapsed
+# A run that reaches fewer of the modes than this share has collapsed. One with a sample that is not
+# finite reaches none.
+COLLAPSED = 0.5
 CHUNK = 500  # steps a program, so that the bar moves
 EVALUATED = 1000  # images at once
 SIZES = ("steps", "runs", "batch_size", "samples")
@@ -49,7 +50,7 @@ LATENT_DIM = {"veegan": 100, "unrolled-quarter": 256, "unrolled-half": 256}
 DISCRIMINATOR = {"unrolled-quarter": (2, 4, 8), "unrolled-half": (4, 8, 16)}  # its channels
 PACKING = {"dcgan": 1, "pacdcgan2": 2, "pacdcgan3": 3, "pacdcgan4": 4, "rpgan": 1}
 PUBLISHED = {  # PacGAN's Tables 2 and 3: modes / KL
-    "veegan": ["78.9 / 4.50", "1000 / 0.06", "1000 / 0.06", "1000 / 0.07", ""],
+    "veegan": ["78.9 +- 6.5 / 4.50", "1000 / 0.06", "1000 / 0.06", "1000 / 0.07", ""],
     "unrolled-quarter": ["78.5 / 5.21", "484.5 / 2.61", "", "667.4 / 1.81", ""],
     "unrolled-half": ["487.7 / 2.24", "840.7 / 1.00", "", "820.2 / 1.15", ""],
 }
@@ -169,12 +170,20 @@ def train(gan: jaxgan.GAN, triples: jax.Array, packing: int, args: argparse.Name
     return states, skipped
 
 
+def mean(values: list[float]) -> str:
+    """Of the runs that have one."""
+    finite = [x for x in values if math.isfinite(x)]
+    if not finite:
+        return "none"
+    some = "" if len(finite) == len(values) else f" ({len(finite)} of {len(values)} runs)"
+    return evaluation.plus_minus(finite, 3) + some
+
+
 def row(setting: str, method: str, found: list[evaluation.ModeCoverage], skipped) -> str:
-    kls = [x.kl for x in found if np.isfinite(x.kl)]
     cells = [
         method,
         evaluation.plus_minus([x.modes for x in found], 1),
-        evaluation.plus_minus(kls) if kls else "none",
+        mean([x.kl for x in found]),
         f"{sum(x.modes < COLLAPSED * NUM_MODES for x in found)} of {len(found)}",
         str(int(skipped.sum())),
         dict(zip(PACKING, PUBLISHED[setting], strict=True))[method],
@@ -188,16 +197,18 @@ def main() -> None:
     chosen = {k: v for k, v in vars(args).items() if k not in ("workdir", "data_dir")}
     try:
         digits, _ = data = jaxgan.datasets.load("mnist", "train", args.data_dir)
+        test_digits, _ = jaxgan.datasets.load("mnist", "test", args.data_dir)
         workdir = runs.begin(args.workdir, chosen)
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(str(error))
     print(f"data: {data.source}", file=sys.stderr)
     classifier = evaluation.mnist_v1()
     read_real = jax.jit(lambda some: read_modes(classifier, images.normalize(some)))
-    real = count(read_real, draw_triples(digits, args.samples, seed=2018))
+    # Of digits that neither the classifier nor a GAN has seen: what a perfect generator would get.
+    real = count(read_real, draw_triples(test_digits, args.samples, seed=2018))
     triples = jnp.asarray(draw_triples(digits, args.triples, seed=2017))
     latents = jax.random.normal(jax.random.key(2014), (args.samples, LATENT_DIM[args.setting]))
-    rows = [f"| real triples | {real.modes} | {real.kl:.2f} | | | |"]
+    rows = [f"| *triples of test digits* | {real.modes} | {real.kl:.3f} | | | |"]
     results: list[dict[str, Any]] = []
     summary = {"command": shlex.join(["python", *sys.argv]), **chosen, "data": data.source}
     summary |= {**jaxgan.environment(), "real": real._asdict(), "results": results}
@@ -214,12 +225,10 @@ def main() -> None:
             rows.append(row(args.setting, method, found, skipped))
             shown = np.nan_to_num(gan.sample(members[0], latents[:64]))
             images.save(workdir / f"{method}.png", images.grid(shown, scale=2))
-            told = [x._asdict() | {"kl": x.kl if np.isfinite(x.kl) else None} for x in found]
-            result = {"method": method, "seconds": seconds, "runs": told}  # JSON has no infinity
-            results.append(result | {"skipped_steps": skipped.tolist()})
-            partial = workdir / "summary.json.tmp"  # a run that is killed leaves it whole
-            partial.write_text(json.dumps(summary) + "\n")
-            partial.replace(workdir / "summary.json")
+            results.append({"method": method, "seconds": seconds})
+            results[-1] |= {"runs": [x._asdict() for x in found]}
+            results[-1] |= {"skipped_steps": skipped.tolist()}
+            runs.write_json(workdir / "summary.json", summary)
     print(f"\n| method | modes | KL | collapsed | skipped steps | published |\n{'| --- ' * 6}|")
     print("\n".join(rows))
     print(f"Even modes have a KL of {real.kl_floor:.4f}. All is in {workdir}.", file=sys.stderr)

@@ -8,7 +8,6 @@ trains its share. Fork this file and change what you like.
 
 import argparse
 import functools
-import json
 import shlex
 import sys
 import time
@@ -163,7 +162,7 @@ def main() -> None:
         "history": {name: values.tolist() for name, values in history.items()},
         **jaxgan.environment(),
     }
-    (workdir / "summary.json").write_text(json.dumps(summary) + "\n")
+    runs.write_json(workdir / "summary.json", summary)
     print(
         f"{members} members, {args.epochs} epochs in {seconds:.0f} s; pictures and figures are in "
         f"{workdir}",

@@ -174,6 +174,35 @@ def read_log(path: str | os.PathLike, num: int) -> list[dict[str, Any]]:
     return [_parse(line, path) for line in lines]
 
 
+def write_json(
+    path: str | os.PathLike, contents: Mapping[str, Any], indent: int | None = None
+) -> None:
+    """Writes figures to a file of JSON, all of it or nothing of it.
+
+    Numbers that are not finite become null, because JSON has no other name for them.
+
+    Args:
+      path: the file.
+      contents: what JSON can hold.
+      indent: spaces a level, for people to read; by default all is on one line.
+
+    Raises:
+      OSError: it cannot be written; what was there before stays.
+      TypeError: JSON cannot hold the contents.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> from jaxgan import runs
+      >>> path = pathlib.Path(tempfile.mkdtemp()) / "summary.json"
+      >>> runs.write_json(path, {"modes": 0, "kl": float("inf")})
+      >>> print(path.read_text())
+      {"modes": 0, "kl": null}
+    """
+    text = json.dumps(dict(contents))
+    finite = json.loads(text, parse_constant=lambda constant: None)
+    _replace(checks.path("path", path), json.dumps(finite, indent=indent) + "\n")
+
+
 def longest_streak(flags: ArrayLike) -> int:
     """Counts the longest run of consecutive non-zero values, as of steps that were skipped.
 

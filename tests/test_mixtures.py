@@ -25,7 +25,7 @@ def mixtures(monkeypatch):
 @pytest.mark.parametrize(("mixture", "num"), [("ring", 8), ("grid", 25)])
 def test_the_training_points_are_a_perfect_sampler(mixtures, mixture, num):
     means, sigma = mixtures.MIXTURES[mixture]
-    found = evaluation.mixture_coverage(mixtures.draw_points(mixture, 20_000), means, sigma)
+    found = evaluation.mixture_coverage(mixtures.draw_points(mixture, 20_000, seed=0), means, sigma)
     assert found.modes == len(means) == num
     assert found.high_quality == pytest.approx(0.989, abs=0.003)
     assert found.kl < 10 * found.kl_floor
@@ -49,8 +49,8 @@ def test_a_method_in_small(tmp_path):
     done = run([*script, *options, *some])
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("| ring")]
-    assert [row.split(" | ")[1] for row in rows] == ["pacgan2"]
-    assert rows[0].endswith("| 7.9 / 95.6% / 0.07 |")
+    assert [row.split(" | ")[1] for row in rows] == ["*perfect sampler*", "pacgan2"]
+    assert rows[1].endswith("| 7.9 / 95.6% / 0.07 |")
     assert (tmp_path / "run" / "points.png").exists()
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     for result in summary["results"]:
@@ -60,6 +60,41 @@ def test_a_method_in_small(tmp_path):
     refused = run([*script, *options, *some])
     assert refused.returncode == 1
     assert "is not empty" in refused.stderr
+
+
+def test_only_runs_of_high_quality_count_as_collapsed(mixtures):
+    """Points strewn at random reach many modes, and say nothing; nor do few good ones."""
+    means = mixtures.MIXTURES["grid"][0].astype(np.float32)
+    strewn = np.random.default_rng(0).uniform(-5, 5, (2500, 2)).astype(np.float32)
+    in_one_mode = np.tile(means[7], (2500, 1))
+    runs = [strewn, in_one_mode, mixtures.draw_points("grid", 2500, seed=4), strewn * np.nan]
+    found = [mixtures.count("grid", np.asarray(run)) for run in runs]
+    assert [run.modes for run in found][1:] == [1, 25, 0]
+    assert found[0].modes > 12
+    cells = [cell.strip() for cell in mixtures.row("grid", "gan", found, 3).split("|")]
+    assert cells[7:10] == ["2 of 4", "1 of 2", "3"]  # under way, collapsed, skipped steps
+    assert cells[5].endswith("(3 of 4 runs)")  # the mean KL is of those that have one
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--learning-rate", "-1"), ("--gamma", "nan"), ("--generator-width", "0"), ("--runs", "0")],
+)
+def test_options_that_make_no_sense_are_refused(mixtures, monkeypatch, capsys, options):
+    monkeypatch.setattr(sys, "argv", ["mixtures.py", *options])
+    with pytest.raises(SystemExit):
+        mixtures.parse_arguments()
+    assert options[0] in capsys.readouterr().err
+
+
+def test_the_defaults_are_the_papers(mixtures, monkeypatch):
+    """PacGAN, appendix: 100,000 points, 400 epochs, Adam 1e-4, batches of 100, 10 runs."""
+    monkeypatch.setattr(sys, "argv", ["mixtures.py"])
+    args = mixtures.parse_arguments()
+    assert (args.points, args.epochs, args.batch_size, args.runs) == (100_000, 400, 100, 10)
+    assert (args.learning_rate, args.samples) == (1e-4, 2500)
+    assert (args.generator_width, args.discriminator_width) == (400, 200)
+    assert mixtures.make_gan("rpgan", args) is not None
 
 
 def test_an_epoch_shows_each_point_once_to_a_single_gan(mixtures):

@@ -104,6 +104,15 @@ def test_a_log_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch):
     assert runs.read_log(path, 1) == [{"epoch": 1}]
 
 
+def test_figures_that_are_not_finite_become_null(tmp_path):
+    path = tmp_path / "summary.json"
+    runs.write_json(path, {"kl": [float("nan"), 1.5], "said": "Infinity", "b": -float("inf")})
+    assert path.read_text() == '{"kl": [null, 1.5], "said": "Infinity", "b": null}\n'
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        runs.write_json(path, {"a": object()})
+    assert [file.name for file in tmp_path.iterdir()] == ["summary.json"]
+
+
 HOLD = (
     "import sys; from jaxgan import runs; runs.begin(sys.argv[1], {}); print(flush=True); input()"
 )

@@ -67,7 +67,9 @@ def test_a_run_that_is_not_finite_reaches_no_mode(stacked):
     assert (found.modes, found.num_samples) == (1000, 2500)
     dead = found._replace(modes=0, kl=math.inf)
     row = stacked.row("veegan", "dcgan", [found._replace(kl=0.5), dead], np.array([0, 9]))
-    assert row == "| dcgan | 500.0 +- 500.0 | 0.50 | 1 of 2 | 9 | 78.9 / 4.50 |"
+    assert row == (
+        "| dcgan | 500.0 +- 500.0 | 0.500 (1 of 2 runs) | 1 of 2 | 9 | 78.9 +- 6.5 / 4.50 |"
+    )
     row = stacked.row("veegan", "rpgan", [dead], np.array([9]))
     assert row == "| rpgan | 0.0 | none | 1 of 1 | 9 |  |"
 
@@ -106,7 +108,7 @@ def test_a_method_in_small(tmp_path):
     done = run([*script, *options, *some])
     assert done.returncode == 0, done.stderr
     header, _, *rows = done.stdout.strip().splitlines()
-    assert [row.split(" | ")[0] for row in rows] == ["| real triples", "| pacdcgan2"]
+    assert [row.split(" | ")[0] for row in rows] == ["| *triples of test digits*", "| pacdcgan2"]
     assert all(row.count("|") == header.count("|") for row in rows)
     assert rows[1].endswith("| 484.5 / 2.61 |")
     with Image.open(tmp_path / "run" / "pacdcgan2.png") as picture:
@@ -122,6 +124,33 @@ def test_a_method_in_small(tmp_path):
     refused = run([*script, *options, *some])
     assert refused.returncode == 1
     assert "is not empty" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "steps", "runs", "batch_size", "samples", "rates"),
+    [
+        ("veegan", 100_000, 10, 64, 26_000, (2e-4, 2e-4)),
+        ("unrolled-half", 500_000, 50, 128, 25_600, (1e-4, 2e-4)),
+    ],
+)
+def test_the_defaults_are_the_papers(
+    stacked, monkeypatch, setting, steps, runs, batch_size, samples, rates
+):
+    """50 epochs of 128,000 triples are 100,000 steps; Adam's rates are seen in its first step."""
+    monkeypatch.setattr(sys, "argv", ["stacked_mnist.py", "--setting", setting])
+    args = stacked.parse_arguments()
+    assert (args.steps, args.runs, args.batch_size, args.samples) == (
+        steps,
+        runs,
+        batch_size,
+        samples,
+    )
+    assert (args.triples, args.features) == (128_000, 64)
+    used = []
+    monkeypatch.setattr(stacked.optax, "adam", lambda rate, **betas: used.append(rate) or rate)
+    monkeypatch.setattr(stacked.jaxgan, "gan", lambda **made: made)
+    stacked.make_gan("dcgan", args)
+    assert tuple(used) == rates
 
 
 def test_too_few_triples_are_refused(stacked, monkeypatch, capsys):
