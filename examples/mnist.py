@@ -179,13 +179,16 @@ def main() -> None:
         config = make_config(args, data)
         workdir = runs.begin(args.workdir, config, resume=args.resume)
         checkpoints, steps = workdir / "checkpoints", len(train_images) // args.batch_size
+        history: list[dict] = []
         if args.resume and checkpoint.steps(checkpoints):
             state = checkpoint.restore(checkpoints, like=state)
-        history = runs.read_log(workdir / "metrics.jsonl", int(state.step) // steps)
+            info = checkpoint.info(checkpoints, step=int(state.step))
+            history = info.metadata["history"]
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(str(error))
 
     (workdir / "frames").mkdir(exist_ok=True)
+    written(lambda: runs.write_log(workdir / "metrics.jsonl", history))
     saving, saved = None, True
     with (
         runs.stop_signals() as stopped,
@@ -218,7 +221,8 @@ def main() -> None:
                 written(lambda: runs.write_log(workdir / "metrics.jsonl", history))
                 if saving:
                     written(saving.result)
-                saving = checkpoint.save(checkpoints, state, keep=3, metadata=config)
+                metadata = {"config": config, "history": history}
+                saving = checkpoint.save(checkpoints, state, keep=3, metadata=metadata)
                 frame = frame_path(workdir, len(history))
                 written(functools.partial(images.save, frame, images.grid(samples, 8)))
                 told = "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**means)
@@ -232,7 +236,7 @@ def main() -> None:
                 saved = written(saving.result)
 
     real_diversity = float(jaxgan.sampling.pixel_diversity(images.normalize(data.images[:1000])))
-    draw(workdir, gan, state, history, real_diversity)
+    written(lambda: draw(workdir, gan, state, history, real_diversity))
     seconds = sum(record["seconds"] for record in history)
     summary = {
         "command": shlex.join(["python", *sys.argv]),
@@ -248,14 +252,14 @@ def main() -> None:
         "last_epoch": history[-1],
         **jaxgan.environment(),
     }
-    runs.write_json(workdir / "summary.json", summary, indent=2)
+    written(lambda: runs.write_json(workdir / "summary.json", summary, indent=2))
     print(f"{len(history)} epochs done; pictures and figures are in {workdir}", file=sys.stderr)
+    if not saved:
+        sys.exit("The last epoch is NOT SAVED. Make room, and resume from the one before it.")
     if len(history) < args.epochs:
         again = shlex.join(["python", *sys.argv, *([] if args.resume else ["--resume"])])
-        print(f"Stopped{' and saved' * saved}. To go on: {again}", file=sys.stderr)
+        print(f"Stopped and saved. To go on: {again}", file=sys.stderr)
         sys.exit(128 + stopped[0])
-    if not saved:
-        sys.exit("Done, but the last epoch is not saved.")
 
 
 if __name__ == "__main__":

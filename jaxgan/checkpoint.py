@@ -7,7 +7,8 @@ every bit of it is as it was saved; else the one before it is.
 
 import json
 import os
-import shutil
+import sys
+import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,9 +17,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
-from orbax.checkpoint import v1 as ocp
 
-from jaxgan import checks, leaves, lock, seal
+from jaxgan import checks, leaves, lock, seal, store
 from jaxgan.environment import environment
 from jaxgan.seal import DamagedCheckpointError
 from jaxgan.train_state import TrainState
@@ -34,6 +34,7 @@ class Saving:
 
     def __init__(self, future: Future):
         self._future = future
+        self._asked = False
 
     def result(self) -> None:
         """Waits until the checkpoint is whole on disk.
@@ -41,11 +42,21 @@ class Saving:
         Raises:
           OSError: it could not be written; the checkpoints before it stay as they are.
         """
+        self._asked = True
         self._future.result()
 
     def error(self) -> BaseException | None:
         """Waits as well, but returns what went wrong, so that training can go on."""
+        self._asked = True
         return self._future.exception()
+
+    def _unasked(self) -> BaseException | None:
+        """Waits as well, and returns what went wrong if nobody has asked, once."""
+        asked, error = self._asked, self.error()
+        return None if asked else error
+
+
+_newest_saving: dict[Path, Saving] = {}  # of each folder
 
 
 class Info(NamedTuple):
@@ -74,8 +85,11 @@ def save(
 ) -> Saving:
     """Begins to write a checkpoint of a state, and returns while it is being written.
 
-    From then on this process alone may save in the folder. Wait for `result()` or `error()` before
-    leaving the program. What an earlier, killed save has left behind is removed.
+    From then on this process alone may save in the folder. A save waits for the one before it, and
+    the program for the last. Ask for `result()` or `error()`, or a save that failed is told in a
+    warning by the next one. A checkpoint counts, and older ones are deleted for it, when it was
+    read back as it was written. What an earlier, killed save has left behind is removed; a damaged
+    checkpoint of this step or a later one is set aside, as `N.damaged`.
 
     Args:
       directory: the run's folder of checkpoints; made if missing.
@@ -90,10 +104,11 @@ def save(
 
     Raises:
       BlockingIOError: another process saves in this folder.
-      TypeError: JSON cannot hold the metadata, a leaf is no array, or an argument of another kind
-        than said.
-      ValueError: a number is below 1, there is a sound checkpoint of this step or a later one, or
-        the members of a population are at different steps.
+      TypeError: JSON cannot hold the metadata, a leaf is no array or of 64 bits while JAX is not,
+        or an argument of another kind than said.
+      ValueError: a number is below 1, there is a sound checkpoint of this step or a later one, a
+        folder of that name holds something else, the members of a population are at different
+        steps, the state was donated, or the directory has a name that Orbax cannot read.
 
     Example:
       >>> import tempfile, jax, jaxgan, optax
@@ -112,19 +127,24 @@ def save(
     checks.whole("keep", keep)
     if keep_every is not None:
         checks.whole("keep_every", keep_every)
-    step, folder = _step_of(state), _absolute(directory)
-    named = leaves.by_name(state)
-    metadata = json.loads(json.dumps(metadata))  # as it will be read; what cannot be, raises here
+    named, folder = leaves.by_name(state), _absolute(directory)
+    leaves.check_values(named)
+    step, metadata = _step_of(state), json.loads(checks.as_json("metadata", metadata))
+    if "[" in str(folder):  # Orbax would write, and take it for a pattern when it reads
+        raise ValueError(f"directory must be a path without '['; got {folder}. Rename it.")
+    _await(folder)
     try:
         lock.hold(folder)
     except BlockingIOError:
         raise
     except OSError:
         pass  # nor can it be written to then, which `Saving` tells
-    _make_way(folder, step)
+    _check_later(folder, step)
     hosts = {name: leaves.to_host(leaf) for name, leaf in named.items()}
     contents = {"step": step, "metadata": metadata, "saved_by": environment()}
-    return Saving(_writer.submit(_write, folder, named, hosts, contents, keep, keep_every))
+    saving = Saving(_writer.submit(_write, folder, named, hosts, contents, keep, keep_every))
+    _newest_saving[folder] = saving
+    return saving
 
 
 def restore(
@@ -157,6 +177,7 @@ def restore(
       FileNotFoundError: there is no such checkpoint.
       DamagedCheckpointError: none is sound: a `ValueError` that lists what is wrong with each.
       IndexError: there is no such member.
+      TypeError: an argument is of another kind than said, or `like` of 64 bits while JAX is not.
       ValueError: the checkpoint and `like` differ, and the message names the leaves that do; or
         another version of jaxgan wrote it in another format.
 
@@ -173,13 +194,15 @@ def restore(
     """
     if member is not None:
         checks.whole("member", member, 0)
+    if not isinstance(at, str):
+        raise TypeError(f"at must be text, such as '.params.generator'; got {checks.show(at)}.")
     folder, wanted = _absolute(directory), leaves.by_name(like, at)
 
     def read(number: int) -> T:
         contents, where = seal.check(folder / str(number)), f"{folder}, step {number},"
-        chosen = leaves.choose(contents["leaves"], at, where)
+        chosen = leaves.choose(contents["leaves"], at, where) if wanted else {}
         leaves.check_same(chosen, wanted, member, where)
-        arrays = _load(folder / str(number) / "arrays", chosen)
+        arrays = store.load(folder / str(number), chosen)
         if not at and member is None:
             _compare_versions(contents["saved_by"]["versions"], where)
         placed = [leaves.place(chosen[k], arrays[k], wanted[k], member) for k in wanted]
@@ -200,12 +223,14 @@ def verify(directory: _Directory, step: int) -> str | None:
 
     Raises:
       FileNotFoundError: there is no such checkpoint.
+      ValueError: another version of jaxgan wrote it in another format.
     """
-    folder = _absolute(directory) / str(step)
-    if step not in steps(directory):
-        raise _not_found(_absolute(directory), step)
+    checks.whole("step", step, 0)
+    folder = _absolute(directory)
+    if step not in store.steps(folder):
+        raise _not_found(folder, step)
     try:
-        seal.check(folder)
+        store.check(folder / str(step))
     except DamagedCheckpointError as error:
         return str(error)
     return None
@@ -240,9 +265,7 @@ def steps(directory: _Directory) -> list[int]:
     Returns:
       The steps; none if there is no such folder.
     """
-    folder = _absolute(directory)
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
+    return store.steps(_absolute(directory))
 
 
 def latest(directory: _Directory) -> int | None:
@@ -256,22 +279,40 @@ def latest(directory: _Directory) -> int | None:
 
 
 def _absolute(directory: _Directory) -> Path:
-    return checks.path("directory", directory).absolute()  # Orbax takes no relative path
+    folder = checks.path("directory", directory)
+    if "://" in str(directory):
+        raise ValueError(f"directory must be a folder of this machine; got {directory}.")
+    return folder.absolute()  # Orbax takes no relative path
 
 
 def _step_of(state: TrainState) -> int:
+    if not jax.numpy.issubdtype(state.step.dtype, np.integer):
+        raise TypeError(f"state.step must be a whole number; got {checks.show(state.step)}.")
     numbers = np.unique(state.step)
     if len(numbers) != 1:
         raise ValueError(
             f"A checkpoint holds one step, but this population is at {numbers.tolist()}: save its "
             "members by themselves, jaxgan.population.pick(states, i)."
         )
+    checks.whole("state.step", int(numbers[0]), 0)
     return int(numbers[0])
 
 
-def _make_way(folder: Path, step: int) -> None:
-    """Removes damaged checkpoints that the run has started before, and never a sound one."""
-    for later in (number for number in steps(folder) if number >= step):
+def _await(folder: Path) -> None:
+    """Waits for the save before, and makes a failure loud that nobody has asked about."""
+    before = _newest_saving.get(folder)
+    if before and (error := before._unasked()):
+        warnings.warn(f"NOT SAVED: {error}", stacklevel=3)
+
+
+def _check_later(folder: Path, step: int) -> None:
+    """Nothing sound is replaced, and nothing that is not ours."""
+    for later in (number for number in store.steps(folder) if number >= step):
+        if not store.is_ours(folder / str(later)):
+            raise ValueError(
+                f"{folder / str(later)} is no checkpoint of jaxgan, and in the way of step {step}. "
+                "Choose another folder."
+            )
         damage = verify(folder, later)
         if damage is None:
             problem = "already" if later == step else "of a later step: it is of another course"
@@ -279,76 +320,66 @@ def _make_way(folder: Path, step: int) -> None:
                 f"{folder} has a checkpoint of step {later} {problem}. To write step {step}, "
                 "choose another folder, or delete that one."
             )
-        warnings.warn(f"{folder}, step {later}, is damaged and removed: {damage}.", stacklevel=3)
-        _remove(folder / str(later))
+        warnings.warn(
+            f"{folder}, step {later}, is damaged, and set aside as {later}.damaged: {damage}.",
+            stacklevel=3,
+        )
 
 
 def _write(folder: Path, named, hosts, contents, keep: int, keep_every: int | None) -> None:
-    step = contents["step"]
-    staging = folder / f"{step}.saving"
-    try:
-        for name in ("*.saving", "*.deleting"):
-            for remnant in folder.glob(name):
-                shutil.rmtree(remnant)
-        staging.mkdir(parents=True)  # here, because Orbax may hang where it cannot
-        described = {name: leaves.describe(leaf, hosts[name]) for name, leaf in named.items()}
-        filled = {name: host for name, host in hosts.items() if host.size}  # Orbax takes no other
-        ocp.save(staging / "arrays", filled)
-        seal.write(staging, {**contents, "leaves": described})
-        staging.rename(folder / str(step))
-        for old in steps(folder)[:-keep]:
-            if keep_every is None or old % keep_every:
-                _remove(folder / str(old))
-    except Exception as error:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise OSError(
-            f"Step {step} could not be saved in {folder}: {error}. Make room, or make the folder "
-            f"writable. The checkpoints before it stay: {steps(folder)}."
-        ) from error
+    store.write(folder, named, hosts, contents)
+    store.prune(folder, keep, keep_every)
 
 
-def _remove(checkpoint: Path) -> None:
-    doomed = checkpoint.with_name(checkpoint.name + ".deleting")  # at no time half a checkpoint
-    checkpoint.rename(doomed)
-    shutil.rmtree(doomed)
+def _finish() -> None:
+    """Before the interpreter ends: what is being saved is, and what could not be is told."""
+    for saving in _newest_saving.values():
+        if error := saving._unasked():
+            print(f"NOT SAVED: {error}", file=sys.stderr)
+
+
+def _forget() -> None:
+    """In a forked child, which has none of the threads."""
+    global _writer
+    _writer = ThreadPoolExecutor(1, "jaxgan-checkpoint")
+    _newest_saving.clear()
+
+
+# Not `atexit`, which comes when Orbax can start no thread any more.
+if hasattr(threading, "_register_atexit"):
+    threading._register_atexit(_finish)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _newest(folder: Path, step: int | None, read: Callable[[int], T], stacklevel: int) -> T:
     """Reads the newest checkpoint that can be read; names those that cannot."""
     if step is not None:
         checks.whole("step", step, 0)
-    there = steps(folder)
+    there = store.steps(folder)
     if not there or (step is not None and step not in there):
         raise _not_found(folder, step)
     problems: list[str] = []
+
+    def tell(number: int) -> None:
+        if problems:
+            told = f"{folder} has damaged checkpoints. Step {number} is used instead of"
+            warnings.warn("\n  ".join([told, *problems]), stacklevel=stacklevel + 1)
+
     for number in reversed(there) if step is None else [step]:
         try:
             found = read(number)
         except DamagedCheckpointError as error:
             problems.append(f"step {number}: {error}")
-            continue
-        if problems:
-            told = f"{folder} has damaged checkpoints. Step {number} is used instead of"
-            warnings.warn("\n  ".join([told, *problems]), stacklevel=stacklevel)
-        return found
+        except ValueError:  # it is sound, but not what is wanted
+            tell(number)
+            raise
+        else:
+            tell(number)
+            return found
     raise DamagedCheckpointError(
         "\n  ".join([f"{folder} has no sound checkpoint to use. Restore a copy of one.", *problems])
     )
-
-
-def _load(path: Path, told: dict[str, leaves.Told]) -> dict[str, np.ndarray]:
-    arrays = {name: leaves.empty(one) for name, one in told.items()}
-    context = ocp.Context()
-    context.pytree.loading.partial_load = True
-    try:
-        with context:
-            arrays |= ocp.load(path, {k: v for k, v in arrays.items() if v.size})
-    except Exception as error:  # whatever Orbax makes of what is not as it wrote it
-        raise DamagedCheckpointError(f"Orbax cannot read it ({error})") from error
-    for name, host in arrays.items():
-        if leaves.digest(host) != told[name]["sha256"]:
-            raise DamagedCheckpointError(f"{name} has other values than were saved")
-    return arrays
 
 
 def _compare_versions(saved: dict[str, str], where: str) -> None:
@@ -369,5 +400,5 @@ def _compare_versions(saved: dict[str, str], where: str) -> None:
 
 def _not_found(folder: Path, step: int | None) -> FileNotFoundError:
     wanted = "no checkpoint" if step is None else f"no checkpoint of step {step}"
-    there = f"it has steps {found}; choose one" if (found := steps(folder)) else "it has none"
+    there = f"it has steps {found}; choose one" if (found := store.steps(folder)) else "it has none"
     return FileNotFoundError(f"{folder} has {wanted}: {there}. Is it the right folder?")

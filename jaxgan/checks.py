@@ -5,6 +5,7 @@ runs, at trace time under `jit`, so that a compiled program has nothing of it; o
 the shape and dtype are checked, and the values cannot be.
 """
 
+import json
 import math
 import os
 import reprlib
@@ -298,6 +299,32 @@ def fits(name: str, tree: Any, expected: Any, advice: str = "") -> None:
         more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
         said = "; ".join(text[:300] for text in differences[:3])
         raise ValueError(f"{name} does not fit: {said}{more}.{advice}")
+
+
+def as_json(name: str, value: Any, *, finite: bool = False) -> str:
+    """Checks that JSON can hold a value, and returns its text.
+
+    Args:
+      name: what to call it in an error.
+      value: what was given.
+      finite: refuse NaN and infinity, which are not equal to what is read again.
+
+    Raises:
+      TypeError: it holds something else.
+      ValueError: it holds itself, is nested too deeply, or numbers that are not finite.
+
+    Example:
+      >>> from jaxgan import checks
+      >>> checks.as_json("metadata", {"seed": 0, "sizes": (3, 4)})
+      '{"seed": 0, "sizes": [3, 4]}'
+    """
+    expected = f"{name} must be numbers, text, None, or lists and dicts of them, as JSON holds"
+    try:
+        return json.dumps(value, allow_nan=not finite)
+    except TypeError as error:
+        raise TypeError(f"{expected}: {error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{expected}: {error}.") from error
 
 
 def path(name: str, value: Any) -> Path:

@@ -5,10 +5,15 @@ whoever wrote the files in between.
 """
 
 import hashlib
+import re
 from typing import Any
 
 import jax
 import numpy as np
+
+from jaxgan import checks
+
+_STEP = re.compile(r"\.[^.\[]*|\[[^\]]*\]")  # of a path
 
 Told = dict[str, Any]
 """Of one leaf: "dtype", "shape", "sha256", and of PRNG keys "impl"."""
@@ -21,21 +26,35 @@ def by_name(tree: Any, prefix: str = "") -> dict[str, Any]:
     for name, leaf in named.items():
         if not hasattr(leaf, "dtype") or not hasattr(leaf, "shape"):
             raise TypeError(
-                f"A state holds arrays only; {name} is {leaf!r}, a {type(leaf).__name__}."
+                f"A state holds arrays only; {name or 'it'} is {checks.show(leaf)}, a "
+                f"{type(leaf).__name__}. Make an array of it, or leave it out."
             )
+        _check_dtype(name, leaf)
     return named
+
+
+def check_values(named: dict[str, Any]) -> None:
+    """Raises unless every leaf has values to save, here and now."""
+    for name, leaf in named.items():
+        if not isinstance(leaf, jax.Array | np.ndarray | np.generic) or not checks.known(leaf):
+            raise TypeError(
+                f"{name} is a {type(leaf).__name__}, which has no values. Save outside of jit, and "
+                "a real state."
+            )
+        if isinstance(leaf, jax.Array) and leaf.is_deleted():
+            raise ValueError(
+                f"{name} was donated and is gone. Save the state that came out of that call."
+            )
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            raise ValueError(
+                f"A checkpoint is written by one process, which must see all of every array; "
+                f"{name} is spread over {leaf.sharding}. Gather the state first."
+            )
 
 
 def to_host(leaf: Any) -> np.ndarray:
     """A copy in this machine's memory; of a PRNG key its data."""
-    if not getattr(leaf, "is_fully_addressable", True):
-        raise ValueError(
-            f"A checkpoint is written by one process, which must see all of every array; got "
-            f"{leaf.sharding}. Gather the state first."
-        )
-    if is_key(leaf):
-        leaf = jax.random.key_data(leaf)
-    return np.array(leaf)
+    return np.array(jax.random.key_data(leaf) if is_key(leaf) else leaf)
 
 
 def is_key(leaf: Any) -> bool:
@@ -58,8 +77,7 @@ def choose(saved: dict[str, Told], at: str, where: str) -> dict[str, Told]:
         k: v for k, v in saved.items() if not at or k == at or k.startswith((f"{at}.", f"{at}["))
     }
     if saved and not chosen:
-        tops = sorted({"." + name.split(".")[1].split("[")[0] for name in saved if "." in name})
-        raise ValueError(f"{where} has nothing at {at!r}; it has {', '.join(tops)}.")
+        raise ValueError(f"{where} has nothing at {at!r}; choose {_nearby(saved, at)}.")
     return chosen
 
 
@@ -89,6 +107,8 @@ def place(told: Told, host: np.ndarray, like: Any, member: Any) -> jax.Array:
     array = jax.numpy.asarray(host)
     if "impl" in told:
         array = jax.random.wrap_key_data(array, impl=told["impl"])
+    if isinstance(like, jax.Array) and not like.committed:
+        return array  # as free to follow other arrays to their devices as `like` is
     sharding = getattr(like, "sharding", None)
     return array if sharding is None else jax.device_put(array, sharding)
 
@@ -111,4 +131,29 @@ def _check_member(shapes: dict[str, list[int]], member: int, where: str) -> None
         raise ValueError(f"{where} is of one GAN, and no population; leave out member={member}.")
     size = sizes.pop() or 0
     if not 0 <= member < size:
-        raise IndexError(f"{where} has {size} members, numbered from 0; got {member}.")
+        raise IndexError(
+            f"{where} has {size} members, and member must be below that; got {member}."
+        )
+
+
+def _check_dtype(name: str, leaf: Any) -> None:
+    """Refuses what JAX, as it is set, would turn into other values: they could not come back."""
+    if is_key(leaf):
+        return
+    numbers = any(jax.numpy.issubdtype(leaf.dtype, kind) for kind in (np.number, np.bool_))
+    kept = jax.dtypes.canonicalize_dtype(leaf.dtype) if numbers else None
+    if kept != leaf.dtype or not np.dtype(leaf.dtype).isnative:
+        raise TypeError(
+            f"{name or 'it'} is {leaf.dtype}, of which JAX makes {kept or 'nothing'}. Convert it, "
+            "or set jax_enable_x64 for 64 bits."
+        )
+
+
+def _nearby(saved: dict[str, Told], at: str) -> str:
+    """What there is one step further, as far as the path `at` is right."""
+    steps, wanted = [_STEP.findall(name) for name in saved], _STEP.findall(at)
+    right = lambda depth: any(one[:depth] == wanted[:depth] for one in steps)
+    depth = max(filter(right, range(len(wanted) + 1)))
+    there = sorted({"".join(one[: depth + 1]) for one in steps if one[:depth] == wanted[:depth]})
+    more = f" or {len(there) - 8} more" if len(there) > 8 else ""
+    return ", ".join(there[:8]) + more

@@ -1,8 +1,11 @@
 """One process a folder: two that write to one run would destroy it."""
 
+import contextlib
 import os
 import socket
 from pathlib import Path
+
+from jaxgan import checks
 
 try:
     import fcntl
@@ -26,13 +29,14 @@ def hold(directory: str | os.PathLike) -> None:
     Raises:
       BlockingIOError: another process holds it; the message names that process.
       OSError: the folder cannot be made or written.
+      TypeError, ValueError: it is no path.
 
     Example:
       >>> import tempfile
       >>> from jaxgan import lock
       >>> lock.hold(tempfile.mkdtemp())
     """
-    directory = Path(directory).expanduser().resolve()
+    directory = checks.path("directory", directory).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / NAME
     if fcntl is None or _is_held(path):
@@ -49,9 +53,10 @@ def hold(directory: str | os.PathLike) -> None:
             f"{directory} is in use by {holder}. Wait until it has ended or stop it, or choose "
             "another folder."
         ) from error
-    os.truncate(descriptor, 0)
-    os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
     _held[path] = descriptor
+    with contextlib.suppress(OSError):  # on a full disk it is held all the same, without a name
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
 
 
 def _is_held(path: Path) -> bool:
@@ -65,3 +70,14 @@ def _is_held(path: Path) -> bool:
         pass
     os.close(_held.pop(path))
     return False
+
+
+def _forget() -> None:
+    """In a forked child: the lock is its parent's, and must not outlive it."""
+    for descriptor in _held.values():
+        os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -17,6 +17,9 @@ from numpy.typing import ArrayLike
 
 from jaxgan import checks, lock
 
+# What a run that was killed while it began may have left.
+_BEGUN = (lock.NAME, "config.json.tmp")
+
 
 def begin(
     workdir: str | os.PathLike,
@@ -41,10 +44,11 @@ def begin(
 
     Raises:
       BlockingIOError: another process has the folder open.
-      FileExistsError: a new run was wanted and the folder holds something.
+      FileExistsError: a new run was wanted and the folder holds something, or is a file.
       FileNotFoundError: a run was to be resumed and there is none.
+      TypeError: JSON cannot hold the configuration, or an argument is of another kind than said.
       ValueError: the run there was configured otherwise, and the message names the keys that
-        differ; or its `config.json` is damaged.
+        differ; its `config.json` is damaged; or a number of the configuration is not finite.
 
     Example:
       >>> import tempfile
@@ -59,15 +63,23 @@ def begin(
         seed: 0 there, 1 now
     """
     workdir = checks.path("workdir", workdir)
+    if not isinstance(config, Mapping) or not isinstance(extends, str):
+        raise TypeError(
+            "config must be a dict, and extends one of its keys; got "
+            f"{checks.show(config)} and {checks.show(extends)}."
+        )
     path = workdir / "config.json"
-    wanted = json.loads(json.dumps(dict(config)))  # tuples become lists, as they will when read
+    text = checks.as_json("config", dict(config), finite=True)
+    wanted = json.loads(text)  # tuples become lists, as they will when read
+    if workdir.exists() and not workdir.is_dir():
+        raise FileExistsError(f"{workdir} is a file. Choose the path of a folder.")
     if resume:
         if not path.exists():
             raise FileNotFoundError(
                 f"Nothing to resume: there is no {path}. Begin a run, or name the folder of one."
             )
-        _check_config(_parse(path.read_text(), path), wanted, extends)
-    elif workdir.is_dir() and any(path.name != lock.NAME for path in workdir.iterdir()):
+        _check_config(_read_config(path), wanted, extends)
+    elif workdir.is_dir() and any(path.name not in _BEGUN for path in workdir.iterdir()):
         raise FileExistsError(
             f"{workdir} is not empty. Resume the run that it holds, or choose another folder."
         )
@@ -117,8 +129,9 @@ def cache_programs() -> Path | None:
 def write_log(path: str | os.PathLike, records: Sequence[Mapping[str, Any]]) -> None:
     """Writes a log of JSON lines, all of it or nothing of it.
 
-    To be called with all records so far after each new one, and before the checkpoint that they
-    belong to. A record that a full disk has refused is there as soon as a later one is.
+    To be called with all records so far after each new one: a record that a full disk has refused
+    is there as soon as a later one is. It is for people and plots. What a run needs to go on
+    belongs into the `metadata` of its checkpoints, where it cannot be of another step.
 
     Args:
       path: the log.
@@ -126,6 +139,7 @@ def write_log(path: str | os.PathLike, records: Sequence[Mapping[str, Any]]) -> 
 
     Raises:
       OSError: it cannot be written; what was there before stays.
+      TypeError: JSON cannot hold a record.
 
     Example:
       >>> import pathlib, tempfile
@@ -136,42 +150,11 @@ def write_log(path: str | os.PathLike, records: Sequence[Mapping[str, Any]]) -> 
       {"epoch": 1}
       {"epoch": 2}
     """
-    _replace(Path(path), "".join(json.dumps(dict(record)) + "\n" for record in records))
-
-
-def read_log(path: str | os.PathLike, num: int) -> list[dict[str, Any]]:
-    """Reads the first lines of a log of JSON lines.
-
-    What was logged after the checkpoint that a run resumes from will be logged again.
-
-    Args:
-      path: the log; it need not exist.
-      num: how many lines to read, at least 0.
-
-    Returns:
-      `num` records.
-
-    Raises:
-      ValueError: fewer lines are there than the checkpoint says there should be, one is damaged,
-        or `num` is negative.
-
-    Example:
-      >>> import pathlib, tempfile
-      >>> from jaxgan import runs
-      >>> log = pathlib.Path(tempfile.mkdtemp()) / "metrics.jsonl"
-      >>> runs.write_log(log, [{"epoch": 1}, {"epoch": 2}, {"epoch": 3}])
-      >>> runs.read_log(log, 2)
-      [{'epoch': 1}, {'epoch': 2}]
-    """
-    checks.whole("num", num, 0)
     path = checks.path("path", path)
-    lines = path.read_text().splitlines()[:num] if path.exists() else []
-    if len(lines) < num:
-        raise ValueError(
-            f"{path} should hold {num} lines or more, as many as the checkpoint knows of; it holds "
-            f"{len(lines)}. Restore a copy of it, or begin anew in another folder."
-        )
-    return [_parse(line, path) for line in lines]
+    if not isinstance(records, Sequence) or not all(isinstance(x, Mapping) for x in records):
+        raise TypeError(f"records must be a list of dicts; got {checks.show(records)}.")
+    lines = [checks.as_json("records", dict(record)) + "\n" for record in records]
+    _replace(path, "".join(lines))
 
 
 def write_json(
@@ -198,7 +181,7 @@ def write_json(
       >>> print(path.read_text())
       {"modes": 0, "kl": null}
     """
-    text = json.dumps(dict(contents))
+    text = checks.as_json("contents", contents)
     finite = json.loads(text, parse_constant=lambda constant: None)
     _replace(checks.path("path", path), json.dumps(finite, indent=indent) + "\n")
 
@@ -212,12 +195,21 @@ def longest_streak(flags: ArrayLike) -> int:
     Returns:
       At least 0.
 
+    Raises:
+      TypeError: they are no numbers.
+      ValueError: they are not `[steps]`.
+
     Example:
       >>> from jaxgan import runs
       >>> runs.longest_streak([0, 1, 1, 0, 2, 1, 1, 0])
       3
     """
-    groups = itertools.groupby(np.asarray(flags) != 0)
+    flags = np.asarray(flags)
+    if flags.dtype.kind not in "biuf" and flags.size:
+        raise TypeError(f"flags must be numbers or bools [steps]; got {checks.show(flags)}.")
+    if flags.ndim != 1:
+        raise ValueError(f"flags must be [steps]; got shape {flags.shape}. Ravel them first.")
+    groups = itertools.groupby(flags != 0)
     return max((sum(1 for _ in group) for flag, group in groups if flag), default=0)
 
 
@@ -236,7 +228,9 @@ def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
       A list, empty until a signal comes; then it holds its number.
 
     Raises:
-      ValueError: this is not the main thread, the only one that may handle signals.
+      TypeError: one is no signal.
+      ValueError: one cannot be handled, as SIGKILL; or this is not the main thread, the only one
+        that may handle signals.
 
     Example:
       >>> import os, signal
@@ -248,6 +242,11 @@ def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
     """
     usual = ("SIGINT", "SIGTERM", "SIGUSR1")  # the last not on Windows
     signals = signals or tuple(getattr(signal, name) for name in usual if hasattr(signal, name))
+    for one in signals:
+        if not isinstance(one, signal.Signals):
+            raise TypeError(f"signals must be of signal.Signals; got {checks.show(one)}.")
+        if one in (getattr(signal, "SIGKILL", None), getattr(signal, "SIGSTOP", None)):
+            raise ValueError(f"{one.name} cannot be handled; choose another signal.")
     received: list[int] = []
 
     def note(signum: int, frame: object) -> None:
@@ -274,30 +273,38 @@ def _processor() -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
+    """Writes a file whole or not at all, and on the disk before it takes the other one's place."""
     partial = path.with_name(path.name + ".tmp")
     try:
-        partial.write_text(text)
+        with partial.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
     except OSError:
         partial.unlink(missing_ok=True)
         raise
 
 
-def _parse(text: str, path: Path) -> Any:
+def _read_config(path: Path) -> dict[str, Any]:
+    advice = "Restore a copy of it, or begin anew in another folder."
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is damaged: {error}. Restore a copy of it, or begin anew in another folder."
-        ) from error
+        config = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error}. {advice}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} is damaged: it is {checks.show(config)}, no dict. {advice}")
+    return config
 
 
 def _check_config(there: dict[str, Any], now: dict[str, Any], extends: str) -> None:
     def differs(key: str) -> bool:
-        if key == extends and key in there and key in now:
-            return now[key] < there[key]
-        return key not in there or key not in now or there[key] != now[key]
+        if key not in there or key not in now:
+            return True
+        old, new = there[key], now[key]
+        if key == extends and isinstance(old, int | float) and isinstance(new, int | float):
+            return new < old
+        return old != new
 
     lines = [
         f"  {key}: {there.get(key, 'absent')} there, {now.get(key, 'absent')} now"

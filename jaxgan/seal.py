@@ -1,5 +1,6 @@
 """What makes a checkpoint trustworthy: digests of its files, of what is told of it, and of them."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -8,6 +9,8 @@ from typing import Any
 
 FORMAT = 1
 NAME = "seal.json"
+_KINDS: dict[str, type] = {"step": int, "leaves": dict, "files": dict}
+_LEAF: dict[str, type] = {"dtype": str, "shape": list, "sha256": str}
 
 
 class DamagedCheckpointError(ValueError):
@@ -20,27 +23,36 @@ def write(folder: Path, contents: dict[str, Any]) -> None:
     path = folder / NAME
     path.write_text(json.dumps({"sha256": _digest_json(contents), "contents": contents}))
     _digest_file(path, sync=True)
+    for place in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        sync_folder(place)
+
+
+def sync_folder(folder: Path) -> None:
+    """Puts the names in a folder on the disk, which else a power failure may take back."""
+    with contextlib.suppress(OSError):  # not on Windows, nor on some network file systems
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def read(folder: Path) -> dict[str, Any]:
     """What was sealed, after checking the seal itself, but not the files."""
     path = folder / NAME
     try:
+        if not path.is_file():  # a pipe of that name would be waited for
+            raise DamagedCheckpointError(f"{NAME} is missing")
         sealed = json.loads(path.read_bytes())
         found, contents = sealed["sha256"], sealed["contents"]
         genuine = found == _digest_json(contents)
-    except FileNotFoundError as error:
-        raise DamagedCheckpointError(f"{NAME} is missing") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except DamagedCheckpointError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedCheckpointError(f"{NAME} cannot be read ({error})") from error
     if not genuine:
         raise DamagedCheckpointError(f"{NAME} has been changed")
-    if contents["format"] != FORMAT:
-        raise ValueError(
-            f"{folder} has format {contents['format']}; this version of jaxgan reads format "
-            f"{FORMAT}. It was saved by jaxgan {contents['saved_by']['versions'].get('jaxgan')}: "
-            "install that one."
-        )
+    _check_contents(contents, folder)
     return contents
 
 
@@ -58,6 +70,31 @@ def check(folder: Path) -> dict[str, Any]:
     if told:
         raise DamagedCheckpointError("; ".join(told))
     return contents
+
+
+def _check_contents(contents: Any, folder: Path) -> None:
+    """What every format has comes first: another one is no damage, but needs another version."""
+
+    def has(there: Any, kinds: dict[str, type]) -> bool:
+        if not isinstance(there, dict):
+            return False
+        return all(isinstance(there.get(name), kind) for name, kind in kinds.items())
+
+    strange = DamagedCheckpointError(f"{NAME} is not as jaxgan writes it")
+    if not has(contents, {"format": int, "saved_by": dict}):
+        raise strange
+    if not has(contents["saved_by"], {"versions": dict}):
+        raise strange
+    if contents["format"] != FORMAT:
+        raise ValueError(
+            f"{folder} has format {contents['format']}; this version of jaxgan reads format "
+            f"{FORMAT}. It was saved by jaxgan {contents['saved_by']['versions'].get('jaxgan')}: "
+            "install that one."
+        )
+    if not has(contents, _KINDS) or "metadata" not in contents:
+        raise strange
+    if not all(has(leaf, _LEAF) for leaf in contents["leaves"].values()):
+        raise strange
 
 
 def _digest_files(folder: Path, sync: bool = False) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """What is saved is what comes back, to the bit, or there is a clear error."""
 
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,10 @@ import pytest
 from conftest import BATCH, SHAPE, assert_trees_equal, make_gan
 
 import jaxgan
-from jaxgan import Pair, checkpoint, population, seal, training
+from jaxgan import Pair, checkpoint, population, seal, store, training
+
+CIRCLE: list = []
+CIRCLE.append(CIRCLE)
 
 
 def trainer(gan, images):
@@ -207,8 +211,10 @@ def test_one_player_alone(tmp_path, gan, state, batch):
     assert_trees_equal(player, state.params.discriminator)
     assert_trees_equal(restore(like.params, at=".params"), state.params)
     assert_trees_equal(restore(like.key, at=".key"), state.key)
-    with pytest.raises(ValueError, match=r"nothing at '\.param'; it has \.key, .*\.params, \.step"):
+    with pytest.raises(ValueError, match=r"at '\.param'; choose \.key, .*\.params, \.step"):
         restore(like.params, at=".param")
+    with pytest.raises(ValueError, match=r"choose \.params\.discriminator, \.params\.generator\."):
+        restore(like.params, at=".params.player")
     with pytest.raises(
         ValueError, match=r"\['Dense_2'\]\['bias'\]: saved float32\[16\], wanted float"
     ):
@@ -224,7 +230,7 @@ def test_one_member_of_a_population_alone(tmp_path, gan, batch):
     assert_trees_equal(restore(like, member=2), population.pick(states, 2))
     generator = restore(like.params.generator, at=".params.generator", member=1)
     assert_trees_equal(generator, population.pick(states.params.generator, 1))
-    with pytest.raises(IndexError, match="has 3 members, numbered from 0; got 3"):
+    with pytest.raises(IndexError, match="has 3 members, and member must be below that; got 3"):
         restore(like, member=3)
 
 
@@ -269,6 +275,8 @@ def test_what_is_no_array_is_named(tmp_path, state):
         (lambda d, s: checkpoint.restore(d, s, member=0.0), TypeError, "member must be a whole"),
         (lambda d, s: checkpoint.restore(d, s, step=2**70), ValueError, "step must be at most"),
         (lambda d, s: checkpoint.verify(d, 4), FileNotFoundError, "no checkpoint of step 4"),
+        (lambda d, s: checkpoint.verify(d, False), TypeError, "step must be a whole number"),
+        (lambda d, s: checkpoint.save(d, s, metadata=CIRCLE), ValueError, "Circular reference"),
         (lambda d, s: checkpoint.steps(None), TypeError, "directory must be the path"),
     ],
 )
@@ -321,7 +329,7 @@ def test_a_failed_save_is_told_and_harms_nothing(tmp_path, state, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as disk:
-        disk.setattr(checkpoint.ocp, "save", full)
+        disk.setattr(store.ocp, "save", full)
         saving = checkpoint.save(tmp_path, state.replace(step=jnp.int32(5)))
         with pytest.raises(OSError, match=r"Step 5 could not be .*No space left .*stay: \[0\]"):
             saving.result()
@@ -329,6 +337,179 @@ def test_a_failed_save_is_told_and_harms_nothing(tmp_path, state, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "0"]
     assert_trees_equal(checkpoint.restore(tmp_path, like=state), state)
     assert checkpoint.save(tmp_path, state.replace(step=jnp.int32(5))).error() is None
+
+
+def at(state, step):
+    return state.replace(step=jnp.int32(step))
+
+
+def test_folders_of_the_user_are_let_be(tmp_path, state):
+    """Even numbered ones, and those whose names end as a remnant's does."""
+    for name in ("1", "007", "my.saving", "3.deleting.txt"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine").touch()
+    for step in (4, 5):
+        checkpoint.save(tmp_path, at(state, step), keep=1).result()
+    assert all((tmp_path / name / "mine").exists() for name in ("1", "007", "my.saving"))
+    assert checkpoint.steps(tmp_path) == [1, 5]
+    (tmp_path / "2024").mkdir()
+    with pytest.raises(ValueError, match=r"2024 is no checkpoint of jaxgan, and in the way of"):
+        checkpoint.save(tmp_path, at(state, 6))
+    assert (tmp_path / "2024").exists()
+
+
+def test_what_cannot_be_read_once_is_not_deleted(tmp_path, state, monkeypatch):
+    checkpoint.save(tmp_path, at(state, 7)).result()
+
+    def broken(folder, sync=False):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(seal, "_digest_files", broken)
+        with pytest.warns(UserWarning, match=r"set aside as 7\.damaged: .*Input/output error"):
+            saving = checkpoint.save(tmp_path, at(state, 5))
+        with pytest.raises(OSError, match="Step 5 could not be saved"):
+            saving.result()
+    assert checkpoint.verify(tmp_path, 7) is None  # nothing was written in its stead either
+    with monkeypatch.context() as disk:
+        disk.setattr(checkpoint, "verify", lambda folder, step: "it seemed so")
+        with pytest.warns(UserWarning, match="it seemed so"):
+            checkpoint.save(tmp_path, at(state, 5)).result()
+    (tmp_path / "7.damaged").rename(tmp_path / "7")
+    assert checkpoint.verify(tmp_path, 7) is None
+
+
+@pytest.mark.parametrize(
+    "leaf", [np.float64(1 + 1e-12), np.array([2**40]), np.array([1.5], ">f4"), np.array(["text"])]
+)
+def test_leaves_that_jax_would_change_are_refused(tmp_path, state, leaf):
+    odd = state.replace(model_state=Pair({"n": leaf}, {}))
+    with pytest.raises(TypeError, match=r"\['n'\] is .*, of which JAX makes .*\. Convert it"):
+        checkpoint.save(tmp_path, odd)
+    with pytest.raises(TypeError, match=r"\['n'\] is .*, of which JAX makes"):
+        checkpoint.restore(tmp_path, like=odd)
+
+
+def test_a_state_without_values_is_refused(tmp_path, gan, state, batch):
+    abstract = jax.eval_shape(gan.init, jax.random.key(0), batch)
+    with pytest.raises(TypeError, match="ShapeDtypeStruct, which has no values"):
+        checkpoint.save(tmp_path, abstract)
+    with pytest.raises(TypeError, match=r"which has no values\. Save outside of jit"):
+        jax.jit(lambda state: checkpoint.save(tmp_path, state))(state)
+    with pytest.raises(ValueError, match=r"state\.step must be at least 0; got -1"):
+        checkpoint.save(tmp_path, at(state, -1))
+    with pytest.raises(TypeError, match=r"state\.step must be a whole number"):
+        checkpoint.save(tmp_path, state.replace(step=jnp.float32(1.7)))
+    jax.jit(lambda state: jax.tree.map(lambda x: x, state), donate_argnums=0)(state)
+    with pytest.raises(ValueError, match=r"was donated and is gone\. Save the state that came out"):
+        checkpoint.save(tmp_path, state)
+
+
+def test_directories_that_cannot_hold_checkpoints(tmp_path, state):
+    with pytest.raises(ValueError, match=r"must be a path without '\['; got .*lr\[0\.1\]"):
+        checkpoint.save(tmp_path / "lr[0.1]", state)
+    with pytest.raises(ValueError, match="must be a folder of this machine; got gs://bucket"):
+        checkpoint.save("gs://bucket", state)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_part_without_arrays_or_with_empty_ones(tmp_path, state):
+    state = state.replace(model_state=Pair({"none": jnp.zeros((0, 3))}, {}))
+    checkpoint.save(tmp_path, state).result()
+    for path, part in {
+        ".model_state.generator": state.model_state.generator,
+        ".model_state.discriminator": {},
+    }.items():
+        assert_trees_equal(checkpoint.restore(tmp_path, like=part, at=path), part)
+    with pytest.raises(TypeError, match=r"at must be text, such as '\.params.*got 3"):
+        checkpoint.restore(tmp_path, like=state, at=3)
+
+
+def test_a_save_waits_for_the_one_before_it(tmp_path, state):
+    checkpoint.save(tmp_path, at(state, 10), keep=1)
+    with pytest.raises(ValueError, match="has a checkpoint of step 10 of a later step"):
+        checkpoint.save(tmp_path, at(state, 5), keep=1)
+    assert checkpoint.steps(tmp_path) == [10]
+
+
+def test_a_failure_that_nobody_asked_about_is_told_by_the_next_save(tmp_path, state, monkeypatch):
+    with monkeypatch.context() as disk:
+        disk.setattr(store.ocp, "save", lambda path, arrays: 1 / 0)
+        checkpoint.save(tmp_path, state)
+        with pytest.warns(UserWarning, match="NOT SAVED: Step 0 could not be saved"):
+            checkpoint.save(tmp_path, at(state, 1)).error()
+    checkpoint.save(tmp_path, at(state, 2)).result()  # what was asked about is not told again
+
+
+def test_a_program_that_ends_waits_for_its_save(tmp_path):
+    hurried = SECOND.replace(".result()", "")
+    command = [sys.executable, "-W", "error", "-c", hurried, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert checkpoint.latest(tmp_path) == 0
+    (tmp_path / "file").touch()
+    done = subprocess.run([*command[:-1], str(tmp_path / "file")], capture_output=True, text=True)
+    assert "NOT SAVED: Step 0 could not be saved in " in done.stderr
+
+
+def test_what_is_not_tied_to_a_device_stays_so(tmp_path, state):
+    """Else it could not be used beside arrays on several devices."""
+    checkpoint.save(tmp_path, state).result()
+    assert not checkpoint.restore(tmp_path, like=state).step.committed
+    tied = jax.device_put(state, jax.devices()[0])
+    assert checkpoint.restore(tmp_path, like=tied).step.committed
+
+
+def test_damage_is_named_where_the_older_one_does_not_fit(tmp_path, state, batch):
+    checkpoint.save(tmp_path, state).result()
+    checkpoint.save(tmp_path, at(state, 1)).result()
+    (tmp_path / "1" / "seal.json").unlink()
+    other = make_gan(ema_half_life=10.0).init(jax.random.key(0), batch)
+    with (
+        pytest.warns(UserWarning, match=r"step 1: seal\.json is missing"),
+        pytest.raises(ValueError, match=r"\.ema_params"),
+    ):
+        checkpoint.restore(tmp_path, like=other)
+
+
+def sealed(contents):
+    return json.dumps({"sha256": seal._digest_json(contents), "contents": contents}).encode()
+
+
+GOOD = {"format": 1, "step": 0, "metadata": None, "saved_by": {"versions": {}}}
+GOOD |= {"files": {}, "leaves": {}}
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        b"[" * 100_000,
+        b"\xff",
+        b"null",
+        b'{"sha256": 3}',
+        sealed([]),
+        *(sealed({k: v for k, v in GOOD.items() if k != name}) for name in GOOD),
+        *(sealed({**GOOD, name: 3.5}) for name in GOOD if name != "metadata"),
+        sealed({**GOOD, "leaves": {".step": {"dtype": "int32"}}}),
+    ],
+)
+def test_a_hostile_seal_is_damage(tmp_path, state, contents):
+    checkpoint.save(tmp_path, state).result()
+    (tmp_path / "0" / "seal.json").write_bytes(contents)
+    with pytest.raises(checkpoint.DamagedCheckpointError, match=r"step 0: seal\.json"):
+        checkpoint.restore(tmp_path, like=state)
+    with pytest.raises(checkpoint.DamagedCheckpointError, match=r"step 0: seal\.json"):
+        checkpoint.info(tmp_path)
+    assert "seal.json" in checkpoint.verify(tmp_path, 0)
+    assert checkpoint.latest(tmp_path) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path, state):
+    checkpoint.save(tmp_path, state).result()
+    (tmp_path / "0" / "seal.json").unlink()
+    os.mkfifo(tmp_path / "0" / "seal.json")
+    assert checkpoint.verify(tmp_path, 0) == "seal.json is missing"
 
 
 def test_where_nothing_can_be_written(tmp_path, state):

@@ -185,14 +185,12 @@ def test_bad_options_are_told_in_a_line(mnist, tmp_path, monkeypatch, capsys, op
 def test_a_run_that_lost_its_log_or_frames(two_epochs, tmp_path):
     shutil.copytree(two_epochs, tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "frames")
+    (tmp_path / "metrics.jsonl").write_text("{oops")  # the checkpoint knows all of it
     done = run(tmp_path, "--epochs", "2", "--resume")
     assert done.returncode == 0, done.stderr
     assert "No training.gif" in done.stderr
-    (tmp_path / "metrics.jsonl").unlink()
-    done = run(tmp_path, "--epochs", "2", "--resume")
-    assert done.returncode == 1
-    assert "should hold 2 lines or more" in done.stderr
     assert "Traceback" not in done.stderr
+    assert untimed(tmp_path) == untimed(two_epochs)
 
 
 def test_losses_and_penalties_by_name(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxgan import runs
+from jaxgan import lock, runs
 
 CONFIG = {"seed": 0, "epochs": 5, "shape": (28, 28, 1)}
 
@@ -68,40 +68,127 @@ def test_another_configuration_is_refused_and_left_alone(tmp_path, changed, said
     assert (tmp_path / "config.json").read_text() == before
 
 
-def test_the_log_is_read_as_far_as_the_checkpoint_knows(tmp_path):
-    path = tmp_path / "log.jsonl"
-    records = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}, {"epoch": 3, "loss": 0.1}]
-    runs.write_log(path, records)
-    assert [json.loads(line) for line in path.read_text().splitlines()] == records
-    assert runs.read_log(path, 2) == records[:2]
-    assert runs.read_log(path, 0) == []
-    with pytest.raises(ValueError, match=r"should hold 4 lines or more, .*; it holds 3"):
-        runs.read_log(path, 4)
-
-
-def test_a_log_that_cannot_be_read(tmp_path):
-    path = tmp_path / "log.jsonl"
-    path.write_text("{}\n{oops\n")
-    with pytest.raises(ValueError, match=r"log\.jsonl is damaged"):
-        runs.read_log(path, 2)
-    with pytest.raises(ValueError, match="num must be at least 0"):
-        runs.read_log(path, -1)
+def read_log(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_a_log_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch):
     path = tmp_path / "log.jsonl"
-    runs.write_log(path, [{"epoch": 1}])
+    records = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}]
+    runs.write_log(path, records)
 
-    def full(self, text):
-        self.touch()
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as disk:
-        disk.setattr(Path, "write_text", full)
+        disk.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
-            runs.write_log(path, [{"epoch": 1}, {"epoch": 2}])
+            runs.write_log(path, [{"epoch": 3}])
     assert [file.name for file in tmp_path.iterdir()] == ["log.jsonl"]
-    assert runs.read_log(path, 1) == [{"epoch": 1}]
+    assert read_log(path) == records
+
+
+def test_a_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    runs.write_log("~/log.jsonl", [{"epoch": 1}])
+    assert read_log(tmp_path / "log.jsonl") == [{"epoch": 1}]
+
+
+@pytest.mark.parametrize("there", [b"[" * 100_000, b"[1]", b"\xff\xfe", b""])
+def test_a_hostile_configuration_is_named(tmp_path, there):
+    (tmp_path / "config.json").write_bytes(there)
+    with pytest.raises(ValueError, match=r"config\.json is damaged: .*Restore a copy"):
+        runs.begin(tmp_path, CONFIG, resume=True)
+
+
+@pytest.mark.parametrize("there", ["null", '"five"', "[]"])
+def test_numbers_that_are_none_are_compared_too(tmp_path, there):
+    (tmp_path / "config.json").write_text('{"epochs": ' + there + "}")
+    with pytest.raises(ValueError, match=r"epochs: .* there, 9 now"):
+        runs.begin(tmp_path, {"epochs": 9}, resume=True)
+
+
+def test_a_run_that_was_killed_while_it_began_can_begin(tmp_path):
+    (tmp_path / "config.json.tmp").write_text("{")
+    (tmp_path / ".lock").touch()
+    runs.begin(tmp_path, CONFIG)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "config.json"]
+
+
+CIRCLE: list = []
+CIRCLE.append(CIRCLE)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda d: runs.begin(d, None), TypeError, "config must be a dict.*got None"),
+        (lambda d: runs.begin(d, {"a": d}), TypeError, "config must be .*PosixPath is not JSON"),
+        (lambda d: runs.begin(d, {"a": float("nan")}), ValueError, "not JSON compliant"),
+        (lambda d: runs.begin(d, {}, extends=3), TypeError, "extends one of its keys; got .* 3"),
+        (lambda d: runs.begin(3, {}), TypeError, "workdir must be the path .*; got 3"),
+        (lambda d: runs.begin(d / "file", {}), FileExistsError, "file is a file. Choose"),
+        (lambda d: runs.write_log(None, []), TypeError, "path must be the path .*; got None"),
+        (lambda d: runs.write_log("a\0b", []), ValueError, "path must be the path"),
+        (lambda d: runs.write_log(d / "x", 3), TypeError, "records must be a list of dicts; got 3"),
+        (lambda d: runs.write_log(d / "x", [3]), TypeError, r"list of dicts; got \[3\]"),
+        (lambda d: runs.write_log(d / "x", [{"a": CIRCLE}]), ValueError, "Circular reference"),
+        (lambda d: runs.write_json(d / "x", {"a": d}), TypeError, "contents must be numbers, text"),
+        (lambda d: runs.longest_streak(None), TypeError, "flags must be numbers or bools .*None"),
+        (lambda d: runs.longest_streak("abc"), TypeError, "flags must be .*abc"),
+        (lambda d: runs.longest_streak([[1]]), ValueError, r"flags must be \[steps\]; got shape"),
+        (lambda d: runs.stop_signals("x").__enter__(), TypeError, "signals must be .* got 'x'"),
+        (lambda d: runs.stop_signals(signal.SIGKILL).__enter__(), ValueError, "SIGKILL cannot be"),
+        (lambda d: lock.hold(None), TypeError, "directory must be the path .*; got None"),
+        (lambda d: lock.hold(""), ValueError, "directory must be the path .*; got ''"),
+    ],
+)
+def test_what_makes_no_sense_is_told(tmp_path, call, error, said):
+    (tmp_path / "file").touch()
+    with pytest.raises(error, match=said):
+        call(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_lock_on_a_full_disk_is_held_without_a_name(tmp_path, monkeypatch):
+    def full(descriptor, data):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "write", full)
+        lock.hold(tmp_path)
+    lock.hold(tmp_path)  # it is ours
+
+
+FORKS = """
+import os, sys, time
+from jaxgan import lock
+lock.hold(sys.argv[1])
+child = os.fork()
+if child == 0:
+    try:
+        lock.hold(sys.argv[1])
+    except BlockingIOError:
+        print("refused", flush=True)
+    time.sleep(60)  # lives on when its parent is killed
+print(child, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_neither_has_the_lock_nor_keeps_it(tmp_path):
+    command = [sys.executable, "-c", FORKS, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        said = {parent.stdout.readline().strip() for _ in range(2)}
+        parent.kill()
+        parent.wait()
+        child = int(next(word for word in said if word != "refused"))
+        try:
+            assert "refused" in said
+            lock.hold(tmp_path)
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_figures_that_are_not_finite_become_null(tmp_path):
@@ -130,10 +217,6 @@ def test_two_processes_do_not_share_a_run(tmp_path):
     runs.begin(tmp_path / "run", {}, resume=True)  # a killed process leaves no lock behind
 
 
-def test_no_log_is_an_empty_one(tmp_path):
-    assert runs.read_log(tmp_path / "log.jsonl", 0) == []
-
-
 @pytest.mark.parametrize(
     ("flags", "longest"), [([], 0), ([0, 0], 0), ([1], 1), ([1, 0, 2, 2], 2), ([True] * 5, 5)]
 )
@@ -160,7 +243,7 @@ def test_the_first_signal_is_noted_the_second_is_not(signum):
 
 START = """
 import os, jax
-from jaxgan import runs
+from jaxgan import lock, runs
 hits = []
 jax.monitoring.register_event_listener(lambda event, **_: hits.append(event.endswith("cache_hits")))
 folder = runs.cache_programs()

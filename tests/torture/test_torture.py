@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import assert_trees_equal
 
-from jaxgan import checkpoint
+from jaxgan import checkpoint, store
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parent.parent / "examples" / "mnist.py"
@@ -40,13 +40,22 @@ def test_leaves_are_held_against_their_digests_too(script, tmp_path, monkeypatch
     """If whoever writes the files writes something else, and seals it."""
     states = script("damage").make_states()
     checkpoint.save(tmp_path, states[0]).result()
-    real, name = checkpoint.ocp.save, ".params.generator['Dense_0']['bias']"
+    real, name = store.ocp.save, ".params.generator['Dense_0']['bias']"
     flipped = lambda arrays: {**arrays, name: np.nextafter(arrays[name], np.float32(1))}
     with monkeypatch.context() as disk:
-        disk.setattr(checkpoint.ocp, "save", lambda path, arrays: real(path, flipped(arrays)))
+        disk.setattr(store.ocp, "save", lambda path, arrays: real(path, flipped(arrays)))
+        error = checkpoint.save(tmp_path, states[1], keep=1).error()  # it is read back
+        assert "bias'] has other values than were saved" in str(error)
+        assert checkpoint.steps(tmp_path) == [0]
+        disk.setattr(store, "check", lambda folder: None)  # and if it were not
         checkpoint.save(tmp_path, states[1]).result()
+    assert "bias'] has other values" in (checkpoint.verify(tmp_path, 10) or "")
+    assert checkpoint.latest(tmp_path) == 0
     with pytest.warns(UserWarning, match="Dense_0.*bias.* has other values than were saved"):
         assert_trees_equal(checkpoint.restore(tmp_path, like=states[0]), states[0])
+    with pytest.warns(UserWarning, match=r"step 10, is damaged, and set aside as 10\.damaged"):
+        checkpoint.save(tmp_path, states[1]).result()  # the run comes to step 10 again
+    assert_trees_equal(checkpoint.restore(tmp_path, like=states[0]), states[1])
 
 
 def test_nothing_sound_is_left(script, tmp_path):
@@ -64,7 +73,7 @@ def test_nothing_sound_is_left(script, tmp_path):
         "step 0: seal.json is missing",
     ]
     assert checkpoint.latest(tmp_path) is None
-    with pytest.warns(UserWarning, match="step 10, is damaged and removed"):
+    with pytest.warns(UserWarning, match="step 10, is damaged, and set aside"):
         checkpoint.save(tmp_path, states[1]).result()
     assert_trees_equal(checkpoint.restore(tmp_path, like=states[0]), states[1])
 
@@ -111,3 +120,4 @@ def test_training_goes_on_when_the_disk_is_full(small_disk):
     assert done.returncode == 1
     assert "NOT SAVED: Step 2 could not be saved" in done.stderr
     assert "NOT SAVED: Step 4 could not be saved" in done.stderr
+    assert done.stderr.rstrip().endswith("Make room, and resume from the one before it.")
