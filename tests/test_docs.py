@@ -41,8 +41,10 @@ def test_the_guide_to_training_runs():
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(block, namespace)
         shapes.append(namespace["metrics"]["generator_loss"].shape)
-    assert shapes == [(2, 5), (4, 1, 5), (1, 2), (1, 2)]
+    assert shapes == [(2, 5), (1, 5), (4, 1, 5), (1, 2), (1, 2)]
     assert int(namespace["best"].step) == 2 * 5 + 3 * 2 + 2 * 2
+    assert int(namespace["state"].step) == 4 * 5
+    assert len(namespace["history"]) == 2
 
 
 def test_the_guide_to_evaluation_runs():
