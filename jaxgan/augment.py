@@ -293,9 +293,12 @@ def with_probability(
         draws = jax.random.uniform(choice_key, images.shape[:1], jnp.float32)
         chosen = draws < jnp.asarray(probability, jnp.float32)
         augmented = augmentation(augmentation_key, images)
-        was, now = ((x.shape, str(x.dtype)) for x in (images, augmented))
-        if was != now:
-            raise ValueError(f"An augmentation must keep shape and dtype, {was}; it gave {now}.")
+        found = (getattr(augmented, "shape", None), getattr(augmented, "dtype", None))
+        if found != (images.shape, images.dtype):
+            raise ValueError(
+                f"An augmentation must keep shape and dtype, {checks.show(images)}; got "
+                f"{checks.show(augmented)}. Let it crop and cast what it returns."
+            )
         return jnp.where(jnp.expand_dims(chosen, range(1, images.ndim)), augmented, images)
 
     return apply

@@ -99,7 +99,9 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = N
     if data_dir == EMBEDDED:
         return _embedded(name, split)
     if folder is not None and folder.exists() and not folder.is_dir():
-        raise ValueError(f"data_dir must be a folder; {folder} is none.")
+        raise ValueError(
+            f"data_dir must be a folder; {folder} is a file. Give the folder that has the dataset."
+        )
     if folder is not None and idx.found(folder):
         images, labels = idx.load(name, split, folder)
         source = f"{name} {split}: {len(images):,} images, IDX files in {folder}"
@@ -108,7 +110,9 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = N
         return _from_tfds(name, split, folder)
     except _UnavailableError as error:
         if name != "mnist" or folder is not None:
-            raise RuntimeError(f"Cannot load {name!r}: {error}") from error
+            raise RuntimeError(
+                f"Cannot load {name!r}: {error} A data_dir where it was prepared needs no network."
+            ) from error
         _logger.warning(
             "Using the 10,000 MNIST test digits that ship with jaxgan, because %s For all 70,000, "
             "give data_dir (--data-dir): a folder with the four original IDX files.",
@@ -119,7 +123,10 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = N
 
 def _embedded(name: str, split: str) -> Dataset:
     if name != "mnist" or split not in ("train", "test"):
-        raise ValueError(f"Only mnist, train or test, ships with jaxgan; got {name!r}, {split!r}.")
+        raise ValueError(
+            "Only mnist, train or test, ships with jaxgan; got "
+            f"{checks.show(name)}, {checks.show(split)}. For another give another data_dir."
+        )
     images, labels = idx.load(name, "test", _EMBEDDED_DIR)
     return Dataset(images, labels, f"mnist: the {len(images):,} test digits that ship with jaxgan")
 
@@ -137,7 +144,8 @@ def _from_tfds(name: str, split: str, data_dir: Path | None) -> Dataset:
         ) from error
     builder = _prepared(tfds, name, data_dir)
     if split not in builder.info.splits:
-        raise ValueError(f"{name} has no split {split!r}; it has {sorted(builder.info.splits)}.")
+        known = sorted(builder.info.splits)
+        raise ValueError(f"{name} has no split {checks.show(split)}; it has {known}.")
     shape = (builder.info.splits[split].num_examples, *_image_shape(builder))
     cache = Path(builder.data_dir) / f"jaxgan-{split}.npz"
     arrays = _read_cache(cache, shape)
@@ -156,7 +164,10 @@ def _prepared(tfds: Any, name: str, data_dir: Path | None) -> Any:
             return builder
         builder = tfds.builder(name, data_dir=data_dir, try_gcs=False, file_format="array_record")
     except tfds.core.DatasetNotFoundError as error:
-        raise ValueError(f"tensorflow-datasets knows no dataset {name!r}.") from error
+        raise ValueError(
+            f"tensorflow-datasets knows no dataset {checks.show(name)}; name must be one that "
+            "tensorflow_datasets.list_builders() lists, such as 'mnist'."
+        ) from error
     try:
         _ask_whether_anyone_answers(builder)
         config = tfds.download.DownloadConfig(try_download_gcs=False)
@@ -192,7 +203,10 @@ def _image_shape(builder: Any) -> tuple[int, ...]:
         or None in features["image"].shape
         or features["image"].np_dtype != np.uint8
     ):
-        raise ValueError(f"{name} needs a label and uint8 images of one shape; it has {features}.")
+        raise ValueError(
+            f"{name} needs a label and uint8 images of one shape; it has {features}. Give another "
+            "dataset, or make such arrays of this one yourself."
+        )
     return features["image"].shape
 
 

@@ -164,10 +164,11 @@ class ShapeError(ValueError):
     """What networks, losses or penalties gave has another shape than it must have."""
 
 
-def check_shape(what: str, x: jax.Array, expected: tuple[int, ...]) -> None:
+def check_shape(what: str, x: jax.Array, expected: tuple[int, ...], advice: str) -> None:
     """Raises a ShapeError unless an array has the shape it should have."""
-    if jnp.shape(x) != expected:
-        raise ShapeError(f"{what} must have shape {expected}; got {jnp.shape(x)}.")
+    found = getattr(x, "shape", type(x).__name__)
+    if found != expected:
+        raise ShapeError(f"{what} must have shape {expected}; got {found}. {advice}")
 
 
 def _show(game: Game, state: TrainState, images: Pair, key: jax.Array, count: jax.Array) -> Pair:
@@ -207,13 +208,23 @@ def _ask(game: Game, params: Params, model_state: ModelState, images, labels, ke
     apply = game.network.discriminator.apply
     answer, model_state = apply(params, model_state, *inputs, train=True, key=key)
     logits = answer[0] if isinstance(answer, tuple) else answer
-    check_shape("The discriminator's logits", logits, images.shape[:1])
+    check_shape(
+        "The discriminator's logits",
+        logits,
+        images.shape[:1],
+        "Let it return one number an image, as logits[:, 0] of a last Dense(1).",
+    )
     return answer, model_state
 
 
 def _loss_of(loss: Loss, verdict: Verdict) -> jax.Array:
     values = loss(verdict.real_logits, verdict.fake_logits)
-    check_shape("The loss, one number an image,", values, verdict.fake_logits.shape)
+    check_shape(
+        "The loss, one number an image,",
+        values,
+        verdict.fake_logits.shape,
+        "Leave the mean over the batch to gan.",
+    )
     return jnp.mean(values)
 
 
@@ -234,6 +245,7 @@ def _penalize(
         answer, _ = _ask(game, params, model_state, images, labels, critic_key)
         return answer[0] if isinstance(answer, tuple) else answer
 
+    values: Any  # a penalty is anybody's function
     values, penalty_state = game.penalty.apply(
         state.game_state["penalty"],
         critic,
@@ -243,10 +255,11 @@ def _penalize(
         step=count,
     )
     batch = seen.discriminator.shape[0]
-    if jnp.shape(values) not in ((), (batch,)):  # as [batch, 1] less [batch], which is nonsense
+    found = () if isinstance(values, int | float) else getattr(values, "shape", type(values))
+    if found not in ((), (batch,)):  # as [batch, 1] less [batch], which is nonsense
         raise ShapeError(
             f"A penalty must be a scalar or have shape ({batch},), one number an image; got "
-            f"{jnp.shape(values)}."
+            f"{found}. Sum it over the other axes."
         )
     return jnp.mean(values), penalty_state
 

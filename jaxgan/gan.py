@@ -157,6 +157,8 @@ def gan(
             checks.number(name, number, positive=True)
     if ema_warmup is not None and ema_half_life is None:
         raise ValueError(f"ema_warmup={ema_warmup} warms an average up: give ema_half_life too.")
+    if not isinstance(diagnose, bool):
+        raise TypeError(f"diagnose must be True or False; got {checks.show(diagnose)}.")
     _check_arguments(loss, optimizer, auxiliary, num_classes, packing)
     game = Game(
         network=Pair(as_network(generator), as_network(discriminator)),
@@ -251,8 +253,12 @@ def gan(
             fake, pullback, model_state = generate(
                 game, state, classes, share, images.dtype, Pair(these[0], these[1])
             )
-            expected = real.shape
-            check_shape("The generator's output, which must match the images,", fake, expected)
+            check_shape(
+                "The generator's output, which must match the images,",
+                fake,
+                real.shape,
+                "Build it for such images, or give it images of its size.",
+            )
             state, judged = discriminator_step(game, state, real, fake, classes, these[2], count)
             skipped += judged["discriminator_skipped"]
         state, played = generator_step(
@@ -307,7 +313,7 @@ def _check_arguments(loss, optimizer, auxiliary, num_classes, packing) -> None:
             lambda x: all(callable(getattr(x, name, None)) for name in ("init", "update")),
             "optax transformations",
         ),
-        "auxiliary": (auxiliary, lambda x: isinstance(x, int | float), "weights"),
+        "auxiliary": (auxiliary, lambda x: True, "weights"),  # each is checked by itself below
     }
     for name, (value, is_right, what) in kinds.items():
         if name == "auxiliary" and value is None:
@@ -351,12 +357,6 @@ def _check_params(params: Pair[Any]) -> None:
                 f"The {player} has no parameters, so there is nothing to train: its init gave "
                 f"{tree!r}. A player must have at least one array of floats."
             )
-        wrong = [leaf for leaf in leaves if not jnp.issubdtype(leaf.dtype, jnp.inexact)]
-        if wrong:
-            raise TypeError(
-                f"The {player}'s parameters must be floats, which an optimizer can move; got "
-                f"{wrong[0].dtype} of shape {wrong[0].shape}. What is not trained is model state."
-            )
 
 
 def _check_range(fake: jax.Array, images: jax.Array) -> None:
@@ -390,7 +390,9 @@ def _check_labels(
     labels: Labels | None, batch: jax.Array, num_classes: int | None
 ) -> jax.Array | None:
     if (labels is None) != (num_classes is None):
-        said = "needs labels" if labels is None else "takes no labels"
+        said = "needs labels: give them after the images or latents"
+        if labels is not None:
+            said = "takes no labels: leave them out, or give jaxgan.gan num_classes"
         raise ValueError(f"A GAN with num_classes={num_classes} {said}.")
     return None if labels is None else checks.labels(labels, batch.shape[:1], num_classes)
 

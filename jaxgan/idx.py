@@ -130,34 +130,54 @@ def read(path: str | os.PathLike, *, rank: int) -> np.ndarray:
     """
     path = checks.path("path", path)
     checks.whole("rank", rank, 1, 255)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing.")
+    _check_there(path)
     try:
         with gzip.open(path) as file:
-            header = file.read(4 + 4 * rank)
-            expected = bytes((0, 0, 8, rank))
-            if header[:4] != expected:
-                raise ValueError(
-                    f"{path}: wrong magic number {header[:4].hex()}, not {expected.hex()}."
-                )
-            if len(header) < 4 + 4 * rank:
-                raise ValueError(f"{path}: ends within its header.")
-            sizes = struct.unpack(f">{rank}I", header[4:])
+            sizes = _sizes(path, file.read(4 + 4 * rank), rank)
             count = math.prod(sizes)
-            if not 0 < count <= min(_MAX_BYTES, _MAX_RATIO * path.stat().st_size):
-                raise ValueError(f"{path}: its header claims sizes {sizes}, which cannot be.")
             data = file.read(count + 1)  # one more than it should hold: never unpacks a bomb
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}: truncated or no gzip file ({error}). Fetch it again.") from error
     if len(data) != count:
         few = "fewer" if len(data) < count else "more"
-        raise ValueError(f"{path}: holds {few} bytes than the sizes {sizes} of its header say.")
+        raise ValueError(
+            f"{path}: holds {few} bytes than the sizes {sizes} of its header say, {count}. Fetch it "
+            "again."
+        )
     return np.frombuffer(data, np.uint8).reshape(sizes).copy()
 
 
-def _verify(path: Path, expected: str) -> None:
+def _sizes(path: Path, header: bytes, rank: int) -> tuple[int, ...]:
+    magic = bytes((0, 0, 8, rank))
+    if header[:4] != magic:
+        raise ValueError(
+            f"{path}: wrong magic number {header[:4].hex() or 'of no bytes'}, not {magic.hex()}, "
+            f"that of unsigned bytes of rank {rank}. Is it another of the files?"
+        )
+    if len(header) < 4 + 4 * rank:
+        raise ValueError(
+            f"{path}: ends within its header, after {len(header)} bytes of {4 + 4 * rank}. Fetch "
+            "it again."
+        )
+    sizes = struct.unpack(f">{rank}I", header[4:])
+    most = min(_MAX_BYTES, _MAX_RATIO * path.stat().st_size)
+    if not 0 < math.prod(sizes) <= most:
+        raise ValueError(
+            f"{path}: its header claims sizes {checks.show(sizes)}, but what it holds can be of 1 to "
+            f"{most} bytes. Fetch it again."
+        )
+    return sizes
+
+
+def _check_there(path: Path) -> None:
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing.")
+        raise FileNotFoundError(
+            f"{path} is missing; it must be a gzipped IDX file. Fetch it, or give its right path."
+        )
+
+
+def _verify(path: Path, expected: str) -> None:
+    _check_there(path)
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != expected:

@@ -66,7 +66,9 @@ def quantize(images: ArrayLike) -> np.ndarray:
     """
     images = _as_array("quantize", images)
     if not jnp.issubdtype(images.dtype, np.floating):  # numpy does not know bfloat16
-        raise TypeError(f"quantize takes floats in [-1, 1]; got {images.dtype}.")
+        raise TypeError(
+            f"quantize takes floats in [-1, 1]; got {images.dtype}. Are they bytes already?"
+        )
     checks.finite("Images", images)
     return np.clip(np.rint((images.astype(np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
 
@@ -95,7 +97,10 @@ def grid(images: ArrayLike, columns: int | None = None, *, scale: int = 1) -> np
     """
     images = _as_array("grid", images)
     if images.ndim != 4 or images.size == 0:
-        raise ValueError(f"grid takes images [num, height, width, channels]; got {images.shape}.")
+        raise ValueError(
+            "grid takes images [num, height, width, channels], at least one of each; got "
+            f"{images.shape}."
+        )
     num, height, width, channels = images.shape
     columns = int(np.ceil(np.sqrt(num))) if columns is None else columns
     checks.whole("columns", columns)
@@ -181,9 +186,12 @@ def animate(
             f"A GIF shows a picture for at most {_LONGEST / 1000} s; got {seconds=} for "
             f"{len(pictures)}."
         )
-    frames = [_pillow(picture) for picture in pictures]
-    if len({frame.size for frame in frames}) > 1:
-        raise ValueError(f"All pictures must be of one size; got {[f.size for f in frames]}.")
+    frames = [_opened(x) if isinstance(x, str | Path) else _pillow(x) for x in pictures]
+    if len(sizes := sorted({frame.size for frame in frames})) > 1:
+        raise ValueError(
+            f"All pictures must be of one size; got {checks.show(sizes)}, width and height. Leave "
+            "out those of another run, or make all with the same grid."
+        )
     # GIF counts in hundredths of a second, and many viewers slow down anything below two of them.
     each = max(20, round(seconds * 1000 / len(frames)))
     durations = [each] * (len(frames) - 1) + [each + 1000]
@@ -249,13 +257,15 @@ def _as_array(name: str, images: Any) -> np.ndarray:
 def _writable(path: str | Path) -> Path:
     path = checks.path("path", path)
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: its folder does not exist.")
+        raise FileNotFoundError(
+            f"{path} cannot be written: its folder does not exist. Make the folder first."
+        )
     return path
 
 
 def _items(name: str, mapping: Any) -> Any:
     if not isinstance(mapping, Mapping):
-        raise TypeError(f"{name} must be a mapping; got {checks.show(mapping)}.")
+        raise TypeError(f"{name} must be a mapping, such as a dict; got {checks.show(mapping)}.")
     if not mapping:
         raise ValueError(f"{name} must hold at least one; got {mapping}.")
     return mapping.items()
@@ -275,25 +285,39 @@ def _checked_lines(title: str, lines: Any) -> dict[str, np.ndarray]:
     return checked
 
 
-def _pillow(picture: np.ndarray | str | Path) -> Any:
+def _import_pillow() -> Any:
     try:
         from PIL import Image
     except ImportError as error:
         raise ImportError(
             "Writing pictures needs Pillow: pip install 'jaxgan[examples]'."
         ) from error
-    if isinstance(picture, str | Path):
-        path = checks.path("picture", picture)
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing.")
-        try:
-            with Image.open(path) as file:
-                return file.copy()
-        except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-            raise ValueError(f"{path} is damaged, or no picture: {error}.") from error
+    return Image
+
+
+def _opened(path: str | Path) -> Any:
+    image, path = _import_pillow(), checks.path("picture", path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing; it must be a picture's file, as images.save writes. Give its path "
+            "as it is, or leave it out."
+        )
+    try:
+        with image.open(path) as file:
+            return file.copy()
+    except (image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise ValueError(
+            f"{path} is damaged, or no picture: {error}. Write it anew with images.save, or leave "
+            "it out."
+        ) from error
+
+
+def _pillow(picture: Any) -> Any:
+    image = _import_pillow()
     if not isinstance(picture, np.ndarray | jax.Array):
         raise TypeError(
-            f"A picture must be uint8 [height, width, 1 or 3]; got {checks.show(picture)}."
+            "A picture must be uint8 [height, width, 1 or 3], as grid makes; got "
+            f"{checks.show(picture)}."
         )
     picture = np.asarray(picture)
     if (
@@ -306,4 +330,4 @@ def _pillow(picture: np.ndarray | str | Path) -> Any:
             "A picture must be uint8 [height, width, 1 or 3], as grid makes; "
             f"got {picture.dtype} {picture.shape}."
         )
-    return Image.fromarray(picture[:, :, 0] if picture.shape[-1] == 1 else picture)
+    return image.fromarray(picture[:, :, 0] if picture.shape[-1] == 1 else picture)

@@ -145,6 +145,7 @@ def wasserstein_gradient(weight: float = 10.0, *, one_sided: bool = False) -> Pe
 
     Raises:
       ValueError: `weight` is negative.
+      TypeError: `one_sided` is no bool.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -163,6 +164,8 @@ def wasserstein_gradient(weight: float = 10.0, *, one_sided: bool = False) -> Pe
       https://arxiv.org/abs/1709.08894 (one-sided)
     """
     checks.number("weight", weight, 0)
+    if not isinstance(one_sided, bool):
+        raise TypeError(f"one_sided must be True or False; got {checks.show(one_sided)}.")
 
     def penalty(critic, real, fake, key):
         return weight * _slope_excess(critic, _between(key, real, fake), one_sided)
@@ -348,7 +351,7 @@ def add(*penalties: Any) -> Penalty:
       >>> penalty = penalties.add(penalties.r1(1.0), penalties.lazy(penalties.r2(1.0), every=4))
     """
     if not penalties:
-        raise ValueError("add needs at least one penalty.")
+        raise ValueError("add needs at least one penalty; got none. For none, gan takes None.")
     parts = [as_penalty(penalty) for penalty in penalties]
 
     def init():
@@ -402,7 +405,10 @@ def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
             checks.number(name, x)
         penalty = make(**numbers)  # checks them too, while they are known
         if not isinstance(penalty, Penalty):
-            raise TypeError(f"make must make a Penalty of numbers; got {checks.show(penalty)}.")
+            raise TypeError(
+                "make must return a jaxgan.penalties.Penalty, as r1 does; got "
+                f"{checks.show(penalty)}. as_penalty makes one of a function."
+            )
 
         def init() -> Injected:
             hyperparams = {name: jnp.asarray(x, jnp.float32) for name, x in numbers.items()}
@@ -450,7 +456,10 @@ def clip_weights(limit: float = 0.01) -> optax.GradientTransformation:
 
     def update(updates: Any, params: Any) -> Any:
         if params is None:
-            raise ValueError("clip_weights must see the parameters; got params=None in its update.")
+            raise ValueError(
+                "clip_weights must see the parameters; got params=None. Call its update with "
+                "(updates, state, params)."
+            )
         return jax.tree.map(clip, updates, params)
 
     return optax.stateless(update)
@@ -473,14 +482,17 @@ def _check(critic: Critic, real: Any, fake: Any) -> tuple[Critic, jax.Array, jax
     )
     # Of one image against many, or one channel against three, the smaller would be repeated.
     if real.shape != fake.shape:
-        raise ValueError(f"real and fake must be of one shape; got {real.shape} and {fake.shape}.")
+        raise ValueError(
+            f"real and fake must be of one shape; got {real.shape} and {fake.shape}. Give as many "
+            "fake images as real ones."
+        )
 
     def judge(images: jax.Array) -> jax.Array:
         logits = critic(images)
         if jnp.shape(logits) != images.shape[:1]:
             raise ValueError(
                 f"critic must give logits [batch], here {images.shape[:1]}; got "
-                f"{jnp.shape(logits)}."
+                f"{jnp.shape(logits)}. Drop its other axes."
             )
         return logits
 

@@ -157,7 +157,7 @@ def pick(population: T, members: Any) -> T:
         raise ValueError(f"members must be a number or a list of them; got {checks.show(members)}.")
     size = _size(population)
     if not (-size <= numbers.min() and numbers.max() < size):
-        raise IndexError(f"There are {size} members, numbered from 0; got {members}.")
+        raise IndexError(f"There are {size} members, numbered from 0; got {checks.show(members)}.")
     return jax.tree.map(lambda x: x[numbers], population)
 
 
@@ -258,7 +258,10 @@ def shard(
 
     def sharded(population: Any, *data: Any) -> Any:
         if (size := _size(population)) % len(devices):
-            raise ValueError(f"{size} members cannot be divided among {len(devices)} devices.")
+            raise ValueError(
+                f"{size} members cannot be divided among {len(devices)} devices: there must be as "
+                "many for each. Make more members, or give shard fewer devices."
+            )
         split, whole = PartitionSpec("members"), PartitionSpec()
         in_specs = (split, *(whole for _ in data))
         run = jax.shard_map(
@@ -274,14 +277,16 @@ def _size(population: Any) -> int:
     if len(sizes) != 1 or () in sizes:
         raise ValueError(
             "A population has one leading axis of members in all of its arrays; got leading sizes "
-            f"{sorted(sizes)}."
+            f"{checks.show(sorted(sizes))}. jax.vmap of init or population.stack makes one."
         )
     return sizes.pop()[0]
 
 
 def _check_state(state: TrainState) -> None:
     if not isinstance(state, TrainState):
-        raise TypeError(f"state must be a jaxgan.TrainState; got {checks.show(state)}.")
+        raise TypeError(
+            f"state must be a jaxgan.TrainState, as init makes; got {checks.show(state)}."
+        )
 
 
 def _owners(state: TrainState) -> dict[str, Any]:
@@ -306,9 +311,15 @@ def _set(tree: Any, owner: str, name: str, value: Any) -> Any:
             "optimizer with optax.inject_hyperparams, a penalty with jaxgan.penalties.inject."
         )
     if len(holders) > 1:
-        raise ValueError(f"{len(holders)} parts of the {owner}'s state have a {name!r}.")
+        raise ValueError(
+            f"{len(holders)} parts of the {owner}'s state have a {name!r}, which must be in one to "
+            "be set. Inject it into one of them only."
+        )
     if name in getattr(holders[0], "hyperparams_states", {}):
-        raise ValueError(f"The {owner}'s {name!r} is a schedule, which would set it again.")
+        raise ValueError(
+            f"The {owner}'s {name!r} is a schedule, which would set it again. Make the optimizer "
+            "with a number, which can be set."
+        )
     old = holders[0].hyperparams[name]
     new = checks.array(f"The {owner}'s {name!r}", value, form=None).astype(old.dtype)
     checks.finite(f"The {owner}'s {name!r}", value)

@@ -165,7 +165,8 @@ def _read(source, size, key, start, element) -> Iterator[Any]:
         except ValueError as error:
             found = sorted({str(jax.tree.map(np.shape, element)) for element in elements})
             raise ValueError(
-                f"All elements must be of one shape; those of chunk {number} are {found[:5]}."
+                f"All elements must be of one shape; those of chunk {number} are {found[:5]}. Let "
+                "element crop or resize them."
             ) from error
 
 

@@ -87,12 +87,18 @@ def create(
       A `TrainState` at step 0.
 
     Raises:
-      TypeError: `key` is not a single typed PRNG key, or what belongs to two players no `Pair`.
+      TypeError: `key` is not a single typed PRNG key, what belongs to two players no `Pair`, an
+        optimizer no optax transformation, or parameters are no arrays of floats.
     """
     checks.key(key)
     for name, value in (("params", params), ("optimizer", optimizer), ("model_state", model_state)):
         if not isinstance(value, Pair) and not (name == "model_state" and value is None):
-            raise TypeError(f"{name} must be a jaxgan.Pair; got {checks.show(value)}.")
+            raise TypeError(
+                f"{name} must be a jaxgan.Pair, one for each player; got {checks.show(value)}."
+            )
+    _check_players(params, optimizer)
+    if not isinstance(ema, bool):
+        raise TypeError(f"ema must be True or False; got {checks.show(ema)}.")
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         key=key,
@@ -102,3 +108,19 @@ def create(
         ema_params=jax.tree.map(jnp.copy, params.generator) if ema else None,
         game_state=game_state,
     )
+
+
+def _check_players(params: Pair[Params], optimizer: Pair[optax.GradientTransformation]) -> None:
+    for player, one in optimizer._asdict().items():
+        if not callable(getattr(one, "init", None)):
+            raise TypeError(
+                f"optimizer.{player} must be an optax transformation, such as optax.adam(1e-3); "
+                f"got {checks.show(one)}."
+            )
+    for player, tree in params._asdict().items():
+        for leaf in jax.tree.leaves(tree):
+            if not jnp.issubdtype(getattr(leaf, "dtype", object), jnp.inexact):
+                raise TypeError(
+                    f"The {player}'s parameters must be floats, in arrays, which an optimizer can "
+                    f"move; got {checks.show(leaf)}. What is not trained is model state."
+                )

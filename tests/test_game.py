@@ -455,9 +455,9 @@ class TestBadInput:
 
     def test_labels_missing_or_too_many(self, twelve):
         gan, plain = labelled_gan(), make_gan()
-        with pytest.raises(ValueError, match="num_classes=3 needs labels"):
+        with pytest.raises(ValueError, match="num_classes=3 needs labels: give them after"):
             gan.init(jax.random.key(0), twelve)
-        with pytest.raises(ValueError, match="num_classes=None takes no labels"):
+        with pytest.raises(ValueError, match="num_classes=None takes no labels: leave them"):
             plain.init(jax.random.key(0), twelve, LABELS)
 
     def test_labels_of_a_wrong_kind(self, twelve):

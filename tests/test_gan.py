@@ -347,6 +347,8 @@ class TestBadInput:
             make_gan(latent_dim=0)
         with pytest.raises(ValueError, match=r"ema_half_life must be positive and finite; got 0.0"):
             make_gan(ema_half_life=0.0)
+        with pytest.raises(TypeError, match="diagnose must be True or False; got 'no'"):
+            make_gan(diagnose="no")
 
     def test_integer_images(self, gan, state, uint8_images):
         for call in (
@@ -376,15 +378,18 @@ class TestBadInput:
             def __call__(self, images):
                 return nn.Dense(1)(images.reshape(images.shape[0], -1))
 
-        with pytest.raises(ValueError, match=r"logits must have shape \(2,\); got \(2, 1\)"):
+        with pytest.raises(ValueError, match=r"have shape \(2,\); got \(2, 1\). Let it return"):
             make_gan(discriminator=Column()).init(jax.random.key(0), batch)
 
     def test_loss_that_takes_the_mean_itself(self, batch):
         mean = lambda real, fake: jnp.mean(fake - real)
         with pytest.raises(
-            ValueError, match=r"one number an image, must have shape \(2,\); got \(\)"
+            ValueError, match=r"image, must have shape \(2,\); got \(\). Leave the mean .* to gan"
         ):
             make_gan(loss=Pair(mean, mean)).init(jax.random.key(0), batch)
+        nothing = lambda real, fake: None
+        with pytest.raises(ValueError, match=r"must have shape \(2,\); got NoneType"):
+            make_gan(loss=Pair(nothing, nothing)).init(jax.random.key(0), batch)
 
     def test_latents_of_another_size(self, gan, state):
         for shape in ((2, 4), (3,)):

@@ -92,6 +92,15 @@ def test_files_refuse_what_is_no_picture(tmp_path):
     two_sizes = [np.zeros(size, np.uint8) for size in ((4, 4, 1), (8, 6, 1))]
     with pytest.raises(ValueError, match=r"of one size; got \[\(4, 4\), \(6, 8\)\]"):
         images.animate(tmp_path / "a.gif", two_sizes)
+    with pytest.raises(FileNotFoundError, match=r"b\.png is missing; it must be a picture's file"):
+        images.animate(tmp_path / "a.gif", [tmp_path / "b.png"])
+    (tmp_path / "b.png").write_bytes(b"GIF89a")
+    with pytest.raises(ValueError, match=r"b\.png is damaged.*Write it anew with images\.save"):
+        images.animate(tmp_path / "a.gif", [tmp_path / "b.png"])
+    with pytest.raises(TypeError, match=r"A picture must be uint8 .* got 'b.png'"):
+        images.save(tmp_path / "a.png", "b.png")
+    with pytest.raises(FileNotFoundError, match=r"does not exist. Make the folder first"):
+        images.save(tmp_path / "nowhere" / "a.png", np.zeros((4, 4, 1), np.uint8))
     for wrong in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 1))):
         with pytest.raises(ValueError, match="A picture must be uint8"):
             images.save(tmp_path / "a.png", wrong)

@@ -168,7 +168,7 @@ class TestHyperparameters:
     def test_schedules_are_refused(self, batch):
         scheduled = optax.inject_hyperparams(optax.adam)(optax.linear_schedule(1e-3, 0.0, 10))
         state = make_gan(optimizer=Pair(scheduled, ADAM)).init(jax.random.key(0), batch)
-        with pytest.raises(ValueError, match="'learning_rate' is a schedule"):
+        with pytest.raises(ValueError, match=r"'learning_rate' is a schedule.*with a number"):
             population.with_hyperparameters(state, generator={"learning_rate": 1e-3})
 
     def test_names_that_two_parts_share_are_refused(self, batch):
@@ -176,7 +176,9 @@ class TestHyperparameters:
             penalties.inject(penalties.r1)(gamma=1.0), penalties.inject(penalties.r2)(gamma=1.0)
         )
         state = make_gan(penalty=both).init(jax.random.key(0), batch)
-        with pytest.raises(ValueError, match="2 parts of the penalty's state have a 'gamma'"):
+        with pytest.raises(
+            ValueError, match=r"2 parts .* have a 'gamma', .* into one of them only"
+        ):
             population.with_hyperparameters(state, penalty={"gamma": 2.0})
 
     def test_numbers_are_still_checked_where_they_are_known(self):
@@ -243,4 +245,4 @@ def test_a_population_spreads_over_devices_and_is_restored_onto_fewer(tmp_path):
     assert found["shards"] == [[2, 1, 4]] * 4
     assert found["collectives"] == []
     assert found["difference"] < 1e-5
-    assert found["refused"] == "3 members cannot be divided among 4 devices."
+    assert found["refused"].startswith("3 members cannot be divided among 4 devices: there must")

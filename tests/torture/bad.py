@@ -23,6 +23,7 @@ POINTS = np.random.default_rng(0).normal(size=(9, 2))
 
 NOTHING = st.sampled_from([None, "three", b"3", [1, "x"], {}, object])
 NO_FUNCTION = st.sampled_from([None, "f", 3.5, [], {}])
+NO_BOOL = st.sampled_from([None, 0, 1.0, "no", [], np.ones(2)])
 NO_KEY = st.sampled_from([None, 0, "key", np.zeros(2, np.uint32), jax.random.split(KEY, 3)])
 NOT_FINITE = st.sampled_from([math.nan, math.inf, -math.inf])
 

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from bad import (
     KEY,
+    NO_BOOL,
     NO_FUNCTION,
     NO_KEY,
     NOT_FINITE,
@@ -79,6 +80,8 @@ def training_cases():
     yield Case("step", whole(0), lambda x: indices(step=x))
     yield Case("num_images", whole(2), lambda x: indices(num_images=x))
     yield Case("batch_size", whole(1, 6), lambda x: indices(batch_size=x))
+    yield Case("epoch of images", whole(), lambda x: shuffle.steps_an_epoch(x, 1))
+    yield Case("epoch of batches", whole(1, 6), lambda x: shuffle.steps_an_epoch(6, x))
     yield Case("permute.key", NO_KEY, lambda x: shuffle.permute(x, jnp.arange(3), 3))
     far = st.one_of(st.integers(-(2**40), -1), st.integers(6, 2**40))
     yield Case("places", far, lambda x: shuffle.permute(KEY, np.array([0, x]), 6))
@@ -122,7 +125,8 @@ def sampling_cases():
         "diversity of nan", NOT_FINITE, lambda x: sampling.pixel_diversity(X + np.float32(x))
     )
     logits = diagnostics.of_logits
-    yield Case("of_logits", array(1), lambda x: logits(z, x))
+    yield Case("of_logits", array(1), lambda x: logits(x, z))
+    yield Case("of_logits.fake", array(1), lambda x: logits(z, x))
     yield Case("of_images", array(2, least=2), lambda x: diagnostics.of_images(x, X))
     yield Case("of_images.fake", array(2, least=2), lambda x: diagnostics.of_images(X, x))
 
@@ -183,6 +187,7 @@ def dataset_cases():
     for name, function in (
         ("idx.read", lambda x: jaxgan.idx.read(x, rank=1)),
         ("found", jaxgan.idx.found),
+        ("npz.read", lambda x: jaxgan.npz.read(x, {"a": (3,)}, [np.float32])),
         ("idx.load", lambda x: jaxgan.idx.load("mnist", "train", x)),
     ):
         yield Case(name, st.sampled_from([None, 3, b"a", "", "a\0b", "~nobody-here/x"]), function)
@@ -222,7 +227,23 @@ def member_cases():
     yield Case("rate", wrong, lambda x: put({"learning_rate": x}), "'learning_rate' must be")
     yield Case("create.key", NO_KEY, lambda x: train_state.create(x, params, ADAM))
     yield Case("create.params", NOTHING, lambda x: train_state.create(KEY, x, ADAM))
-    yield Case("create.optimizer", NOTHING, lambda x: train_state.create(KEY, params, x))
+    create = lambda params=params, optimizer=ADAM, **x: train_state.create(
+        KEY, params, optimizer, **x
+    )
+    numbers = st.sampled_from([Pair(1, 2), Pair("a", None), Pair({"w": 1.0}, {"w": np.ones(2)})])
+    yield Case("create of numbers", numbers, create, "parameters must be floats, in arrays")
+    integers = st.just(np.ones(3, np.int32))
+    yield Case("create of integers", integers, lambda x: create(Pair(x, x)))
+    yield Case("create.optimizer", NOTHING, lambda x: create(optimizer=x))
+    no_optimizers = st.sampled_from([Pair(1, 2), Pair(None, None), Pair(FLIP, FLIP)])
+    said = "optimizer.generator must be an optax transformation"
+    yield Case("create of no optimizers", no_optimizers, lambda x: create(optimizer=x), said)
+    yield Case(
+        "create.model_state",
+        NO_FUNCTION.filter(lambda x: x is not None),
+        lambda x: create(model_state=x),
+    )
+    yield Case("create.ema", NO_BOOL, lambda x: create(ema=x))
     yield Case("replace", st.sampled_from(["stpe", "Key"]), lambda x: state.replace(**{x: 0}))
 
 

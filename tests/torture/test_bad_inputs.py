@@ -13,6 +13,7 @@ import numpy as np
 import optax
 from bad import (
     KEY,
+    NO_BOOL,
     NO_FUNCTION,
     NO_KEY,
     NOT_FINITE,
@@ -93,6 +94,8 @@ def penalty_cases():
         yield Case(f"{name}.real", shapes, lambda x, p=penalty: penalize(p, x))
         yield Case(f"{name}.fake", shapes, lambda x, p=penalty: penalize(p, X, x))
         yield Case(f"{name}.key", NO_KEY, lambda x, p=penalty: penalize(p, key=x))
+    one_sided = lambda x: penalties.wasserstein_gradient(one_sided=x)
+    yield Case("one_sided", NO_BOOL, one_sided)
     yield Case("dragan.scale", number(0), lambda x: penalties.dragan(scale=x))
     yield Case("broadcast", st.just(X[:1]), lambda x: penalize(penalties.r1(), X, x))
     yield Case("critic", NO_FUNCTION, lambda x: penalize(penalties.r1(), critic=x))
@@ -110,6 +113,8 @@ def penalty_cases():
     for make in (penalties.lazy, penalties.add, penalties.as_penalty):
         yield Case(make.__name__, NO_FUNCTION, make)
     yield Case("inject", NO_FUNCTION, penalties.inject)
+    no_penalty = lambda x: penalties.inject(lambda: x)()
+    yield Case("injected penalty", NO_FUNCTION, no_penalty)
     yield Case("injected", number(0), lambda x: penalties.inject(penalties.r1)(gamma=x))
     yield Case("clip_weights", number(0), penalties.clip_weights)
 
@@ -129,6 +134,9 @@ def augment_cases():
     for make in (augment.as_augmentation, augment.compose, augment.adaptive):
         yield Case(make.__name__, NO_FUNCTION, make)
     yield Case("with_probability", NO_FUNCTION, lambda x: augment.with_probability(x, 0.5))
+    changed = st.sampled_from([None, "a", X[:1], X.astype(np.float16), X[..., 0]])
+    call = lambda x: augment.with_probability(lambda key, images: x, 0.5)(KEY, X)
+    yield Case("augmented", changed, call, "must keep shape and dtype")
     yield Case("probability", number(0, 1), lambda x: augment.with_probability(FLIP, x))
     yield Case("target", number(-1, 1), lambda x: augment.adaptive(FLIP, target=x))
     yield Case("images_to_full", number(1), lambda x: augment.adaptive(FLIP, images_to_full=x))
@@ -148,6 +156,7 @@ def gan_cases():
         some = number(0).filter(lambda x: x is not None)
         yield Case(name, some, lambda x, name=name: make_gan(**{"ema_half_life": 1.0, name: x}))
     yield Case("warmup alone", st.floats(0.1, 1), lambda x: make_gan(ema_warmup=x))
+    yield Case("diagnose", NO_BOOL, lambda x: make_gan(diagnose=x))
     for name in ("loss", "optimizer"):
         wrong = st.one_of(NOTHING, st.just(Pair(1, 2)), st.just(Pair(ADAM, ADAM)))
         yield Case(name, wrong, lambda x, name=name: make_gan(**{name: x}))
@@ -171,6 +180,11 @@ def gan_cases():
     some = array(1, "fbc").filter(lambda x: x is not None)
     yield Case("update.labels", some, lambda x: update(labels=x), "num_classes=None")
     yield Case("update.state", NOTHING, lambda x: game()[0].update(x, IMAGES))
+    yield Case(
+        "sample.state", NOTHING, lambda x: game()[0].sample(x, np.ones((1, LATENT_DIM), "f"))
+    )
+    labelled = make_gan(num_classes=3)
+    yield Case("init.labels", array(1, "fbc"), lambda x: labelled.init(KEY, IMAGES, x), "abels")
     others = [
         {"latent_dim": 7},
         {"ema_half_life": 9.0},
@@ -206,6 +220,11 @@ def network_cases():
         )
         for field in numbers:
             yield Case(f"{name}.{field}", wide, functools.partial(build, field=field))
+        for field in ("features", "widths"):
+            if "tuple" in str(network.__annotations__.get(field)):
+                many = st.sampled_from([3, None, "abc", (0, 1, 1), (2.0, 1, 1), (1, 1, "x")])
+                call = functools.partial(build, field=field)
+                yield Case(f"{name}.{field}", many, call, f"{field} must")
         if "dtype" in network.__annotations__:
             yield Case(
                 f"{name}.dtype", st.sampled_from([jnp.int32, "abc", 3, np.bool_]), build, "dtype"
@@ -231,6 +250,7 @@ def network_cases():
         init = functools.partial(network(**needed).init, KEY, **train)
         call = lambda x, init=init, more=more: jax.eval_shape(lambda: init(x, *more))
         yield Case(f"{name} sees", bad, call)
+    yield Case("as_network", NO_FUNCTION, networks.as_network, "A player must be")
     adapters = (networks.from_linen, networks.from_nnx, networks.from_equinox, networks.from_haiku)
     for adapter in adapters:
         yield Case(adapter.__name__, NO_FUNCTION, adapter, "takes|must be a function")

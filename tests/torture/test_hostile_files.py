@@ -1,11 +1,13 @@
 """Files that were made to do harm: bombs, lies in headers, pickles; none costs memory or time."""
 
 import ast
+import contextlib
 import gzip
 import io
 import struct
 import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import hypothesis
@@ -21,13 +23,15 @@ SOURCES = sorted(Path(jaxgan.__file__).parent.rglob("*.py"))
 PACKED = gzip.compress(bytes((0, 0, 8, 1)) + struct.pack(">I", 40) + bytes(range(40)), mtime=0)
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def little_memory():
-    """For a test that may allocate a few mebibytes and no more."""
+    """For what may allocate a few mebibytes and no more."""
     tracemalloc.start()
-    yield
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert peak < 8 * MEBIBYTE
 
 
@@ -40,6 +44,19 @@ def members(path, **contents):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in contents.items():
             file.writestr(f"{name}.npy", content)
+    return path
+
+
+def lying(path, content, compression):
+    """An `.npz` file that claims to hold `content`, CRC and all, and unpacks to 64 MiB more."""
+    with zipfile.ZipFile(path, "w", compression) as file:
+        file.writestr("a.npy", content + bytes(64 * MEBIBYTE))
+        info = file.getinfo("a.npy")
+    packed, told = path.read_bytes(), struct.pack("<LL", info.compress_size, info.file_size)
+    assert packed.count(told) == 2  # in the member's own header, and in the directory
+    crcs = [struct.pack("<L", crc) for crc in (info.CRC, zlib.crc32(content))]
+    claimed = struct.pack("<LL", info.compress_size, len(content))
+    path.write_bytes(packed.replace(told, claimed).replace(*crcs))
     return path
 
 
@@ -76,15 +93,16 @@ def test_a_spoilt_idx_file_is_refused_by_name(tmp_path, examples):
 
 
 @pytest.mark.parametrize("sizes", [(2**31,), (2**32 - 1,), (10,)])
-def test_a_gzip_bomb_is_not_unpacked(tmp_path, sizes, little_memory):
+def test_a_gzip_bomb_is_not_unpacked(tmp_path, sizes):
     with gzip.open(tmp_path / "bomb.gz", "wb", 1) as file:
         file.write(bytes((0, 0, 8, 1)) + struct.pack(">I", *sizes))
         for _ in range(64):
             file.write(bytes(MEBIBYTE))
-    with pytest.raises(ValueError, match=r"bomb\.gz: .*(claims sizes|more bytes)"):
+    said = r"bomb\.gz: .*(claims sizes|more bytes)"
+    with little_memory(), pytest.raises(ValueError, match=said):
         idx.read(tmp_path / "bomb.gz", rank=1)
     (tmp_path / "bomb.gz").rename(tmp_path / idx.FILES["train", "images"])
-    with pytest.raises(ValueError, match="not the original file"):
+    with little_memory(), pytest.raises(ValueError, match="not the original file"):
         datasets.load("mnist", "train", tmp_path)
 
 
@@ -105,12 +123,40 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path, sizes, little_memory):
 )
 def test_a_hostile_npz_file_is_refused_by_name(tmp_path, contents, said):
     path = members(tmp_path / "hostile.npz", **contents)
-    tracemalloc.start()
-    with pytest.raises(ValueError, match=rf"hostile\.npz is damaged.*{said}"):
+    said = rf"hostile\.npz is damaged.*{said}"
+    with little_memory(), pytest.raises(ValueError, match=said):
         npz.read(path, {"a": (3,)}, [np.float32])
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 8 * MEBIBYTE
+
+
+@pytest.mark.parametrize(
+    ("compression", "said"),
+    [
+        (zipfile.ZIP_STORED, "more than"),
+        (zipfile.ZIP_DEFLATED, "more than"),
+        (zipfile.ZIP_BZIP2, "neither stored nor deflated"),
+        (zipfile.ZIP_LZMA, "neither stored nor deflated"),
+    ],
+)
+def test_a_bomb_that_claims_to_be_small_is_not_unpacked(tmp_path, compression, said):
+    path = lying(tmp_path / "bomb.npz", saved(np.zeros(3, np.float32)), compression)
+    said = rf"bomb\.npz is damaged.*{said}"
+    with little_memory(), pytest.raises(ValueError, match=said):
+        npz.read(path, {"a": (3,)}, [np.float32])
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_flipped_bit_of_a_member_is_found_by_its_checksum(tmp_path, compression):
+    values = np.random.default_rng(0).normal(size=5000)  # more than is unpacked at once
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", compression) as file:
+        file.writestr("a.npy", saved(values))
+    whole = (tmp_path / "a.npz").read_bytes()
+    found = npz.read(tmp_path / "a.npz", {"a": (5000,)}, [np.float64])["a"]
+    np.testing.assert_array_equal(found, values)
+    for at in range(1000, 36_000, 1234):
+        flipped = whole[:at] + bytes((whole[at] ^ 1,)) + whole[at + 1 :]
+        (tmp_path / "a.npz").write_bytes(flipped)
+        with pytest.raises(ValueError, match=r"a\.npz is damaged"):
+            npz.read(tmp_path / "a.npz", {"a": (5000,)}, [np.float64])
 
 
 @pytest.mark.parametrize(
