@@ -57,10 +57,18 @@ def load_images(args: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str]:
 
 
 def restore(workdir: Path, image_shape: tuple[int, ...]) -> tuple[jaxgan.GAN, jaxgan.TrainState]:
-    config = json.loads((workdir / "config.json").read_text())
-    gan = mnist.make_gan(image_shape, argparse.Namespace(**config))
+    path = workdir / "config.json"
+    try:
+        config = json.loads(path.read_text())
+        gan = mnist.make_gan(image_shape, argparse.Namespace(**config))
+        key = jax.random.key(config["seed"])
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is not what examples/mnist.py writes: {type(error).__name__}, {error}. Name "
+            "the folder of one of its runs, or train anew."
+        ) from error
     start = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    like = jax.eval_shape(gan.init, jax.random.key(config["seed"]), start)
+    like = jax.eval_shape(gan.init, key, start)
     return gan, checkpoint.restore(workdir / "checkpoints", like=like)
 
 
@@ -68,18 +76,28 @@ def draw_samples(gan: jaxgan.GAN, state: jaxgan.TrainState, num: int, seed: int)
     latents = jax.random.normal(jax.random.key(seed), (num, mnist.LATENT_DIM))
     sample = jax.jit(gan.sample)
     parts = [np.asarray(sample(state, latents[i : i + 500])) for i in range(0, num, 500)]
-    return images.quantize(np.concatenate(parts))  # as a PNG would hold them
+    drawn = np.concatenate(parts)
+    broken = int((~np.isfinite(drawn).all(axis=(1, 2, 3))).sum())
+    if broken:
+        raise ValueError(
+            f"{broken} of {num} samples hold NaN or infinity: the parameters of step "
+            f"{int(state.step)} are broken. Train anew, with a lower learning rate or another loss."
+        )
+    return images.quantize(drawn)  # as a PNG would hold them
 
 
 def score(fake: np.ndarray, real: dict, train: dict, spaces: dict, tell) -> dict:
-    """Every number of one set of samples: by feature space, and of the classes."""
+    """Every number of one set of samples: by feature space, of the classes, and their shares."""
     scores: dict[str, dict[str, float]] = {}
     for name, features in spaces.items():
         seen = evaluation.embed(features, fake)
         say = lambda metric, name=name: tell(f"{name}: {metric}")
         scores[name] = evaluation.compare(real[name], seen, train=train[name], tell=say)
     p = evaluation.embed(evaluation.mnist_v1().probabilities, fake)
-    covered = evaluation.mode_coverage(p.argmax(axis=1), 10)
+    classes = p.argmax(axis=1)
+    covered = evaluation.mode_coverage(classes, 10)
+    shares = np.bincount(classes, minlength=10) / len(fake)
+    scores["shares"] = {str(i): float(share) for i, share in enumerate(shares)}
     scores["classes"] = {
         "inception_score": evaluation.inception_score(p).value,
         "classes": covered.modes,
@@ -116,6 +134,8 @@ def draw_page(path: Path, fake: np.ndarray, train: np.ndarray, seen: tuple, repo
     low_left.set(title="samples, and below each its nearest training image", xticks=[], yticks=[])
     lines = []
     for space, floors in report["floor"].items():
+        if space == "shares":  # there is a picture of them
+            continue
         lines.append(space)
         for name, floor in floors.items():
             values = [draw[space][name] for draw in report["draws"]]
@@ -132,9 +152,12 @@ def main() -> None:
     try:
         train_images, test_images, source = load_images(args)
         gan, state = restore(args.checkpoint, train_images.shape[1:])
+        num = min(args.samples, len(test_images), len(train_images))
+        if num < args.samples:
+            print(f"--samples is {num}: there are no more images to compare with.", file=sys.stderr)
+        drawn = [draw_samples(gan, state, num, seed) for seed in range(args.draws)]
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(str(error))
-    num = min(args.samples, len(test_images), len(train_images))
     clock = time.perf_counter()
     spaces = {"mnist-v1": evaluation.mnist_v1().features, "random-v1": evaluation.random_v1()}
     with tqdm(bar_format="{desc}") as bar:
@@ -147,10 +170,10 @@ def main() -> None:
         floor = score(train_images[:num], real, train, spaces, tell)
         for name in spaces:
             floor[name]["authenticity"] = evaluation.authenticity(train[name], real[name]).share
-        draws = []
-        for seed in range(args.draws):
-            samples = draw_samples(gan, state, num, seed)
-            draws.append(score(samples, real, train, spaces, lambda x, i=seed: tell(f"{i}: {x}")))
+        draws = [
+            score(samples, real, train, spaces, lambda x, i=seed: tell(f"draw {i}: {x}"))
+            for seed, samples in enumerate(drawn)
+        ]
     report = {
         "command": shlex.join(["python", *sys.argv]),
         "source": source,
@@ -164,9 +187,9 @@ def main() -> None:
     }
     workdir = args.checkpoint / "evaluation"
     workdir.mkdir(exist_ok=True)
-    (workdir / "report.json").write_text(json.dumps(report) + "\n")
-    seen = evaluation.embed(spaces["mnist-v1"], samples[:16]), train["mnist-v1"]
-    draw_page(workdir / "report.png", samples, train_images, seen, report)
+    runs.write_json(workdir / "report.json", report)
+    seen = evaluation.embed(spaces["mnist-v1"], drawn[-1][:16]), train["mnist-v1"]
+    draw_page(workdir / "report.png", drawn[-1], train_images, seen, report)
     print_table(report)
     print(f"{num} samples a draw; report.json and report.png are in {workdir}", file=sys.stderr)
 

@@ -1,6 +1,7 @@
 """The benchmarks run, for two steps; how fast is for the benchmarks to say."""
 
 import functools
+import importlib
 import importlib.util
 import json
 import os
@@ -354,6 +355,26 @@ def test_input_pipeline_runs_and_reports(tmp_path):
     ]
     hidden = [row["name"] for row in report["rows"] if "hidden" in row]
     assert hidden == ["waiting, at once", "memory, at once"]
+
+
+def test_evaluation_runs_and_reports(tmp_path):
+    report, _ = report_of("evaluation.py", tmp_path / "evaluation.json")
+    peers = {"prdc": "precision, recall, density, coverage", "scipy": "Frechet distance"}
+    names = ["all metrics, jaxgan"]
+    for package, metric in peers.items():
+        there = [package] if importlib.util.find_spec(package) else []
+        names += [f"{metric}, {name}" for name in ("jaxgan", *there)]
+    assert [row["name"] for row in report["rows"]] == names
+    assert all((row["ratio_to_ours"] == 1) == ("jaxgan" in row["name"]) for row in report["rows"])
+
+
+def test_the_peers_find_the_same_scores(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    module = importlib.import_module("evaluation")
+    real, fake = np.random.default_rng(0).normal(size=(2, 60, 4))
+    for package, (ours, peers) in zip(("prdc", "scipy"), module.PAIRS.values(), strict=True):
+        pytest.importorskip(package)
+        assert ours(real, fake) == pytest.approx(peers[package](real, fake))
 
 
 def test_start_up_runs_and_reports(tmp_path):

@@ -84,19 +84,70 @@ def test_merged_moments_are_numpys():
     assert evaluation.frechet(merged, x) < 1e-9
 
 
+@pytest.mark.parametrize(
+    ("scatter", "message"),
+    [
+        ([[1.0, 500.0], [500.0, 1.0]], r"of real must have no negative eigenvalue.*has -4\.99 to"),
+        ([[2.0, 1.0], [0.0, 2.0]], "of real must be symmetric.* differ by 1"),
+        ([[-1.0, 0.0], [0.0, 1.0]], "no negative diagonal"),
+    ],
+)
+def test_a_scatter_that_no_features_have(scatter, message):
+    real = evaluation.Moments(101, np.zeros(2), np.array(scatter))
+    with pytest.raises(ValueError, match=message):
+        evaluation.frechet(real, features(dims=2))
+
+
+def test_a_scatter_summed_in_float32_is_fine():
+    x = rank_deficient(shift=3.0).astype(np.float32)
+    count, mean, exact = evaluation.moments(x)
+    scatter = ((x - x.mean(0)).T @ (x - x.mean(0))).astype(np.float64)
+    scatter[0, 1] *= 1 + 1e-7
+    assert np.linalg.eigvalsh(scatter)[0] < 0
+    assert evaluation.frechet(evaluation.Moments(count, mean, scatter), x) < 1e-4 * exact.max()
+
+
+def squared_mmd(x, y):
+    """By scikit-learn's kernel."""
+    n = len(x)
+    xx, yy, xy = (polynomial_kernel(a, b, 3, coef0=1) for a, b in ((x, x), (y, y), (x, y)))
+    off = xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)
+    return off / (n * (n - 1)) - 2 * xy.mean()
+
+
 @pytest.mark.parametrize("subsets", [None, 3])
 def test_kernel_distance_is_scikit_learns_polynomial_kernel(subsets):
     x, y = features(60, seed=1), features(60, seed=2, shift=0.3)
-
-    def mmd(x, y):
-        n = len(x)
-        xx, yy, xy = (polynomial_kernel(a, b, 3, coef0=1) for a, b in ((x, x), (y, y), (x, y)))
-        off = xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)
-        return off / (n * (n - 1)) - 2 * xy.mean()
-
     found = evaluation.kernel_distance(x, y, block_size=60, subsets=subsets)
-    assert found.value == pytest.approx(mmd(x, y), rel=1e-10)  # one block of all, in any order
+    assert found.value == pytest.approx(squared_mmd(x, y), rel=1e-10)  # all, in any order
     assert found.num_blocks == (subsets or 1)
+
+
+@each_set
+def test_kernel_distance_of_every_kind_of_set_is_scikit_learns(sets):
+    num = min(map(len, sets))
+    x, y = (z[:num] for z in sets)
+    terms = polynomial_kernel(x, x, 3, coef0=1).max()  # which nearly cancel, at a large offset
+    found = evaluation.kernel_distance(x, y, block_size=num).value
+    assert found == pytest.approx(squared_mmd(x, y), rel=1e-10, abs=1e-14 * terms)
+
+
+def test_kernel_distance_shuffles_before_it_cuts():
+    """Of sorted sets every block must be mixed; and another seed cuts otherwise."""
+    x = np.sort(np.random.default_rng(0).normal(size=(400, 1)), axis=0)
+    found = evaluation.kernel_distance(x, x, block_size=40)
+    in_order = [squared_mmd(x[i : i + 40], x[i : i + 40]) for i in range(0, 400, 40)]
+    assert found.value != pytest.approx(np.mean(in_order), rel=1e-3)
+    both = np.concatenate([np.zeros((40, 1)), np.full((40, 1), 5.0)])
+    halves = [evaluation.kernel_distance(both, both, block_size=40, seed=s).value for s in range(9)]
+    assert len(set(halves)) > 5
+
+
+def test_a_block_of_the_kernel_distance_is_computed_in_parts(monkeypatch):
+    x, y = features(60, seed=1), features(60, seed=2, shift=0.3)
+    whole = evaluation.kernel_distance(x, y, block_size=60).value
+    monkeypatch.setattr(arrays, "_BLOCK_BYTES", 8 * 60 * 7)  # seven rows at a time
+    assert evaluation.kernel_distance(x, y, block_size=60).value == pytest.approx(whole, rel=1e-12)
 
 
 def test_kernel_distance_uses_each_point_once_and_its_error_is_right():
@@ -117,21 +168,48 @@ def test_kernel_distance_uses_each_point_once_and_its_error_is_right():
     assert 0.7 < scores.std() < 1.6
 
 
+def exp_kl(rows):
+    """The Inception score of one split, in plain Python."""
+    marginal = rows.mean(0)
+    kls = [sum(a * math.log(a / m) for a, m in zip(r, marginal, strict=True) if a) for r in rows]
+    return math.exp(np.mean(kls))
+
+
 def test_inception_score_by_hand():
     p = np.array([[0.5, 0.5], [1.0, 0.0], [0.25, 0.75], [1.0, 0.0]])
-
-    def score(rows):
-        marginal = rows.mean(0)
-        kls = [
-            sum(a * math.log(a / m) for a, m in zip(r, marginal, strict=True) if a) for r in rows
-        ]
-        return math.exp(np.mean(kls))
-
-    halves = [score(p[:2]), score(p[2:])]
+    halves = [exp_kl(p[:2]), exp_kl(p[2:])]
     found = evaluation.inception_score(p, splits=2)
     assert found.value == pytest.approx(np.mean(halves))
     assert found.deviation == pytest.approx(np.std(halves))
     assert evaluation.inception_score(np.full((20, 10), 0.1)).value == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "p",
+    [
+        np.array([[0.25, 0.75]]),
+        np.ones((3, 1)),
+        np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]]),
+        np.random.default_rng(0).dirichlet([0.1] * 10, 40) @ np.eye(10, 12),
+    ],
+    ids=["one row", "one class", "an empty class", "two classes that never occur"],
+)
+def test_inception_score_of_little_or_degenerate_input_is_brute_forces(p):
+    assert evaluation.inception_score(p, splits=1).value == pytest.approx(exp_kl(p), rel=1e-12)
+    splits = min(3, len(p))
+    expected = np.mean([exp_kl(part) for part in np.array_split(p, splits)])
+    assert evaluation.inception_score(p, splits=splits).value == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_probabilities_sum_to_1_as_exactly_as_their_type_can(dtype):
+    p = np.random.default_rng(0).dirichlet([0.3] * 10, 500)
+    exact = evaluation.inception_score(p).value
+    assert evaluation.inception_score(p.astype(dtype)).value == pytest.approx(exact, rel=2e-3)
+    nearly = evaluation.inception_score(p * np.linspace(0.9995, 1.0005, 500)[:, None])
+    assert nearly.value == pytest.approx(exact, rel=1e-12)
+    with pytest.raises(ValueError, match="sum to 1"):
+        evaluation.inception_score(0.97 * p.astype(dtype))
 
 
 @each_set
@@ -146,6 +224,37 @@ def test_precision_recall_density_and_coverage_are_prdcs(sets, k):
         **evaluation.density_coverage(x, y, k=k)._asdict(),
     }
     assert found == pytest.approx({name: float(value) for name, value in expected.items()})
+
+
+def brute_force_precision_recall(x, y, k):
+    within, across = (((a[:, None] - b) ** 2).sum(-1) for a, b in ((x, x), (x, y)))
+    real_balls = np.sort(within, axis=1)[:, k]
+    fake_balls = np.sort(((y[:, None] - y) ** 2).sum(-1), axis=1)[:, k]
+    precision = (across <= real_balls[:, None]).any(axis=0).mean()
+    return precision, (across <= fake_balls).any(axis=1).mean()
+
+
+@pytest.mark.parametrize("far", [1e4, 1e12])
+def test_one_exploded_sample_leaves_the_others_as_they_are(far):
+    x, y = np.random.default_rng(0).normal(size=(2, 200, 16))
+    y[17] = far
+    for a, b in ((x, y), (y, x)):
+        expected = brute_force_precision_recall(a, b, 3)
+        assert evaluation.precision_recall(a, b) == pytest.approx(expected)
+    assert evaluation.nearest_neighbour_test(x, y).real == brute_force_neighbours(x, y)[0]
+    assert evaluation.authenticity(y, x).share == brute_force_authenticity(y, x)
+
+
+def test_what_lies_on_the_edge_of_a_ball_is_in_it():
+    """Of a copy every ball holds its centre, and k neighbours, of which the last is on the edge."""
+    for scale, offset in ((1.0, 0.0), (1e-3, 1e4), (1e6, 1e6)):
+        x = scale * np.random.default_rng(0).normal(size=(300, 16)) + offset
+        found = evaluation.density_coverage(x, x.copy(), k=3)
+        assert found == pytest.approx((4 / 3, 1.0), abs=1e-12)
+        assert evaluation.precision_recall(x, x.copy(), k=3) == (1.0, 1.0)
+    same = np.ones((6, 2))  # balls of radius 0
+    assert evaluation.density_coverage(same, same[:3], k=5) == (6 / 5, 1.0)
+    assert evaluation.precision_recall(same, same, k=5) == (1.0, 1.0)
 
 
 def test_blocks_do_not_change_a_thing(monkeypatch):
@@ -184,6 +293,68 @@ def test_distances_and_neighbours_are_brute_forces(sets):
         expected = index.kneighbors(x, k)
         np.testing.assert_allclose(np.sqrt(distances), expected[0][:, -1], rtol=1e-6, atol=1e-6)
         np.testing.assert_array_equal(which, expected[1][:, -1])
+
+
+@pytest.mark.parametrize("offset", [1e6, 1e8])
+def test_distances_far_from_the_origin_are_direct_differences(offset):
+    draw = np.random.default_rng(0)
+    x, y = offset + draw.normal(size=(50, 3)), offset + draw.normal(size=(40, 3))
+    brute = ((x[:, None] - y) ** 2).sum(-1)
+    for rows, block in arrays.squared_distances(x, y):
+        np.testing.assert_allclose(block, brute[rows], rtol=1e-9, atol=1e-12)
+    distances, which = arrays.nearest(x, y)
+    np.testing.assert_array_equal(which, brute.argmin(axis=1))
+    np.testing.assert_array_equal(distances, brute.min(axis=1))
+
+
+def test_copies_are_at_distance_0():
+    x = features(500, 16, shift=3.0)
+    distances, which = arrays.nearest(x.copy(), x)
+    np.testing.assert_array_equal(which, np.arange(500))
+    np.testing.assert_array_equal(distances, 0.0)
+
+
+def brute_force_neighbours(x, y):
+    """The shares of real and of fake whose nearest other is nearer in their own set."""
+
+    def share(own, other):
+        within = np.array([[((a - b) ** 2).sum() for b in own] for a in own])
+        np.fill_diagonal(within, math.inf)
+        across = np.array([[((a - b) ** 2).sum() for b in other] for a in own])
+        return (within.min(axis=1) < across.min(axis=1)).mean()
+
+    return share(x, y), share(y, x)
+
+
+def brute_force_authenticity(train, fake):
+    to_train = np.array([[((a - b) ** 2).sum() for b in train] for a in fake])
+    own = np.array([[((a - b) ** 2).sum() for b in train] for a in train])
+    np.fill_diagonal(own, math.inf)
+    return (to_train.min(axis=1) > own.min(axis=1)[to_train.argmin(axis=1)]).mean()
+
+
+@pytest.mark.parametrize("name", ["full rank", "rank deficient", "tiny"])
+def test_neighbours_of_every_kind_of_set_are_brute_forces(name):
+    x, y = (z[:60] for z in SETS[name])
+    num = min(len(x), len(y))
+    found = evaluation.nearest_neighbour_test(x[:num], y[:num])
+    real, fake = brute_force_neighbours(x[:num], y[:num])
+    assert found == pytest.approx(((real + fake) / 2, real, fake))
+    assert evaluation.authenticity(x, y).share == brute_force_authenticity(x, y)
+
+
+def test_ties_are_told_as_copies():
+    # Real: 0 and 2; fakes: 1 and 3. Every distance to the nearest is 1, in the other set; and then
+    # with each set's own neighbour as near.
+    ours, theirs = np.array([[0.0], [1.0]]), np.array([[2.0], [3.0]])
+    assert evaluation.nearest_neighbour_test(ours, theirs) == (0.5, 0.5, 0.5)
+    assert evaluation.authenticity(ours, np.array([[2.0], [-1.0], [2.5]])).share == 1 / 3
+    x = features(500, 16)
+    twice = np.repeat(x[:250], 2, axis=0)
+    assert evaluation.nearest_neighbour_test(x, twice).fake == 0.0
+    found = evaluation.authenticity(x, twice)
+    assert found.share == 0.0
+    np.testing.assert_array_equal(found.distances, 0.0)
 
 
 def test_the_two_sample_test_is_scikit_learns_leave_one_out():
@@ -249,6 +420,11 @@ def test_a_perfect_sampler_of_a_mixture():
     assert found.kl < 10 * found.kl_floor
 
 
+def test_a_point_at_the_radius_is_of_high_quality():
+    found = evaluation.mixture_coverage([[1.5, 0.0], [1.75, 0.0]], np.zeros((1, 2)), 0.5)
+    assert found.high_quality == 0.5
+
+
 def test_only_near_points_capture_a_mode():
     means = np.array([[0.0, 0.0], [10.0, 0.0]])
     points = np.array([[0.29, 0.0], [0.31, 0.0], [9.0, 0.0], [5.0, 0.0]])
@@ -291,7 +467,8 @@ def broken(value):
         (broken(np.nan), ValueError, "1 of 20 rows hold NaN or infinity, the first is row 7"),
         (broken(np.inf), ValueError, "must be finite"),
         (np.zeros((0, 3)), ValueError, "has 0 rows"),
-        (np.zeros((20, 3), np.uint8), TypeError, "must be floats .* got uint8"),
+        (np.zeros((20, 3), np.uint8), TypeError, r"must be floats .* got uint8\. Convert them"),
+        (np.zeros((2, 3, 3, 1), np.uint8), TypeError, "Images become features by evaluation.embed"),
         (np.zeros((20, 3), bool), TypeError, "must be floats .* got bool"),
         (np.array([["a"] * 3] * 20), TypeError, "must be floats"),
         (np.zeros((20, 3, 1)), ValueError, r"must be \[num, dims\]; got \(20, 3, 1\)"),
@@ -334,6 +511,16 @@ def test_what_no_metric_takes(metric, bad, error, message):
 def test_what_a_metric_says_of_its_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_what_is_no_images_is_not_told_to_be_embedded():
+    for call in (
+        lambda: evaluation.mixture_coverage(features(), np.zeros((3, 8), int), 1.0),
+        lambda: evaluation.frechet(None, features()),
+    ):
+        with pytest.raises(TypeError, match="must be floats") as caught:
+            call()
+        assert "embed" not in str(caught.value)
 
 
 def test_labels_that_are_no_integers():
@@ -406,6 +593,7 @@ def test_random_features_are_the_same_everywhere_and_tell_sets_apart(digits):
         (np.zeros((2, 28, 28, 1), np.int32), TypeError, "must be uint8, or floats .* got int32"),
         (np.full((2, 28, 28, 1), 200.0), ValueError, r"must be in \[-1, 1\]; got 200 to 200"),
         (np.full((2, 28, 28, 1), np.nan), ValueError, "must be finite"),
+        (np.eye(28).reshape(1, 28, 28, 1), ValueError, r"nothing negative.* 2 \* x - 1"),
         (np.zeros((0, 28, 28, 1), np.uint8), ValueError, "at least one"),
         (np.zeros((28, 28, 1), np.uint8), ValueError, r"must be \[num, height, width, channels\]"),
         (np.zeros((2, 32, 32, 1), np.uint8), ValueError, r"sees images of \(28, 28, 1\); got"),
@@ -415,6 +603,29 @@ def test_random_features_are_the_same_everywhere_and_tell_sets_apart(digits):
 def test_images_that_are_refused(images, error, message):
     with pytest.raises(error, match=message):
         evaluation.embed(evaluation.mnist_v1().features, images)
+
+
+def test_blank_images_and_images_in_the_right_range_pass(digits):
+    flat = lambda images: images.reshape(images.shape[0], -1)
+    for blank in (0.0, 0.5, 1.0):
+        seen = evaluation.embed(flat, np.full((3, 2, 2, 1), blank))
+        np.testing.assert_array_equal(seen, np.full((3, 4), blank))
+    halves = digits.images[:9] / np.float32(255)  # in [0, 1]
+    with pytest.raises(ValueError, match="got 0 to 1 and nothing negative"):
+        evaluation.embed(flat, halves)
+    seen = evaluation.embed(flat, 2 * halves - 1)
+    np.testing.assert_allclose(seen, evaluation.embed(flat, digits.images[:9]), atol=1e-6)
+
+
+def test_progress_is_told(digits):
+    flat, told = lambda images: images.reshape(images.shape[0], -1), []
+    evaluation.embed(flat, digits.images[:11], batch_size=4, tell=told.append)
+    assert told == [4, 8, 11]
+    told.clear()
+    x = features(20, 2)
+    evaluation.compare(x, x, train=x, tell=told.append)
+    assert told[0] == "Frechet distance (1 of 6)"
+    assert [name[-8:] for name in told] == [f"({i} of 6)" for i in range(1, 7)]
 
 
 def test_a_feature_function_that_gives_no_features():
@@ -436,7 +647,7 @@ def test_damaged_weights_are_refused(tmp_path):
         sizes = [weights[name].size for name in weights.files]
     assert sum(sizes) == convolutions + dense + 128 * 10 + 10 == 1_199_882
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
-    with pytest.raises(ValueError, match="damaged, or no file of these arrays"):
+    with pytest.raises(ValueError, match=r"other\.npz is damaged, or no"):
         evaluation.load_classifier(tmp_path / "other.npz", name="x")
     assert evaluation.load_classifier(shipped, name="x", sha256=digest).name == "x"
 

@@ -4,7 +4,8 @@ All metrics take features `[num, dims]` of any float type, numpy or jax, compute
 host, and print nothing. Whatever they find they return as a number or a NamedTuple of numbers.
 """
 
-from jaxgan.evaluation.features import Classifier, embed, load_classifier, mnist_v1, random_v1
+from jaxgan.evaluation.embedding import embed
+from jaxgan.evaluation.features import Classifier, load_classifier, mnist_v1, random_v1
 from jaxgan.evaluation.frechet import Moments, frechet, merge, moments
 from jaxgan.evaluation.inception import InceptionScore, inception_score
 from jaxgan.evaluation.kernel import KernelDistance, kernel_distance

@@ -42,11 +42,8 @@ def as_features(name: str, features: ArrayLike, *, at_least: int = 1) -> np.ndar
             f"{name} must be floats [num, dims]; got {checks.show(features)}."
         ) from error
     if not jnp.issubdtype(array.dtype, np.floating):  # which knows bfloat16 too
-        raise TypeError(
-            f"{name} must be floats [num, dims]; got "
-            f"{checks.show(features) if array.dtype.kind in 'OUS' else array.dtype}. Images become "
-            "features by evaluation.embed."
-        )
+        got = checks.show(features) if array.dtype.kind in "OUS" else array.dtype
+        raise TypeError(f"{name} must be floats [num, dims]; got {got}.{_advice(array)}")
     array = array.astype(np.float64)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"{name} must be [num, dims]; got {array.shape}.")
@@ -101,11 +98,52 @@ def as_pair(
     return a, b
 
 
+def blocks(num: int, width: int) -> Iterator[slice]:
+    """Cuts rows into blocks of at most 128 MiB of float64, or one row.
+
+    Args:
+      num: how many rows.
+      width: values in a row.
+
+    Yields:
+      Which rows are in a block.
+
+    Example:
+      >>> from jaxgan.evaluation.arrays import blocks
+      >>> list(blocks(3, 2**23))
+      [slice(0, 2, None), slice(2, 3, None)]
+    """
+    step = max(1, _BLOCK_BYTES // (8 * width))
+    for start in range(0, num, step):
+        yield slice(start, min(start + step, num))
+
+
+def middle(points: np.ndarray) -> np.ndarray:
+    """Finds a point in the midst of others: by coordinate the median, of at most about 2,000 rows.
+
+    One far-off row, as of a sample that exploded, would drag the mean along, and with it the
+    precision of every distance that is computed from there.
+
+    Args:
+      points: float64, `[num, dims]`.
+
+    Returns:
+      float64 `[dims]`.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxgan.evaluation.arrays import middle
+      >>> print(middle(np.array([[0.0], [1.0], [1e30]])))
+      [1.]
+    """
+    return np.median(points[:: max(1, len(points) // 1000)], axis=0)
+
+
 def squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     r"""Yields $\|a_i - b_j\|^2$ for all pairs, a block of rows at a time.
 
-    They are computed as $\|a_i\|^2 + \|b_j\|^2 - 2 a_i \cdot b_j$ from the mean of `b`, in float64,
-    and are off by about $10^{-15}$ of the largest squared norm. What would be negative is 0.
+    They are computed as $\|a_i\|^2 + \|b_j\|^2 - 2 a_i \cdot b_j$ from the middle of `b`, in
+    float64, and are off by about $10^{-15}$ of the two squared norms. What would be negative is 0.
 
     Args:
       a, b: float64, `[num_a, dims]` and `[num_b, dims]`.
@@ -122,12 +160,10 @@ def squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.
       slice(0, 2, None) [[1.]
        [4.]]
     """
-    center = b.mean(axis=0)
+    center = middle(b)
     a, b = a - center, b - center
     norms_a, norms_b = (a * a).sum(axis=1), (b * b).sum(axis=1)
-    step = max(1, _BLOCK_BYTES // (8 * len(b)))
-    for start in range(0, len(a), step):
-        rows = slice(start, min(start + step, len(a)))
+    for rows in blocks(len(a), len(b)):
         block = a[rows] @ b.T
         block *= -2.0
         block += norms_a[rows, None]
@@ -139,6 +175,9 @@ def nearest(
     a: np.ndarray, b: np.ndarray, k: int = 1, *, leave_out: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Finds the k-th nearest of `b` to each of `a`; a point is no neighbour of itself.
+
+    The distance to it is computed anew, as the sum of squared differences: so a copy is at 0, and
+    what is equally far is told as equally far.
 
     Args:
       a, b: float64, `[num_a, dims]` and `[num_b, dims]`; if they are the same object, row i of `b`
@@ -157,11 +196,23 @@ def nearest(
       [1. 1. 4.] [1 0 1]
     """
     leave_out = np.arange(len(a)) if a is b else leave_out
-    distances, indices = np.empty(len(a)), np.empty(len(a), np.int64)
+    indices = np.empty(len(a), np.int64)
     for rows, block in squared_distances(a, b):
         if leave_out is not None:
             block[np.arange(len(block)), leave_out[rows]] = math.inf
         places = block.argmin(axis=1) if k == 1 else block.argpartition(k - 1, axis=1)[:, k - 1]
         indices[rows] = places
-        distances[rows] = np.take_along_axis(block, places[:, None], axis=1)[:, 0]
-    return distances, indices
+    return _squared_differences(a, b, indices), indices
+
+
+def _advice(array: np.ndarray) -> str:
+    if array.ndim == 4:
+        return " Images become features by evaluation.embed."
+    return " Convert them by astype(float)." if array.dtype.kind in "biu" else ""
+
+
+def _squared_differences(a: np.ndarray, b: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    distances = np.empty(len(a))
+    for rows in blocks(len(a), a.shape[1]):
+        distances[rows] = ((a[rows] - b[indices[rows]]) ** 2).sum(axis=1)
+    return distances

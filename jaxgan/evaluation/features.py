@@ -14,10 +14,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike
 
 from jaxgan import checks, npz
-from jaxgan.images import normalize
 from jaxgan.networks.classifier import Classifier as _Net
 
 FeatureFn = Callable[[jax.Array], jax.Array]
@@ -85,13 +83,22 @@ def load_classifier(path: str | Path, *, name: str, sha256: str | None = None) -
       FileNotFoundError: there is no such file.
       TypeError: `path` is no path, or `name` or `sha256` no text.
       ValueError: it has another digest, or other arrays than the network, or some are not finite.
+
+    Example:
+      >>> import pathlib, jaxgan
+      >>> from jaxgan import evaluation
+      >>> folder = pathlib.Path(jaxgan.__file__).parent / "data" / "classifiers"
+      >>> evaluation.load_classifier(folder / "mnist-v1.npz", name="mine").name
+      'mine'
     """
     path = checks.path("path", path)
     for what, text in (("name", name), ("sha256", sha256)):
         if not isinstance(text, str) and not (what == "sha256" and text is None):
             raise TypeError(f"{what} must be text; got {checks.show(text)}.")
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing.")
+        raise FileNotFoundError(
+            f"{path} is missing; it must be an .npz file, as examples/train_classifier.py writes."
+        )
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 is not None and found != sha256:
@@ -165,75 +172,6 @@ def random_v1(image_shape: tuple[int, int, int] = (28, 28, 1)) -> FeatureFn:
         return x.mean(axis=(1, 2))
 
     return features_of
-
-
-def embed(feature_fn: FeatureFn, images: ArrayLike, *, batch_size: int = 500) -> np.ndarray:
-    """Applies a feature function to any number of images, a batch at a time.
-
-    Args:
-      feature_fn: what JAX can trace, of images in [-1, 1]. A function that JAX cannot trace, such
-        as a PyTorch network, is called by the user, whose array goes to the metrics as it is.
-      images: uint8, or floats in [-1, 1]; `[num, height, width, channels]`, at least one.
-      batch_size: images at once, at least 1.
-
-    Returns:
-      float32 `[num, dims]`, on the host.
-
-    Raises:
-      TypeError: the images are neither uint8 nor floats.
-      ValueError: there are none, they are not of rank 4, not finite or not in [-1, 1]; or features
-        are not `[num, dims]`.
-
-    Example:
-      >>> import numpy as np
-      >>> from jaxgan import evaluation
-      >>> pixels = lambda images: images.reshape(images.shape[0], -1)
-      >>> evaluation.embed(pixels, np.zeros((7, 2, 2, 1), np.uint8), batch_size=3)[:, :2].tolist()[
-      ...     0
-      ... ]
-      [-1.0, -1.0]
-    """
-    checks.function("feature_fn", feature_fn, "images -> features")
-    checks.whole("batch_size", batch_size)
-    try:
-        images = np.asarray(images)
-    except ValueError as error:  # lists of several lengths
-        raise TypeError(f"images must be an array; got {checks.show(images)}.") from error
-    if images.ndim != 4 or not images.size:
-        raise ValueError(
-            f"images must be [num, height, width, channels], at least one; got {images.shape}."
-        )
-    if images.dtype != np.uint8:
-        images = _check_range(images)
-    apply = jax.jit(feature_fn)
-    batches = []
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        missing = min(batch_size, len(images)) - len(batch)  # the last one: compile no second time
-        padded = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
-        floats = normalize(padded) if padded.dtype == np.uint8 else jnp.asarray(padded)
-        features = np.asarray(checks.array("Features", apply(floats), jnp.floating, None))
-        if features.ndim != 2 or len(features) != len(padded):
-            raise ValueError(
-                f"A feature function must give [num, dims], here ({len(padded)}, dims); got "
-                f"{features.shape}."
-            )
-        batches.append(features[: len(batch)].astype(np.float32))
-    return np.concatenate(batches)
-
-
-def _check_range(images: np.ndarray) -> np.ndarray:
-    if not jnp.issubdtype(images.dtype, np.floating):
-        raise TypeError(f"images must be uint8, or floats in [-1, 1]; got {images.dtype}.")
-    images = images.astype(np.float32)
-    checks.finite("images", images)
-    low, high = images.min(), images.max()
-    if low < -1.001 or high > 1.001:
-        raise ValueError(
-            f"Float images must be in [-1, 1]; got {low:g} to {high:g}. Give uint8 images, or "
-            "scale them by jaxgan.images.normalize."
-        )
-    return images
 
 
 def _check_size(images: jax.Array, expected: tuple[int, ...], name: str) -> None:

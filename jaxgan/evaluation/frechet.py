@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 from jaxgan import checks
 from jaxgan.evaluation.arrays import as_features
 
+_ROUNDING = 1e-6  # of the largest value: what a scatter that was summed in float32 may be off by
+
 
 class Moments(NamedTuple):
     """Mean and scatter of features: all that the Frechet distance asks, and small. In float64.
@@ -112,7 +114,7 @@ def frechet(real: ArrayLike | Moments, fake: ArrayLike | Moments) -> float:
     Raises:
       TypeError: features are not floats.
       ValueError: they are not `[num, dims]`, not finite, of different dimensions, or not more than
-        dimensions.
+        dimensions; or the scatter of `Moments` is not symmetric, or has a negative eigenvalue.
 
     Example:
       Means 3 apart, and standard deviations 1 and 2:
@@ -144,7 +146,7 @@ def frechet(real: ArrayLike | Moments, fake: ArrayLike | Moments) -> float:
     _check_dims(a, b)
     mean = float(np.sum((a.mean - b.mean) ** 2))
     traces = np.trace(a.scatter) / (a.count - 1) + np.trace(b.scatter) / (b.count - 1)
-    cross = np.linalg.svd(_factor(a).T @ _factor(b), compute_uv=False).sum()
+    cross = np.linalg.svd(_factor("real", a).T @ _factor("fake", b), compute_uv=False).sum()
     return max(0.0, mean + float(traces - 2.0 * cross))
 
 
@@ -159,12 +161,24 @@ def _check_moments(name: str, x: Moments) -> Moments:
             f"scatter of {name} must be [dims, dims], here {2 * mean.shape}, with no negative "
             f"diagonal; got {scatter.shape} with {scatter.diagonal().min():g}."
         )
+    uneven, largest = np.abs(scatter - scatter.T).max(), np.abs(scatter).max()
+    if uneven > _ROUNDING * largest:
+        raise ValueError(
+            f"scatter of {name} must be symmetric, as a sum of outer products is; two halves of "
+            f"{largest:g} at most differ by {uneven:g}. Make it by evaluation.moments."
+        )
     return Moments(int(x.count), mean, scatter)
 
 
-def _factor(x: Moments) -> np.ndarray:
+def _factor(name: str, x: Moments) -> np.ndarray:
     """L with L L' the covariance."""
     values, vectors = np.linalg.eigh(x.scatter / (x.count - 1))
+    if values[0] < -_ROUNDING * values[-1]:
+        raise ValueError(
+            f"scatter of {name} must have no negative eigenvalue, as a sum of outer products has "
+            f"none; the covariance has {values[0]:g} to {values[-1]:g}. Make it by "
+            "evaluation.moments."
+        )
     return vectors * np.sqrt(np.maximum(values, 0.0))
 
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -32,8 +33,8 @@ def inception_score(probabilities: ArrayLike, *, splits: int = 10) -> InceptionS
     test set scores about 9.8. Of Inception's probabilities it is the Inception score.
 
     Args:
-      probabilities: of the classes, floats in [0, 1] that sum to 1, `[num, num_classes]`; 50,000
-        rows are usual.
+      probabilities: of the classes, floats in [0, 1] that sum to 1 as exactly as their type can,
+        `[num, num_classes]`; 50,000 rows are usual.
       splits: how many, each of at least one row; consecutive rows.
 
     Returns:
@@ -59,13 +60,14 @@ def inception_score(probabilities: ArrayLike, *, splits: int = 10) -> InceptionS
     checks.whole("splits", splits)
     p = as_features("probabilities", probabilities, at_least=splits)
     sums = p.sum(axis=1)
-    if p.min() < 0 or np.abs(sums - 1).max() > 1e-3:
+    precision = float(jnp.finfo(np.asarray(probabilities).dtype).eps)
+    if p.min() < 0 or np.abs(sums - 1).max() > max(1e-3, 2 * precision):
         raise ValueError(
             "probabilities must be at least 0 and sum to 1 in each row; the least is "
             f"{p.min():g}, sums are {sums.min():g} to {sums.max():g}. Are they logits? "
             "Apply a softmax."
         )
-    scores = [_score(part) for part in np.array_split(p, splits)]
+    scores = [_score(part) for part in np.array_split(p / sums[:, None], splits)]
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)), len(p))
 
 

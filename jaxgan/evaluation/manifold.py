@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxgan import checks
-from jaxgan.evaluation.arrays import as_pair, nearest, squared_distances
+from jaxgan.evaluation.arrays import as_pair, middle, nearest, squared_distances
 
 
 class PrecisionRecall(NamedTuple):
@@ -40,6 +40,7 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, *, k: int = 3) -> Precisi
     Precision is the share of fakes in at least one real ball, recall the share of real points in at
     least one fake ball. Two sets of one distribution do not score 1: print what real images score
     against other real images beside it. Outliers have large balls, which `density_coverage` mends.
+    What lies on the edge of a ball is in it, and so is what float64 cannot tell from the edge.
 
     Args:
       real: floats `[num_real, dims]`, more than `k`; 10,000 are usual, and as many of each.
@@ -65,7 +66,7 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, *, k: int = 3) -> Precisi
       2019, https://arxiv.org/abs/1904.06991
     """
     x, y = _check(real, fake, k)
-    real_balls, fake_balls = nearest(x, x, k)[0], nearest(y, y, k)[0]
+    real_balls, fake_balls = (_balls(points, k, middle(x)) for points in (x, y))
     in_real, in_fake = np.zeros(len(y), bool), np.zeros(len(x), bool)
     for rows, block in squared_distances(y, x):
         in_real[rows] = (block <= real_balls).any(axis=1)
@@ -104,13 +105,22 @@ def density_coverage(real: ArrayLike, fake: ArrayLike, *, k: int = 5) -> Density
       https://arxiv.org/abs/2002.09797
     """
     x, y = _check(real, fake, k, at_least=1)
-    balls = nearest(x, x, k)[0]
+    balls = _balls(x, k, middle(x))
     total, hit = 0, np.zeros(len(x), bool)
     for _, block in squared_distances(y, x):
         inside = block <= balls
         total += int(inside.sum())
         hit |= inside.any(axis=0)
     return DensityCoverage(total / (k * len(y)), float(hit.mean()))
+
+
+def _balls(points: np.ndarray, k: int, center: np.ndarray) -> np.ndarray:
+    """Squared radii, larger by a hair, so that rounding does not decide whether an edge is inside.
+
+    The hair is about what blocks of distances, computed from that center, are off by at most.
+    """
+    hair = 4 * np.finfo(np.float64).eps * np.sqrt(points.shape[1])
+    return nearest(points, points, k)[0] + hair * ((points - center) ** 2).sum(axis=1)
 
 
 def _check(real, fake, k: int, at_least: int | None = None) -> tuple[np.ndarray, np.ndarray]:

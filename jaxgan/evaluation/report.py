@@ -27,7 +27,8 @@ def compare(
       real: floats `[num, dims]`, that the generator was not trained with; more than dimensions.
       fake: floats `[num, dims]`, as many.
       train: floats `[num_train, dims]`, that it was trained with; adds `authenticity`.
-      tell: called with the name of each metric before it is computed, for progress.
+      tell: called before each metric is computed, with its name and how far this is, such as
+        "kernel distance (2 of 5)", for progress.
 
     Returns:
       `frechet`, `kernel_distance`, `precision`, `recall` (k = 3), `density`, `coverage` (k = 5),
@@ -51,19 +52,22 @@ def compare(
         raise ValueError(f"real and fake must be as many; got {len(real)} and {len(fake)}.")
     if train is not None:
         train = as_pair(train, fake, at_least=2, names=("train", "fake"))[0]
-    scores: dict[str, float] = {}
-    tell("Frechet distance")
-    scores["frechet"] = frechet(real, fake)
-    tell("kernel distance")
     block_size = min(1000, len(real))
-    scores["kernel_distance"] = kernel_distance(real, fake, block_size=block_size).value
-    tell("precision and recall")
-    scores |= precision_recall(real, fake)._asdict()
-    tell("density and coverage")
-    scores |= density_coverage(real, fake)._asdict()
-    tell("nearest neighbours")
-    scores["nearest_neighbour_accuracy"] = nearest_neighbour_test(real, fake).accuracy
+    steps: dict[str, Callable[[], dict[str, float]]] = {
+        "Frechet distance": lambda: {"frechet": frechet(real, fake)},
+        "kernel distance": lambda: {
+            "kernel_distance": kernel_distance(real, fake, block_size=block_size).value
+        },
+        "precision and recall": lambda: precision_recall(real, fake)._asdict(),
+        "density and coverage": lambda: density_coverage(real, fake)._asdict(),
+        "nearest neighbours": lambda: {
+            "nearest_neighbour_accuracy": nearest_neighbour_test(real, fake).accuracy
+        },
+    }
     if train is not None:
-        tell("authenticity")
-        scores["authenticity"] = authenticity(train, fake).share
+        steps["authenticity"] = lambda: {"authenticity": authenticity(train, fake).share}
+    scores: dict[str, float] = {}
+    for i, (name, step) in enumerate(steps.items(), start=1):
+        tell(f"{name} ({i} of {len(steps)})")
+        scores |= step()
     return scores

@@ -54,7 +54,8 @@ def plus_minus(values: ArrayLike, digits: int = 2) -> str:
       As in the example.
 
     Raises:
-      ValueError: there is no run.
+      TypeError: values are no numbers, or `digits` is no whole number.
+      ValueError: there is no run, the value of one is not finite, or `digits` is out of range.
 
     Example:
       >>> from jaxgan import evaluation
