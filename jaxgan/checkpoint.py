@@ -131,7 +131,7 @@ def save(
     leaves.check_values(named)
     step, metadata = _step_of(state), json.loads(checks.as_json("metadata", metadata))
     if "[" in str(folder):  # Orbax would write, and take it for a pattern when it reads
-        raise ValueError(f"directory must be a path without '['; got {folder}. Rename it.")
+        raise ValueError(f"directory must be a path without '['; got {str(folder)!r}. Rename it.")
     _await(folder)
     try:
         lock.hold(folder)
@@ -281,7 +281,7 @@ def latest(directory: _Directory) -> int | None:
 def _absolute(directory: _Directory) -> Path:
     folder = checks.path("directory", directory)
     if "://" in str(directory):
-        raise ValueError(f"directory must be a folder of this machine; got {directory}.")
+        raise ValueError(f"directory must be a folder of this machine; got {str(directory)!r}.")
     return folder.absolute()  # Orbax takes no relative path
 
 

@@ -1,6 +1,7 @@
 """Strictness for every test and doctest, and the small GAN that most tests play with."""
 
 import os
+import sys
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -22,6 +23,13 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 SHAPE, LATENT_DIM, BATCH = (4, 4, 1), 3, 5
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Says how many bad inputs were tried, in a run of one process (`-n 0`)."""
+    bad = sys.modules.get("bad")  # of tests/torture
+    if bad and bad.TRIED:
+        terminalreporter.write_line(bad.summary())
 
 
 def make_gan(**changes) -> jaxgan.GAN:

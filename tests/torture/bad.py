@@ -1,5 +1,6 @@
 """What is wrong with inputs, as hypothesis strategies, and what must become of them."""
 
+import collections
 import math
 import time
 import traceback
@@ -68,6 +69,9 @@ def features(least=1):
     return st.one_of(array(2), spoilt, few)
 
 
+TRIED: dict[str, list[str]] = collections.defaultdict(list)  # which values, by argument
+
+
 class Case(NamedTuple):
     name: str
     bad: Any  # a strategy of what is wrong
@@ -84,6 +88,7 @@ def tokens(value):
 
 
 def refuse(case, value):
+    TRIED[case.name].append(repr(value)[:200])
     start = time.process_time()
     with pytest.raises((TypeError, ValueError)) as caught:
         case.call(value)
@@ -97,6 +102,13 @@ def refuse(case, value):
         assert any(token in message for token in tokens(value)), message
     assert message.count("\n") == 0 or "JAX" in message
     assert len(message) < 1500
+
+
+def summary():
+    """How many values were tried."""
+    values = [value for values in TRIED.values() for value in values]
+    distinct = sum(len(set(values)) for values in TRIED.values())
+    return f"{len(values)} bad inputs ({distinct} distinct) were given to {len(TRIED)} arguments"
 
 
 def refused(cases: Callable[[], Iterator[Case]]) -> Any:

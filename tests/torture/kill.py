@@ -101,7 +101,8 @@ def torture(folder: Path, kills: int, batch_size: int, seed: int, ahead: int = A
         wanted = in_saves < number // 2 + 1
         in_saves += kill(killed, epochs, batch_size, folder / "cache", rng, saving=wanted)
         log = killed / "metrics.jsonl"
-        epochs = ahead + (len(log.read_text().splitlines()) if log.exists() else 0)
+        logged = len(log.read_text().splitlines()) if log.exists() else 0
+        epochs = max(epochs, ahead + logged)  # the log may know an epoch that is not saved
     finish(killed, epochs, batch_size, folder / "cache")
     finish(folder / "whole", epochs, batch_size, folder / "cache")
     same = outcome(killed) == outcome(folder / "whole")
