@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from conftest import QUICKLY
 from jax.extend import core
 
 import jaxgan
@@ -20,8 +21,6 @@ import jaxgan
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
-# What is compiled is compiled quickly: it runs for two steps, and nobody looks at how fast.
-QUICKLY = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 run = functools.partial(subprocess.run, capture_output=True, text=True, env=QUICKLY)
 OURS = ["jaxgan, one scan an epoch", "jaxgan, one jit a step, host batches"]
 PEERS = {

@@ -4,7 +4,6 @@ import functools
 import importlib
 import json
 import math
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from conftest import AS_EXAMPLE
 from PIL import Image
 
 import jaxgan
@@ -126,8 +126,7 @@ def test_a_loss_in_small(tmp_path):
     script = [sys.executable, "-W", "error", str(EXAMPLES / "compare_losses.py")]
     script += ["--data-dir", "embedded", "--networks", "mlp", "--losses", "wgan"]
     script += ["--epochs", "1", "--runs", "2", "--batch-size", "5000", "--samples", "1000"]
-    environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # it compiles, above all
-    run = functools.partial(subprocess.run, capture_output=True, text=True, env=environment)
+    run = functools.partial(subprocess.run, capture_output=True, text=True, env=AS_EXAMPLE)
     done = run([*script, "--workdir", str(tmp_path / "run")])
     assert done.returncode == 0, done.stderr
     header, _, floor, *rows = done.stdout.strip().splitlines()

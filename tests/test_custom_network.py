@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import AS_EXAMPLE
 from PIL import Image
 
 SCRIPT = Path(__file__).parent.parent / "examples" / "custom_network.py"
@@ -13,7 +14,7 @@ SCRIPT = Path(__file__).parent.parent / "examples" / "custom_network.py"
 
 def run(*options):
     command = [sys.executable, "-W", "error", str(SCRIPT), "--data-dir", "embedded", *options]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True, env=AS_EXAMPLE)
 
 
 def test_two_steps_leave_a_picture(tmp_path):

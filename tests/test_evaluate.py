@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from conftest import AS_EXAMPLE
 from PIL import Image
 
 import jaxgan
@@ -20,7 +21,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 def run(script, *options):
     command = [sys.executable, "-W", "error", str(EXAMPLES / script), "--data-dir", "embedded"]
-    return subprocess.run([*command, *options], capture_output=True, text=True)
+    return subprocess.run([*command, *options], capture_output=True, text=True, env=AS_EXAMPLE)
 
 
 def test_the_report_of_two_steps(tmp_path):
@@ -83,7 +84,7 @@ def test_broken_parameters_are_told_in_a_line_and_a_cut_is_told(tmp_path, monkey
     state = gan.init(jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
     broken = state.replace(params=jax.tree.map(lambda x: x * math.nan, state.params))
     (tmp_path / "config.json").write_text(json.dumps(vars(args), default=str))
-    checkpoint.save(tmp_path / "checkpoints", broken)
+    checkpoint.save(tmp_path / "checkpoints", broken).result()
     done = run("evaluate.py", "--checkpoint", str(tmp_path), "--samples", "20000")
     assert done.returncode == 1
     *_, cut, line = done.stderr.splitlines()

@@ -3,13 +3,13 @@
 import functools
 import importlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import AS_EXAMPLE
 
 from jaxgan import evaluation
 
@@ -44,8 +44,7 @@ def test_a_method_in_small(tmp_path):
         "--workdir",
         str(tmp_path / "run"),
     ]
-    environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # it compiles, above all
-    run = functools.partial(subprocess.run, capture_output=True, text=True, env=environment)
+    run = functools.partial(subprocess.run, capture_output=True, text=True, env=AS_EXAMPLE)
     done = run([*script, *options, *some])
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("| ring")]

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import BATCH, assert_trees_equal, make_gan
+from conftest import BATCH, QUICKLY, assert_trees_equal, make_gan
 
 from jaxgan import Pair, checkpoint, penalties, population, training
 
@@ -235,7 +234,7 @@ def test_a_population_spreads_over_devices_and_is_restored_onto_fewer(tmp_path):
         [sys.executable, "-W", "error", "-c", SHARDED, str(Path(__file__).parent), str(tmp_path)],
         capture_output=True,
         text=True,
-        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        env={**QUICKLY, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

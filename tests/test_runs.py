@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -164,30 +165,33 @@ FORKS = """
 import os, sys, time
 from jaxgan import lock
 lock.hold(sys.argv[1])
-child = os.fork()
-if child == 0:
+if child := os.fork():
+    print(child, flush=True)
+else:
     try:
         lock.hold(sys.argv[1])
     except BlockingIOError:
-        print("refused", flush=True)
-    time.sleep(60)  # lives on when its parent is killed
-print(child, flush=True)
-time.sleep(60)
+        open(sys.argv[2], "w").write("refused")
+time.sleep(600)  # the child lives on when its parent is killed
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_neither_has_the_lock_nor_keeps_it(tmp_path):
-    command = [sys.executable, "-c", FORKS, str(tmp_path)]
+    told = tmp_path / "told"
+    command = [sys.executable, "-c", FORKS, str(tmp_path / "run"), str(told)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
-        said = {parent.stdout.readline().strip() for _ in range(2)}
-        parent.kill()
-        parent.wait()
-        child = int(next(word for word in said if word != "refused"))
+        child = int(parent.stdout.readline())
         try:
-            assert "refused" in said
-            lock.hold(tmp_path)
+            deadline = time.monotonic() + 60
+            while not told.exists() or told.read_text() != "refused":
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            parent.kill()
+            parent.wait()
+            lock.hold(tmp_path / "run")
         finally:
+            parent.kill()
             os.kill(child, signal.SIGKILL)
 
 
