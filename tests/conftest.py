@@ -23,10 +23,15 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Scripts that are run for two steps compile for longer than they compute: it is done quickly, where
-# nobody looks at speed or the last bits; and what one example has compiled, another one need not.
-QUICKLY = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+# nobody looks at speed or the last bits; and what one script has compiled, another one need not.
 _programs = tempfile.TemporaryDirectory(prefix="jaxgan-programs-")
-AS_EXAMPLE = QUICKLY | {"JAX_ENABLE_COMPILATION_CACHE": "1", "XDG_CACHE_HOME": _programs.name}
+QUICKLY = os.environ | {
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    "JAX_ENABLE_COMPILATION_CACHE": "1",
+    "JAX_COMPILATION_CACHE_DIR": _programs.name,
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
 
 SHAPE, LATENT_DIM, BATCH = (4, 4, 1), 3, 5
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from conftest import AS_EXAMPLE
+from conftest import QUICKLY
 from PIL import Image
 
 import jaxgan
@@ -126,7 +126,7 @@ def test_a_loss_in_small(tmp_path):
     script = [sys.executable, "-W", "error", str(EXAMPLES / "compare_losses.py")]
     script += ["--data-dir", "embedded", "--networks", "mlp", "--losses", "wgan"]
     script += ["--epochs", "1", "--runs", "2", "--batch-size", "5000", "--samples", "1000"]
-    run = functools.partial(subprocess.run, capture_output=True, text=True, env=AS_EXAMPLE)
+    run = functools.partial(subprocess.run, capture_output=True, text=True, env=QUICKLY)
     done = run([*script, "--workdir", str(tmp_path / "run")])
     assert done.returncode == 0, done.stderr
     header, _, floor, *rows = done.stdout.strip().splitlines()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import AS_EXAMPLE
+from conftest import QUICKLY
 from PIL import Image
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -24,7 +24,7 @@ custom_network.main()
 
 def run(*options, script=("custom_network.py",)):
     command = [sys.executable, "-W", "error", *script, "--data-dir", "embedded", *options]
-    return subprocess.run(command, capture_output=True, text=True, env=AS_EXAMPLE, cwd=EXAMPLES)
+    return subprocess.run(command, capture_output=True, text=True, env=QUICKLY, cwd=EXAMPLES)
 
 
 def test_two_steps_leave_a_picture(tmp_path):

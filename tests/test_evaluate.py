@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from conftest import AS_EXAMPLE
+from conftest import QUICKLY
 from PIL import Image
 
 import jaxgan
@@ -21,7 +21,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 def run(script, *options):
     command = [sys.executable, "-W", "error", str(EXAMPLES / script), "--data-dir", "embedded"]
-    return subprocess.run([*command, *options], capture_output=True, text=True, env=AS_EXAMPLE)
+    return subprocess.run([*command, *options], capture_output=True, text=True, env=QUICKLY)
 
 
 def test_the_report_of_two_steps(tmp_path):

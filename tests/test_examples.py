@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from conftest import AS_EXAMPLE, assert_trees_equal
+from conftest import QUICKLY, assert_trees_equal
 from PIL import Image
 
 import jaxgan
@@ -132,7 +132,7 @@ def test_resume_is_the_same_run_to_the_bit_and_guards_it(mnist, two_epochs, tmp_
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_the_epoch_saves_and_says_how_to_resume(mnist, tmp_path, signum):
     endless = command(tmp_path, "--epochs", "100000")
-    with subprocess.Popen(endless, stderr=subprocess.PIPE, text=True, env=AS_EXAMPLE) as process:
+    with subprocess.Popen(endless, stderr=subprocess.PIPE, text=True, env=QUICKLY) as process:
         deadline = time.monotonic() + 120
         while not (tmp_path / "metrics.jsonl").exists() or not untimed(tmp_path):
             assert process.poll() is None
@@ -154,7 +154,7 @@ BROKEN = "import mnist; mnist.images.grid = lambda *_: 1 / 0; mnist.main()"
 def test_an_exception_in_the_loop_leaves_the_epoch_saved(mnist, tmp_path):
     options = command(tmp_path, "--epochs", "3")[4:]
     broken = [sys.executable, "-c", BROKEN, *options]
-    done = subprocess.run(broken, cwd=EXAMPLES, capture_output=True, text=True, env=AS_EXAMPLE)
+    done = subprocess.run(broken, cwd=EXAMPLES, capture_output=True, text=True, env=QUICKLY)
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
     assert int(final_state(mnist, tmp_path).step) == 2
@@ -186,7 +186,7 @@ def test_a_run_that_lost_its_log_or_frames(two_epochs, tmp_path):
     shutil.copytree(two_epochs, tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "frames")
     (tmp_path / "metrics.jsonl").write_text("{oops")  # the checkpoint knows all of it
-    done = run(tmp_path, "--epochs", "2", "--resume", env=AS_EXAMPLE)
+    done = run(tmp_path, "--epochs", "2", "--resume", env=QUICKLY)
     assert done.returncode == 0, done.stderr
     assert "No training.gif" in done.stderr
     assert "Traceback" not in done.stderr
@@ -195,7 +195,7 @@ def test_a_run_that_lost_its_log_or_frames(two_epochs, tmp_path):
 
 def test_losses_and_penalties_by_name(tmp_path):
     done = run(
-        tmp_path, "--epochs", "1", "--loss", "relativistic", "--penalty", "r1_r2", env=AS_EXAMPLE
+        tmp_path, "--epochs", "1", "--loss", "relativistic", "--penalty", "r1_r2", env=QUICKLY
     )
     assert done.returncode == 0, done.stderr
     assert untimed(tmp_path)[0]["penalty"] > 0

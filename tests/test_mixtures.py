@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import AS_EXAMPLE
+from conftest import QUICKLY
 
 from jaxgan import evaluation
 
@@ -44,7 +44,7 @@ def test_a_method_in_small(tmp_path):
         "--workdir",
         str(tmp_path / "run"),
     ]
-    run = functools.partial(subprocess.run, capture_output=True, text=True, env=AS_EXAMPLE)
+    run = functools.partial(subprocess.run, capture_output=True, text=True, env=QUICKLY)
     done = run([*script, *options, *some])
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("| ring")]

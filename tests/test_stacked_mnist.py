@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
-from conftest import AS_EXAMPLE
+from conftest import QUICKLY
 from PIL import Image
 
 import jaxgan
@@ -103,7 +103,7 @@ def test_a_method_in_small(tmp_path):
     script = [sys.executable, "-W", "error", str(EXAMPLES / "stacked_mnist.py")]
     some = ["--data-dir", "embedded", "--setting", "unrolled-quarter"]
     some += ["--methods", "pacdcgan2", "--workdir", str(tmp_path / "run")]
-    run = functools.partial(subprocess.run, capture_output=True, text=True, env=AS_EXAMPLE)
+    run = functools.partial(subprocess.run, capture_output=True, text=True, env=QUICKLY)
     done = run([*script, *options, *some])
     assert done.returncode == 0, done.stderr
     header, _, *rows = done.stdout.strip().splitlines()

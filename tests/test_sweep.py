@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from conftest import AS_EXAMPLE
+from conftest import QUICKLY
 from PIL import Image
 
 import jaxgan
@@ -22,7 +22,7 @@ RATES = ["1e-3", "1e-2"]
 
 def run(*options):
     command = [sys.executable, "-W", "error", str(EXAMPLES / "sweep.py"), "--data-dir", "embedded"]
-    return subprocess.run([*command, *options], capture_output=True, text=True, env=AS_EXAMPLE)
+    return subprocess.run([*command, *options], capture_output=True, text=True, env=QUICKLY)
 
 
 @pytest.fixture(scope="module")
