@@ -89,13 +89,16 @@ def attempt(folder: Path, states: list[jaxgan.TrainState]) -> str:
     return "newer" if same(found, states[1]) else "WRONG VALUES"
 
 
-def torture(folder: Path, cases: int, seed: int) -> dict:
+def torture(folder: Path, cases: int | None, seed: int) -> dict:
+    """Damages that many times; None is each file once in each way (Orbax varies their number)."""
     rng, states, outcomes = random.Random(seed), make_states(), Counter()
     sound = folder / "sound"
     for state in states:
         checkpoint.save(sound, state).result()
     files = sorted(path for path in (sound / "10").rglob("*") if path.is_file())
-    chosen = itertools.islice(itertools.cycle(itertools.product(DAMAGES, files)), cases)
+    ways = list(itertools.product(DAMAGES, files))
+    cases = cases or len(ways)
+    chosen = itertools.islice(itertools.cycle(ways), cases)
     for kind, file in tqdm(list(chosen), unit="case"):
         damaged = folder / "damaged"
         shutil.copytree(sound, damaged)
