@@ -32,7 +32,7 @@ COLUMNS = {
 
 def start(cache: Path, workdir: Path) -> dict[str, float]:
     """Starts the example as a user does, whose cache folder is `cache`; returns what it took."""
-    watched = [sys.executable, str(HERE / "watch_start.py"), str(time.time()), str(EXAMPLE)]
+    watched = [sys.executable, str(HERE / "watch_start.py"), str(time.monotonic()), str(EXAMPLE)]
     options = ["--data-dir", "embedded", "--batch-size", "5000", "--workdir", str(workdir)]
     env = {**os.environ, "XDG_CACHE_HOME": str(cache), "JAX_ENABLE_COMPILATION_CACHE": "1"}
     env.pop("JAX_COMPILATION_CACHE_DIR", None)

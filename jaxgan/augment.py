@@ -20,6 +20,8 @@ from jaxgan import checks
 PlainAugmentation = Callable[[jax.Array, jax.Array], jax.Array]
 """`(key, images) -> images`, of the same shape and dtype."""
 
+_ROUNDING = 1e-6  # of a mean of signs in float32
+
 State = Any
 """A pytree of arrays, `()` for what does not adapt."""
 
@@ -314,6 +316,8 @@ def adaptive(
     $$\mathrm{clip}(p + \mathrm{sign}(r_t - \mathrm{target})\,B / \mathrm{images\_to\_full}, 0, 1),
     \quad r_t = \tfrac{1}{B} \textstyle\sum_n \mathrm{sign}(d_n).$$
 
+    $p$ stays as it is where $r_t$ equals the target to within $10^{-6}$, the rounding of float32.
+
     Args:
       augmentation: a function `(key, images) -> images`.
       target: in [-1, 1]; 0 is a discriminator undecided about real images, 1 one sure of all.
@@ -351,8 +355,9 @@ def adaptive(
     def adapt(state: State, real_logits: jax.Array) -> State:
         real_logits = checks.array("real_logits", real_logits, jnp.floating, "[batch]")
         checks.fits("The state of an adaptive augmentation", state, jax.eval_shape(init))
-        sureness = jnp.mean(jnp.sign(real_logits).astype(jnp.float32))
-        move = jnp.sign(sureness - target) * (real_logits.size / images_to_full)
+        gap = jnp.mean(jnp.sign(real_logits).astype(jnp.float32)) - target
+        gap = jnp.where(jnp.abs(gap) < _ROUNDING, 0.0, gap)  # the rounding depends on the device
+        move = jnp.sign(gap) * (real_logits.size / images_to_full)
         return {"probability": jnp.clip(state["probability"] + move, 0.0, 1.0)}
 
     return Augmentation(init, apply, adapt)

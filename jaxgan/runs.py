@@ -112,11 +112,11 @@ def cache_programs() -> Path | None:
         return None
     if config.jax_compilation_cache_dir is not None:
         return Path(config.jax_compilation_cache_dir)
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    folder = caches / "jaxgan" / "programs" / _processor()
     try:  # for the user's eyes and hands alone, because what lies there is run
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        folder = caches / "jaxgan" / "programs" / _processor()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home folder
         return None
     if not os.access(folder, os.W_OK):
         return None

@@ -4,9 +4,18 @@ import os
 import sys
 import tempfile
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# No test may depend on what an earlier one, or the user, has compiled. Subprocesses inherit it.
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
+# The user's settings do not reach the tests, nor the subprocesses that tests start. With
+# JAX_PLATFORMS the user may still choose a device; without it, JAX warns about a GPU it cannot use.
+for name in list(os.environ):
+    if name.startswith("JAX_") and name != "JAX_PLATFORMS":
+        del os.environ[name]
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"  # no test depends on an earlier test's programs
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["PYTHON_COLORS"] = "0"  # tests read tracebacks
+os.environ["MATPLOTLIBRC"] = os.devnull  # tests count the colours of plots
+for name in ("PYTHONWARNINGS", "PYTHONSAFEPATH"):
+    os.environ.pop(name, None)
 # Examples are derived from the tests alone, and nothing of them is left in the repository.
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", tempfile.gettempdir() + "/hypothesis")
 
@@ -15,6 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.linalg  # noqa: F401  so that the header names its BLAS
+from threadpoolctl import threadpool_info
 
 import jaxgan
 
@@ -33,7 +44,19 @@ QUICKLY = os.environ | {
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 
+# Runs a script whose warnings are errors, except those about a library's calls of another library.
+PYTHON = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning"]
+PYTHON += ["-W", "error::DeprecationWarning:__main__"]
+
 SHAPE, LATENT_DIM, BATCH = (4, 4, 1), 3, 5
+
+
+def pytest_report_header() -> str:
+    """Names what rounding depends on: versions, the number of cores and the BLAS kernels."""
+    kernels = {blas.get("architecture", blas["internal_api"]) for blas in threadpool_info()}
+    versions = [f"{module.__name__} {module.__version__}" for module in (jax, np)]
+    cores = jaxgan.environment()["cpus"]
+    return ", ".join([*versions, f"{cores} cores", f"BLAS kernels: {' '.join(sorted(kernels))}"])
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -105,7 +105,8 @@ def test_dtype_is_kept_and_does_not_change_the_draw(name, dtype):
 def test_vmap_is_one_after_another(name):
     keys, images = jax.random.split(KEY, 3), images_like((3, 16, 8, 8, 3))
     expected = [applied(name)(k, x) for k, x in zip(keys, images, strict=True)]
-    np.testing.assert_allclose(jax.vmap(applied(name))(keys, images), expected, atol=1e-6)
+    # Some ten roundings of values below 3 come to 4e-6; another draw would be 1e-2 apart or more.
+    np.testing.assert_allclose(jax.vmap(applied(name))(keys, images), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["translation", "cutout", "colour", "adaptive", "instance_noise"])
@@ -131,7 +132,7 @@ def test_any_rank_from_two(name, shape):
 def test_numpy_images_without_jit_are_the_same(name):
     images = images_like((16, 8, 8, 3))
     eager = applied(name).__wrapped__(KEY, np.asarray(images, np.float64))
-    np.testing.assert_allclose(eager, applied(name)(KEY, images), atol=1e-6)
+    np.testing.assert_allclose(eager, applied(name)(KEY, images), atol=1e-5)  # as above
 
 
 # Translation.
@@ -348,6 +349,23 @@ def adapted(logits, probability=0.5, **changes) -> float:
 )
 def test_adaptive_moves_by_the_batch_towards_the_target(logits, expected):
     assert adapted(logits) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("target", [-0.2, 0.6, np.float32(0.6)])
+def test_adaptive_stays_on_target_at_every_batch_size(target, compiled):
+    """A rounding error does not decide on which side of the target r_t is."""
+    adapt = augment.adaptive(FLIP, target=target, images_to_full=1000).adapt
+    # As users compile it, with the operations that XLA makes of a mean.
+    options = {"xla_disable_hlo_passes": "", "xla_backend_optimization_level": 3}
+    adapt = jax.jit(adapt, compiler_options=options) if compiled else adapt
+    state = {"probability": jnp.float32(0.5)}
+    for size in (5, 10, 50, 100, 500, 5000):
+        positive = jnp.arange(size) < round(size * (1 + float(target)) / 2)
+        logits = jnp.where(positive, 1.0, -1.0)
+        assert adapt(state, logits)["probability"] == 0.5, size
+        below = adapt(state, logits.at[0].set(0.0))["probability"]
+        assert below == pytest.approx(max(0.5 - size / 1000, 0.0), abs=1e-6)
 
 
 def test_adaptive_stays_on_target_and_follows_another():

@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from conftest import QUICKLY
+from conftest import PYTHON, QUICKLY
 from PIL import Image
 
 import jaxgan
@@ -123,7 +123,7 @@ def test_the_best_stands_first_and_the_collapsed_are_counted(compare_losses, cap
 
 
 def test_a_loss_in_small(tmp_path):
-    script = [sys.executable, "-W", "error", str(EXAMPLES / "compare_losses.py")]
+    script = [*PYTHON, str(EXAMPLES / "compare_losses.py")]
     script += ["--data-dir", "embedded", "--networks", "mlp", "--losses", "wgan"]
     script += ["--epochs", "1", "--runs", "2", "--batch-size", "5000", "--samples", "1000"]
     run = functools.partial(subprocess.run, capture_output=True, text=True, env=QUICKLY)

@@ -21,13 +21,25 @@ def convolve(form, x, kernel, **options):
     )
 
 
+def integers(key, shape):
+    """Small integers: float32 holds the sums of their products exactly, whatever the order."""
+    return jax.random.randint(key, shape, -3, 4).astype(jnp.float32)
+
+
 def operands(form, channels=4, groups=1):
     sizes = {"N": 2, "H": 6, "W": 5, "C": channels, "I": channels // groups, "O": 8}
     spatial = {"H": 3, "W": 2}
     keys = jax.random.split(jax.random.key(0))
-    x = jax.random.normal(keys[0], [sizes[axis] for axis in form[0]])
-    kernel = jax.random.normal(keys[1], [spatial.get(axis, sizes[axis]) for axis in form[1]])
+    x = integers(keys[0], [sizes[axis] for axis in form[0]])
+    kernel = integers(keys[1], [spatial.get(axis, sizes[axis]) for axis in form[1]])
     return x, kernel
+
+
+def assert_exact(expected, found):
+    """Equal to the bit; and so small that every partial sum was exact."""
+    for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
+        assert 0 < np.abs(a).max() < 2**24
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -37,28 +49,28 @@ def test_values_and_gradients_stay(form, groups):
 
     def function(x, kernel):
         y = convolve(form, x, kernel, feature_group_count=groups)
-        return jnp.sum(jnp.sin(y)), y
+        return jnp.sum(y * y) / 2, y
 
     gradient = jax.grad(function, argnums=(0, 1), has_aux=True)
     expected, found = gradient(x, kernel), channels_last(gradient)(x, kernel)
     assert jax.tree.structure(expected) == jax.tree.structure(found)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), expected, found)
+    assert_exact(expected, found)
 
 
 @pytest.mark.parametrize("options", [{}, {"lhs_dilation": (2, 1), "padding": [(3, 2), (-1, 4)]}])
 def test_a_map_smaller_than_its_kernel(options):
     """XLA would exchange the two, into a form that is slow."""
     keys = jax.random.split(jax.random.key(0))
-    x = jax.random.normal(keys[0], (3, 4, 4, 2))
-    kernel = jax.random.normal(keys[1], (5, 5, 2, 6))
+    x = integers(keys[0], (3, 4, 4, 2))
+    kernel = integers(keys[1], (5, 5, 2, 6))
 
     def function(x, kernel):
         y = convolve(FORMS[0], x, kernel, **options)
-        return jnp.sum(jnp.sin(y)), y
+        return jnp.sum(y * y) / 2, y
 
     gradient = jax.grad(function, argnums=(0, 1), has_aux=True)
     expected, found = gradient(x, kernel), channels_last(gradient)(x, kernel)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), expected, found)
+    assert_exact(expected, found)
     if jax.default_backend() == "cpu":
         text = jax.jit(channels_last(gradient)).lower(x, kernel).compile().as_text()
         assert set(re.findall(r"dim_labels=(\S+?)[,\s]", text)) == {"b01f_01io->b01f"}
@@ -67,7 +79,7 @@ def test_a_map_smaller_than_its_kernel(options):
 
 def test_convolutions_inside_of_conditions_loops_and_calls_are_found():
     form = FORMS[1]
-    x, kernel = operands(form)
+    x, kernel = (jnp.sign(values) for values in operands(form))  # so that no sum is too large
 
     def function(x, kernel):
         square = lambda x: jax.jit(lambda x: convolve(form, x, kernel, window_strides=(1, 1)))(x)
@@ -76,7 +88,7 @@ def test_convolutions_inside_of_conditions_loops_and_calls_are_found():
         return jax.lax.scan(lambda c, _: (square(c[:, :4])[:, :8], c.sum()), x, length=3)
 
     expected, found = function(x, kernel), channels_last(function)(x, kernel)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), expected, found)
+    assert_exact(expected, found)
 
 
 def test_no_other_form_is_left_in_a_loop_on_a_cpu():
@@ -93,8 +105,8 @@ def test_no_other_form_is_left_in_a_loop_on_a_cpu():
     if jax.default_backend() != "cpu":
         pytest.skip("the form matters on CPUs only")
     assert forms(channels_last(gradient)) == {"b01f_01io->b01f"}
-    # If this fails, XLA has learned it, and `channels_last` can go.
-    assert forms(gradient) != {"b01f_01io->b01f"}
+    if forms(gradient) == {"b01f_01io->b01f"}:
+        pytest.skip("this XLA does it by itself: `channels_last` can go")
 
 
 def test_batches_seeds_and_no_arrays_at_all():
@@ -104,4 +116,4 @@ def test_batches_seeds_and_no_arrays_at_all():
     run = jax.vmap(
         channels_last(lambda k, nothing, x: convolve(form, x, k)), in_axes=(0, None, None)
     )
-    np.testing.assert_allclose(run(many, None, x)[1], 2 * convolve(form, x, kernel), rtol=1e-4)
+    np.testing.assert_array_equal(run(many, None, x)[1], 2 * convolve(form, x, kernel))

@@ -1,12 +1,11 @@
 """The example of a network of one's own, run as a user runs it: two steps, embedded digits."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import QUICKLY
+from conftest import PYTHON, QUICKLY
 from PIL import Image
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -23,7 +22,7 @@ custom_network.main()
 
 
 def run(*options, script=("custom_network.py",)):
-    command = [sys.executable, "-W", "error", *script, "--data-dir", "embedded", *options]
+    command = [*PYTHON, *script, "--data-dir", "embedded", *options]
     return subprocess.run(command, capture_output=True, text=True, env=QUICKLY, cwd=EXAMPLES)
 
 

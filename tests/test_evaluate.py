@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from conftest import QUICKLY
+from conftest import PYTHON, QUICKLY
 from PIL import Image
 
 import jaxgan
@@ -20,7 +20,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def run(script, *options):
-    command = [sys.executable, "-W", "error", str(EXAMPLES / script), "--data-dir", "embedded"]
+    command = [*PYTHON, str(EXAMPLES / script), "--data-dir", "embedded"]
     return subprocess.run([*command, *options], capture_output=True, text=True, env=QUICKLY)
 
 

@@ -1,14 +1,15 @@
 """`python -m jaxgan`: tables of networks."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 
-def run(*arguments):
+def run(*arguments, **env):
     command = [sys.executable, "-m", "jaxgan", *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | env)
 
 
 def test_without_a_name_it_lists_all_networks():
@@ -29,6 +30,12 @@ def test_a_network_is_shown_layer_by_layer():
     labelled = run("SNGANDiscriminator", "features=4", "num_classes=3", "--images", "8", "8", "1")
     assert "int32[1]" in labelled.stdout
     assert "[4,3]" in labelled.stdout
+
+
+def test_a_terminal_without_unicode_shows_the_table_too():
+    done = run("MLPGenerator", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "float32[1,100]" in done.stdout
 
 
 @pytest.mark.parametrize(

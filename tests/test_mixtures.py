@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import QUICKLY
+from conftest import PYTHON, QUICKLY
 
 from jaxgan import evaluation
 
@@ -35,7 +35,7 @@ def test_a_method_in_small(tmp_path):
     sizes = {"epochs": 2, "runs": 2, "points": 40, "batch-size": 4, "samples": 50}
     sizes |= {"generator-width": 4, "discriminator-width": 3}
     options = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
-    script = [sys.executable, "-W", "error", str(EXAMPLES / "mixtures.py")]
+    script = [*PYTHON, str(EXAMPLES / "mixtures.py")]
     some = [
         "--mixtures",
         "ring",

@@ -506,11 +506,12 @@ def test_what_cannot_be_is_refused(module, inputs, options, said):
 
 def test_a_discriminator_step_normalises_real_and_fake_apart_and_the_generator_step_nothing():
     """The statistics after an update are those of two passes: real, then fake."""
-    gan = small_gan("dcgan", optimizer=jaxgan.Pair(optax.set_to_zero(), optax.set_to_zero()))
+    gan = small_gan("unrolled", optimizer=jaxgan.Pair(optax.set_to_zero(), optax.set_to_zero()))
     real = jnp.tanh(images(8, 1, batch=8))
     state = gan.init(jax.random.key(0), real)
+    assert all(jax.tree.leaves(player) for player in state.model_state)
     after, _ = jax.jit(gan.update)(state, real)
-    pair = small_pair("dcgan")
+    pair = small_pair("unrolled")
     discriminator, generator = (
         networks.from_linen(x) for x in (pair.discriminator, pair.generator)
     )

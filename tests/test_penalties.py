@@ -160,7 +160,7 @@ def test_lecam_anchors_carry_no_gradient():
         return penalty.apply(penalty.init(), critic, real, fake, key=KEY, step=0)[0].sum()
 
     # (2 s - a_F)^2 + (-s - a_R)^2 with a_F = -1, a_R = 2 held: 2 (3) 2 + 2 (-3) (-1) at s = 1.
-    np.testing.assert_allclose(jax.grad(value)(1.0), 18.0, rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(value)(1.0), 18.0, rtol=1e-5)
 
 
 def test_lazy_is_rare_and_strong():

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
-from conftest import QUICKLY
+from conftest import PYTHON, QUICKLY
 from PIL import Image
 
 import jaxgan
@@ -100,7 +100,7 @@ def test_every_setting_makes_a_gan(stacked, monkeypatch, setting, method):
 def test_a_method_in_small(tmp_path):
     sizes = {"steps": 2, "runs": 2, "triples": 64, "batch-size": 8, "samples": 40}
     options = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
-    script = [sys.executable, "-W", "error", str(EXAMPLES / "stacked_mnist.py")]
+    script = [*PYTHON, str(EXAMPLES / "stacked_mnist.py")]
     some = ["--data-dir", "embedded", "--setting", "unrolled-quarter"]
     some += ["--methods", "pacdcgan2", "--workdir", str(tmp_path / "run")]
     run = functools.partial(subprocess.run, capture_output=True, text=True, env=QUICKLY)

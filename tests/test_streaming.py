@@ -37,7 +37,7 @@ class TestStream:
             yield np.ones(1)
 
         def train(state, chunk):
-            assert second_is_read.wait(timeout=30)
+            second_is_read.wait()
             return state, {}
 
         assert len(list(streaming.stream(train, state, source()))) == 2
@@ -91,12 +91,12 @@ class TestStream:
             next(stream)
 
     def test_it_may_be_left_early(self, state):
-        threads = threading.active_count()
+        threads = set(threading.enumerate())
         chunks = (np.zeros(1) for _ in range(5))
         stream = streaming.stream(lambda state, chunk: (state, {}), state, chunks)
         next(stream)
         stream.close()
-        assert threading.active_count() == threads
+        assert set(threading.enumerate()) <= threads
 
     def test_no_chunks_at_all(self, state):
         assert list(streaming.stream(lambda state, chunk: (state, {}), state, [])) == []

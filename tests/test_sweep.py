@@ -3,14 +3,13 @@
 import importlib
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 import optax
 import pytest
-from conftest import QUICKLY
+from conftest import PYTHON, QUICKLY
 from PIL import Image
 
 import jaxgan
@@ -21,7 +20,7 @@ RATES = ["1e-3", "1e-2"]
 
 
 def run(*options):
-    command = [sys.executable, "-W", "error", str(EXAMPLES / "sweep.py"), "--data-dir", "embedded"]
+    command = [*PYTHON, str(EXAMPLES / "sweep.py"), "--data-dir", "embedded"]
     return subprocess.run([*command, *options], capture_output=True, text=True, env=QUICKLY)
 
 
@@ -52,7 +51,7 @@ def test_it_prints_a_table_and_writes_pictures_and_figures(swept):
     history = json.loads((workdir / "summary.json").read_text())["history"]
     losses = np.array(history["generator_loss"])
     assert losses.shape == (4, 2)
-    median = np.median(losses[2:, -1])
+    median = np.median(np.float32(losses[2:, -1]))  # as the script computes it
     assert f"| 0.01 | {median:.3g} " in rows[1]
 
 
@@ -65,11 +64,11 @@ def test_a_member_is_a_run_of_its_own(swept, monkeypatch):
     rates = [float(rate) for rate in RATES]
     like = jax.eval_shape(lambda: sweep.make_population(gan, batch, rates, 2))
     states = checkpoint.restore(swept[0] / "checkpoints", like=like)
-    member = population.pick(states, 3)
+    member = population.pick(states, 1)
     rate = population.hyperparameters(member)["generator"]["learning_rate"]
-    np.testing.assert_allclose(rate, 1e-2)
+    np.testing.assert_allclose(rate, 1e-3, rtol=1e-6)
 
-    adam = optax.adam(1e-2, b1=0.5)
+    adam = optax.adam(1e-3, b1=0.5)
     alone = jaxgan.gan(
         jaxgan.networks.MLPGenerator(),
         jaxgan.networks.MLPDiscriminator(),
@@ -82,7 +81,7 @@ def test_a_member_is_a_run_of_its_own(swept, monkeypatch):
     state, _ = jax.jit(train)(state)
     # Adam makes whole steps of gradients that are next to nothing, so single weights may be apart.
     assert distance(member.params, state.params) < 1e-3
-    assert distance(population.pick(states, 2).params, state.params) > 1e-2
+    assert distance(population.pick(states, 0).params, state.params) > 1e-2  # of another seed
 
 
 def distance(a, b) -> float:

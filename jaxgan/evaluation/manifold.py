@@ -115,12 +115,15 @@ def density_coverage(real: ArrayLike, fake: ArrayLike, *, k: int = 5) -> Density
 
 
 def _balls(points: np.ndarray, k: int, center: np.ndarray) -> np.ndarray:
-    """Squared radii, larger by a hair, so that rounding does not decide whether an edge is inside.
+    """Computes squared radii, with room for rounding, so that a point on the edge is inside.
 
-    The hair is about what blocks of distances, computed from that center, are off by at most.
+    The rounding of `squared_distances` is in proportion to squared norms from the center. For a
+    point on the edge of a ball they are at most (norm of the ball's own center + radius)^2.
     """
-    hair = 4 * np.finfo(np.float64).eps * np.sqrt(points.shape[1])
-    return nearest(points, points, k)[0] + hair * ((points - center) ** 2).sum(axis=1)
+    squared = nearest(points, points, k)[0]
+    reach = np.sqrt(((points - center) ** 2).sum(axis=1)) + np.sqrt(squared)
+    rounding = (4 * np.sqrt(points.shape[1]) + 8) * np.finfo(np.float64).eps
+    return squared + rounding * reach**2
 
 
 def _check(real, fake, k: int, at_least: int | None = None) -> tuple[np.ndarray, np.ndarray]:

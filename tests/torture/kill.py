@@ -35,7 +35,7 @@ def start(workdir: Path, epochs: int, batch_size: int, cache: Path) -> subproces
     options += ["--workdir", str(workdir)] + ["--resume"] * (workdir / "config.json").exists()
     environment = {"JAX_ENABLE_COMPILATION_CACHE": "1", "XDG_CACHE_HOME": str(cache)}
     return subprocess.Popen(
-        [sys.executable, "-W", "error", str(SCRIPT), *options],
+        [sys.executable, str(SCRIPT), *options],
         env=os.environ | environment,
         stderr=subprocess.PIPE,
         text=True,
@@ -51,15 +51,17 @@ def wait_for_a_save(run: subprocess.Popen, workdir: Path, old: set[Path], skip: 
     seen = set(old)
     while run.poll() is None:
         new = remnants(workdir) - seen
-        if new and skip == 0:
+        if len(new) > skip:
             return
         seen |= new
-        skip -= bool(new)
+        skip -= len(new)
         time.sleep(0.0005)
 
 
-def kill(workdir: Path, epochs: int, batch_size: int, cache: Path, rng, saving: bool) -> bool:
-    """One life. Returns whether the kill left half a save behind."""
+def kill(
+    workdir: Path, epochs: int, batch_size: int, cache: Path, rng: random.Random, saving: bool
+) -> bool | None:
+    """Starts and kills the run. Returns whether half a save is left; None if the run was faster."""
     old = remnants(workdir)
     with start(workdir, epochs, batch_size, cache) as run:
         if saving:
@@ -69,8 +71,10 @@ def kill(workdir: Path, epochs: int, batch_size: int, cache: Path, rng, saving: 
             time.sleep(rng.uniform(0.0, LIFETIME))
         run.kill()
         errors = run.communicate()[1]
-    if run.returncode >= 0:
+    if run.returncode > 0:
         raise AssertionError(f"The run ended by itself, with {run.returncode}:\n{errors}")
+    if run.returncode == 0:
+        return None
     return bool(remnants(workdir) - old)
 
 
@@ -99,7 +103,10 @@ def torture(folder: Path, kills: int, batch_size: int, seed: int, ahead: int = A
     rng, killed, in_saves, epochs = random.Random(seed), folder / "killed", 0, ahead
     for number in tqdm(range(kills), unit="kill"):
         wanted = in_saves < number // 2 + 1
-        in_saves += kill(killed, epochs, batch_size, folder / "cache", rng, saving=wanted)
+        arguments = (batch_size, folder / "cache", rng, wanted)
+        while (in_save := kill(killed, epochs, *arguments)) is None:
+            epochs += ahead
+        in_saves += in_save
         log = killed / "metrics.jsonl"
         logged = len(log.read_text().splitlines()) if log.exists() else 0
         epochs = max(epochs, ahead + logged)  # the log may know an epoch that is not saved
