@@ -20,7 +20,7 @@ from jaxgan import checks
 PlainAugmentation = Callable[[jax.Array, jax.Array], jax.Array]
 """`(key, images) -> images`, of the same shape and dtype."""
 
-_ROUNDING = 1e-6  # of a mean of signs in float32
+_TOLERANCE = 1e-6  # exceeds the rounding of a mean of signs in float32
 
 State = Any
 """A pytree of arrays, `()` for what does not adapt."""
@@ -316,7 +316,7 @@ def adaptive(
     $$\mathrm{clip}(p + \mathrm{sign}(r_t - \mathrm{target})\,B / \mathrm{images\_to\_full}, 0, 1),
     \quad r_t = \tfrac{1}{B} \textstyle\sum_n \mathrm{sign}(d_n).$$
 
-    $p$ stays as it is where $r_t$ equals the target to within $10^{-6}$, the rounding of float32.
+    $p$ keeps its value where $r_t$ equals the target to within $10^{-6}$.
 
     Args:
       augmentation: a function `(key, images) -> images`.
@@ -356,7 +356,7 @@ def adaptive(
         real_logits = checks.array("real_logits", real_logits, jnp.floating, "[batch]")
         checks.fits("The state of an adaptive augmentation", state, jax.eval_shape(init))
         gap = jnp.mean(jnp.sign(real_logits).astype(jnp.float32)) - target
-        gap = jnp.where(jnp.abs(gap) < _ROUNDING, 0.0, gap)  # the rounding depends on the device
+        gap = jnp.where(jnp.abs(gap) < _TOLERANCE, 0.0, gap)  # the rounding depends on the device
         move = jnp.sign(gap) * (real_logits.size / images_to_full)
         return {"probability": jnp.clip(state["probability"] + move, 0.0, 1.0)}
 

@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from pathlib import Path
 
 # The user's settings do not reach the tests, nor the subprocesses that tests start. With
 # JAX_PLATFORMS the user may still choose a device; without it, JAX warns about a GPU it cannot use.
@@ -44,16 +45,26 @@ QUICKLY = os.environ | {
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 
-# Runs a script whose warnings are errors, except those about a library's calls of another library.
+# Runs a script. Its warnings are errors, except those about a library's calls of another library.
 PYTHON = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning"]
 PYTHON += ["-W", "error::DeprecationWarning:__main__"]
 
 SHAPE, LATENT_DIM, BATCH = (4, 4, 1), 3, 5
 
 
+def pytest_configure(config):
+    """Makes a deprecated call an error where this repository's code, or a document, makes it."""
+    root = Path(__file__).parent.parent
+    folders = ("tests", "examples", "benchmarks")
+    names = {path.stem for folder in folders for path in (root / folder).rglob("*.py")}
+    ours = rf"(jaxgan\b|<string>$|({'|'.join(sorted(names))})$)"
+    config.addinivalue_line("filterwarnings", f"error::DeprecationWarning:{ours}")
+
+
 def pytest_report_header() -> str:
     """Names what rounding depends on: versions, the number of cores and the BLAS kernels."""
-    kernels = {blas.get("architecture", blas["internal_api"]) for blas in threadpool_info()}
+    libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    kernels = {blas.get("architecture", blas["internal_api"]) for blas in libraries}
     versions = [f"{module.__name__} {module.__version__}" for module in (jax, np)]
     cores = jaxgan.environment()["cpus"]
     return ", ".join([*versions, f"{cores} cores", f"BLAS kernels: {' '.join(sorted(kernels))}"])

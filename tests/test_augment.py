@@ -354,7 +354,7 @@ def test_adaptive_moves_by_the_batch_towards_the_target(logits, expected):
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("target", [-0.2, 0.6, np.float32(0.6)])
 def test_adaptive_stays_on_target_at_every_batch_size(target, compiled):
-    """A rounding error does not decide on which side of the target r_t is."""
+    """The probability stays when r_t equals the target, however XLA rounds the mean."""
     adapt = augment.adaptive(FLIP, target=target, images_to_full=1000).adapt
     # As users compile it, with the operations that XLA makes of a mean.
     options = {"xla_disable_hlo_passes": "", "xla_backend_optimization_level": 3}

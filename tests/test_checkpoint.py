@@ -448,6 +448,7 @@ def test_a_program_that_ends_waits_for_its_save(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "NOT SAVED" not in done.stderr
+    assert "Traceback" not in done.stderr
     assert checkpoint.latest(tmp_path) == 0
     (tmp_path / "file").touch()
     done = subprocess.run([*command[:-1], str(tmp_path / "file")], capture_output=True, text=True)

@@ -372,7 +372,7 @@ def test_all_of_it_is_one_pure_update(twelve, tmp_path):
 
 
 def test_a_member_with_all_of_it_is_the_single_run(twelve):
-    """By SGD: Adam would make whole steps of gradients that are 0 but for their rounding."""
+    """Trains by SGD: Adam makes whole steps of gradients that are 0 but for their rounding."""
     gan = make_gan(**EVERYTHING, optimizer=SGD)
     keys = jax.vmap(jax.random.key)(jnp.arange(2))
     population = jax.vmap(gan.init, in_axes=(0, None))(keys, twelve)

@@ -112,7 +112,7 @@ def test_structure_shapes_and_dtypes_are_stable(gan, state, batch):
 
 
 def test_four_seeds_under_vmap_are_four_single_runs(batch):
-    """By SGD, where rounding stays as small as it is: Adam divides gradients by their size."""
+    """Trains by SGD: Adam divides gradients by their size, and so magnifies their rounding."""
     gan = make_gan(optimizer=jaxgan.Pair(optax.sgd(0.1), optax.sgd(0.1)))
     keys = jax.vmap(jax.random.key)(jnp.arange(4))
     update = jax.jit(gan.update)

@@ -178,7 +178,7 @@ def test_gradient_is_the_finite_difference_of_its_formula(name, player):
 def test_literal_values(name, player):
     real, fake = jnp.array([2.0, -1.0]), jnp.array([1.0, -1.0])
     values = getattr(CASES[name].loss, player)(real, fake)
-    np.testing.assert_allclose(values, getattr(CASES[name].literal, player), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(values, getattr(CASES[name].literal, player), rtol=1e-5, atol=1e-6)
 
 
 @every_loss
@@ -201,7 +201,7 @@ def test_a_mapped_loss_is_the_loss_of_each(name, player):
     real = jnp.asarray(np.stack([REAL, -REAL, FAKE]), jnp.float32)
     fake = jnp.asarray(np.stack([FAKE, REAL, REAL]), jnp.float32)
     each = jnp.stack([loss(r, f) for r, f in zip(real, fake, strict=True)])
-    np.testing.assert_allclose(jax.vmap(loss)(real, fake), each, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(jax.vmap(loss)(real, fake), each, rtol=1e-5, atol=1e-6)
 
 
 @every_loss
@@ -256,7 +256,7 @@ def test_minimax_discriminator_is_the_unsmoothed_non_saturating_one():
     real, fake = LOGITS, LOGITS[::-1]
     unsmoothed = losses.non_saturating(real_label=1.0, fake_label=0.0).discriminator
     expected = unsmoothed(real, fake)
-    np.testing.assert_allclose(losses.minimax().discriminator(real, fake), expected, rtol=1e-6)
+    np.testing.assert_allclose(losses.minimax().discriminator(real, fake), expected, rtol=1e-5)
 
 
 def test_a_rejecting_discriminator_starves_the_minimax_generator_alone():
@@ -283,9 +283,9 @@ def test_non_saturating_is_its_formula_under_jit(real_label):
 def test_non_saturating_has_literal_values():
     loss = losses.non_saturating(real_label=0.9)
     zero, one = jnp.zeros(1), jnp.ones(1)
-    np.testing.assert_allclose(loss.generator(zero, one), [0.3132617], rtol=1e-6)
+    np.testing.assert_allclose(loss.generator(zero, one), [0.3132617], rtol=1e-5)
     # 0.9 log(1 + e^-1) + 0.1 log(1 + e) + log 2
-    np.testing.assert_allclose(loss.discriminator(one, zero), [1.1064088], rtol=1e-6)
+    np.testing.assert_allclose(loss.discriminator(one, zero), [1.1064088], rtol=1e-5)
 
 
 def test_gradient_is_sigmoid_minus_target():

@@ -56,7 +56,7 @@ def assert_close(a, b):
 
 
 def without_accuracies(metrics):
-    """These jump by a fifth where a logit is within rounding of 0."""
+    """Drops the accuracies, which jump by a fifth where a logit is within rounding of 0."""
     return {name: value for name, value in metrics.items() if not name.endswith("accuracy")}
 
 
@@ -194,11 +194,12 @@ class TestHyperparameters:
 SHARDED = """
 import functools, json, sys
 sys.path.insert(0, sys.argv[1])
-import jax, jax.numpy as jnp, numpy as np
+import jax, jax.numpy as jnp, numpy as np, optax
 from conftest import BATCH, SHAPE, make_gan
-from jaxgan import checkpoint, population, training
+from jaxgan import Pair, checkpoint, population, training
 
-gan = make_gan()
+sgd = optax.sgd(0.1)  # Adam magnifies rounding
+gan = make_gan(optimizer=Pair(sgd, sgd))
 images = np.random.default_rng(0).integers(0, 256, (23, *SHAPE), dtype=np.uint8)
 keys = jax.vmap(jax.random.key)(jnp.arange(8))
 states = jax.vmap(gan.init, in_axes=(0, None))(keys, jnp.zeros((1, *SHAPE)))
@@ -249,5 +250,5 @@ def test_a_population_spreads_over_devices_and_is_restored_onto_fewer(tmp_path):
     assert found["restored"]
     assert found["shards"] == [[2, 1, 4]] * 4
     assert found["collectives"] == []
-    assert found["difference"] < 1e-4
+    assert found["difference"] < 1e-5
     assert found["refused"].startswith("3 members cannot be divided among 4 devices: there must")

@@ -80,7 +80,8 @@ def test_a_member_is_a_run_of_its_own(swept, monkeypatch):
     train = lambda s: jaxgan.training.epochs(alone, s, data.images, num_epochs=2, batch_size=5000)
     state, _ = jax.jit(train)(state)
     # Adam makes whole steps of gradients that are next to nothing, so single weights may be apart.
-    assert distance(member.params, state.params) < 1e-3
+    # A wrong beta1 sets the mean weight 6e-4 apart, other rounding 6e-6.
+    assert distance(member.params, state.params) < 1e-4
     assert distance(population.pick(states, 0).params, state.params) > 1e-2  # of another seed
 
 

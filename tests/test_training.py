@@ -70,7 +70,7 @@ class TestBatches:
 
 
 def test_steps_are_updates_one_by_one(batch, uint8_images):
-    """By SGD, where rounding stays as small as it is: Adam divides gradients by their size."""
+    """Trains by SGD: Adam divides gradients by their size, and so magnifies their rounding."""
     gan = make_gan(optimizer=jaxgan.Pair(optax.sgd(0.1), optax.sgd(0.1)))
     state = gan.init(jax.random.key(0), batch)
     run = functools.partial(training.steps, gan, num_steps=6, batch_size=BATCH)

@@ -117,8 +117,9 @@ def density_coverage(real: ArrayLike, fake: ArrayLike, *, k: int = 5) -> Density
 def _balls(points: np.ndarray, k: int, center: np.ndarray) -> np.ndarray:
     """Computes squared radii, with room for rounding, so that a point on the edge is inside.
 
-    The rounding of `squared_distances` is in proportion to squared norms from the center. For a
-    point on the edge of a ball they are at most (norm of the ball's own center + radius)^2.
+    The rounding of `squared_distances` is in proportion to the points' squared norms from `center`.
+    A point on the edge of a ball has at most the norm of the ball's own point plus the radius. The
+    factor covers the worst case in up to three dimensions; in more, roundings average out.
     """
     squared = nearest(points, points, k)[0]
     reach = np.sqrt(((points - center) ** 2).sum(axis=1)) + np.sqrt(squared)

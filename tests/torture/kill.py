@@ -28,6 +28,10 @@ SCRIPT = Path(__file__).parent.parent.parent / "examples" / "mnist.py"
 LIFETIME = 9.0  # seconds, at most, to a kill that waits for no save: about as long as a few epochs
 AHEAD = 40  # epochs that a killed run still had before it
 SECONDS = ("seconds", "steps_per_second")
+# Warnings are errors: a run that falls back on an older checkpoint must not pass. JAX warns about a
+# compiled program that a kill has cut, and compiles it again.
+PYTHON = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning"]
+PYTHON += ["-W", "ignore:Error reading persistent compilation cache entry"]
 
 
 def start(workdir: Path, epochs: int, batch_size: int, cache: Path) -> subprocess.Popen:
@@ -35,7 +39,7 @@ def start(workdir: Path, epochs: int, batch_size: int, cache: Path) -> subproces
     options += ["--workdir", str(workdir)] + ["--resume"] * (workdir / "config.json").exists()
     environment = {"JAX_ENABLE_COMPILATION_CACHE": "1", "XDG_CACHE_HOME": str(cache)}
     return subprocess.Popen(
-        [sys.executable, str(SCRIPT), *options],
+        [*PYTHON, str(SCRIPT), *options],
         env=os.environ | environment,
         stderr=subprocess.PIPE,
         text=True,
@@ -61,7 +65,11 @@ def wait_for_a_save(run: subprocess.Popen, workdir: Path, old: set[Path], skip: 
 def kill(
     workdir: Path, epochs: int, batch_size: int, cache: Path, rng: random.Random, saving: bool
 ) -> bool | None:
-    """Starts and kills the run. Returns whether half a save is left; None if the run was faster."""
+    """Starts and kills the run.
+
+    Returns:
+      Whether half a save is left; None if the run ended before the kill.
+    """
     old = remnants(workdir)
     with start(workdir, epochs, batch_size, cache) as run:
         if saving:
