@@ -7,16 +7,15 @@ from pathlib import Path
 
 # The user's settings do not reach the tests, nor the subprocesses that tests start. With
 # JAX_PLATFORMS the user may still choose a device; without it, JAX warns about a GPU it cannot use.
-for name in list(os.environ):
-    if name.startswith("JAX_") and name != "JAX_PLATFORMS":
+KEPT = {"JAX_PLATFORMS", "PYTHONPATH", "PYTHONHOME", "PYTHONUTF8", "PYTHONCOERCECLOCALE"}
+for name in os.environ.keys() - KEPT:
+    if name.startswith(("JAX_", "PYTHON")):
         del os.environ[name]
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"  # no test depends on an earlier test's programs
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["PYTHON_COLORS"] = "0"  # tests read tracebacks
 os.environ["MATPLOTLIBRC"] = os.devnull  # tests count the colours of plots
-for name in ("PYTHONWARNINGS", "PYTHONSAFEPATH"):
-    os.environ.pop(name, None)
 # Examples are derived from the tests alone, and nothing of them is left in the repository.
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", tempfile.gettempdir() + "/hypothesis")
 
