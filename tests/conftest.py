@@ -60,13 +60,15 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", f"error::DeprecationWarning:{ours}")
 
 
-def pytest_report_header() -> str:
-    """Names what rounding depends on: versions, the number of cores and the BLAS kernels."""
+def pytest_report_header() -> list[str]:
+    """Names what rounding depends on: versions, processor, number of cores and BLAS kernels."""
     libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
     kernels = {blas.get("architecture", blas["internal_api"]) for blas in libraries}
-    versions = [f"{module.__name__} {module.__version__}" for module in (jax, np)]
-    cores = jaxgan.environment()["cpus"]
-    return ", ".join([*versions, f"{cores} cores", f"BLAS kernels: {' '.join(sorted(kernels))}"])
+    about = jaxgan.environment()
+    return [
+        ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
+        f"{about['processor']}, cores: {about['cpus']}, BLAS kernels: {' '.join(sorted(kernels))}",
+    ]
 
 
 def pytest_terminal_summary(terminalreporter):
