@@ -92,7 +92,7 @@ def main() -> None:
         table = module.tabulate(key, *inputs, **options_of(module), console_kwargs=console)
     except (TypeError, ValueError) as error:
         sys.exit(str(error))
-    encoding = sys.stdout.encoding  # which may not have the lines around the table
+    encoding = sys.stdout.encoding  # ASCII, for one, lacks the lines around the table
     print(table.encode(encoding, "replace").decode(encoding))
 
 
