@@ -23,7 +23,7 @@ import step_time
 from step_time import BATCH
 
 import jaxgan
-from jaxgan import game
+from jaxgan._game import _discriminator, _half_steps
 from jaxgan.images import normalize
 
 
@@ -54,7 +54,7 @@ def fixed_latents() -> Iterator[None]:
     def normal(key, shape, dtype):
         return jnp.full(shape, jax.random.key_data(key)[0] % 7, dtype)
 
-    with mock.patch.object(game.jax.random, "normal", normal):
+    with mock.patch.object(jax.random, "normal", normal):
         yield
 
 
@@ -73,15 +73,19 @@ def unrolled(times: int) -> Iterator[None]:
 def one_pass() -> mock._patch:
     """Real and fake images go through the discriminator together where it learns."""
 
-    def together(game_, params, model_state, seen, labels, key):
-        both = jnp.concatenate([seen.discriminator, seen.generator])
-        logits, model_state = game._ask(game_, params, model_state, both, labels, key)
-        real, fake = jnp.split(logits, 2)
-        return game.Verdict(real, fake, None), model_state
+    apart = _half_steps.discriminate_real_and_fake
 
-    # An update asks twice: to teach the discriminator, then, of fakes alone, the generator.
-    turns = itertools.cycle([together, game._judge])
-    return mock.patch.object(game, "_judge", lambda *args: next(turns)(*args))
+    def together(config, params, model_state, seen, **options):
+        both = jnp.concatenate([seen.discriminator, seen.generator])
+        apply = _discriminator.apply_discriminator
+        logits, model_state = apply(config, params, model_state, both, **options)
+        real, fake = jnp.split(logits, 2)
+        return _discriminator.DiscriminatorOutput(real, fake, None), model_state
+
+    # An update calls it twice: in the discriminator's half-step, then in the generator's.
+    turns = itertools.cycle([together, apart])
+    call = lambda *args, **options: next(turns)(*args, **options)
+    return mock.patch.object(_half_steps, "discriminate_real_and_fake", call)
 
 
 def makers(images: np.ndarray) -> dict[str, Callable[[str], harness.Arm]]:

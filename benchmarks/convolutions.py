@@ -3,7 +3,7 @@
     python benchmarks/convolutions.py --json benchmarks/results/convolutions.json
 
 Times the gradient of one strided and one transposed convolution of DCGAN (28 pixels, batch 64),
-outside of a loop and in one, with and without `jaxgan.convolutions.channels_last`, and beside
+outside of a loop and in one, with and without `jaxgan.training.channels_last`, and beside
 `UpConv`; the first arm, a strided one outside of a loop, is what the others are compared with.
 """
 
@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 import jaxgan
-from jaxgan.convolutions import channels_last
+from jaxgan.training import channels_last
 
 
 def gradient_of(module: nn.Module, shape: tuple[int, ...]) -> tuple[Callable, jax.Array, dict]:

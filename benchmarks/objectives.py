@@ -15,7 +15,7 @@ import optax
 import step_time
 
 import jaxgan
-from jaxgan import augment, losses, penalties
+from jaxgan import augment, losses, optimizers, penalties
 
 LOSSES = {
     "non-saturating": losses.non_saturating(),
@@ -31,14 +31,14 @@ OPTIONS: dict[str, dict] = {
     "R2": {"penalty": penalties.r2()},
     "R1 + R2": {"penalty": penalties.add(penalties.r1(), penalties.r2())},
     "lazy R1, every 16": {"penalty": penalties.lazy(penalties.r1(), every=16)},
-    "WGAN-GP": {"penalty": penalties.wasserstein_gradient()},
-    "WGAN-GP, one-sided": {"penalty": penalties.wasserstein_gradient(one_sided=True)},
+    "WGAN-GP": {"penalty": penalties.wgan_gp()},
+    "WGAN-GP, one-sided": {"penalty": penalties.wgan_gp(one_sided=True)},
     "DRAGAN": {"penalty": penalties.dragan()},
     "consistency": {"penalty": penalties.consistency(augment.translation())},
     "LeCam": {"penalty": penalties.lecam()},
     "weight clipping": {
         "optimizer": jaxgan.Pair(
-            optax.adam(1e-3), optax.chain(optax.adam(1e-3), penalties.clip_weights(0.1))
+            optax.adam(1e-3), optax.chain(optax.adam(1e-3), optimizers.clip_weights(0.1))
         )
     },
     "DiffAugment": {"augmentation": augment.diffaugment()},

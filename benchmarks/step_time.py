@@ -37,7 +37,7 @@ def recipe(**changes) -> jaxgan.GAN:
         "discriminator": jaxgan.networks.MLPDiscriminator(features=(WIDTH, WIDTH)),
         "loss": jaxgan.losses.non_saturating(real_label=0.9),
         "optimizer": jaxgan.Pair(optax.adam(1e-3), optax.adam(1e-3)),
-        "latent_dim": LATENT_DIM,
+        "latents": LATENT_DIM,
     }
     return jaxgan.gan(**{**arguments, **changes})
 

@@ -35,7 +35,17 @@ import optax
 from tqdm import tqdm
 
 import jaxgan
-from jaxgan import evaluation, images, losses, networks, penalties, population, runs
+from jaxgan import (
+    compilation,
+    evaluation,
+    images,
+    losses,
+    networks,
+    optimizers,
+    penalties,
+    population,
+    runs,
+)
 
 NETWORKS: dict[str, tuple[Any, Any]] = {
     "infogan": (networks.InfoGANGenerator(), networks.InfoGANDiscriminator()),
@@ -66,9 +76,7 @@ METHODS = {
     "ns": Method(NON_SATURATING, published="6.8 +- 0.5"),
     "lsgan": Method(losses.least_squares(), published="7.8 +- 0.6"),
     "wgan": Method(losses.wasserstein(), clip=0.01, published="6.7 +- 0.4"),
-    "wgan-gp": Method(
-        losses.wasserstein(), penalties.wasserstein_gradient(), published="20.3 +- 5.0"
-    ),
+    "wgan-gp": Method(losses.wasserstein(), penalties.wgan_gp(), published="20.3 +- 5.0"),
     "dragan": Method(NON_SATURATING, penalties.dragan(), published="7.6 +- 0.4"),
     "ns-r1": Method(NON_SATURATING, penalties.r1(0.1)),
     "rpgan": Method(losses.relativistic(), penalties.add(penalties.r1(0.1), penalties.r2(0.1))),
@@ -93,7 +101,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--samples", type=int, default=10_000, help="to score, of each run (default: 10000)")
     add("--workdir", type=Path, default=Path("runs/compare_losses"), help="(default: as above)")
     args = parser.parse_args()
-    for name in ("epochs", "runs", "batch_size", "latent_dim"):
+    for name in ("epochs", "runs", "batch_size", "latents"):
         if getattr(args, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1; got {vars(args)[name]}")
     if args.samples < 1000:  # of 128 features, fewer say nothing
@@ -103,14 +111,14 @@ def parse_arguments() -> argparse.Namespace:
 
 def make_gan(name: str, args: argparse.Namespace) -> jaxgan.GAN:
     method, adam = METHODS[name], optax.adam(args.learning_rate, b1=0.5)
-    clip = [] if method.clip is None else [penalties.clip_weights(method.clip)]
+    clip = [] if method.clip is None else [optimizers.clip_weights(method.clip)]
     generator, discriminator = NETWORKS[args.networks]
     return jaxgan.gan(
         generator=generator,
         discriminator=discriminator,
         loss=method.loss,
         optimizer=jaxgan.Pair(generator=adam, discriminator=optax.chain(adam, *clip)),
-        latent_dim=args.latent_dim,
+        latents=args.latent_dim,
         penalty=method.penalty,
     )
 
@@ -233,7 +241,7 @@ def draw(path: Path, results: list[dict], floor: dict[str, float]) -> None:
 
 def main() -> None:
     args = parse_arguments()
-    runs.cache_programs()
+    compilation.enable_compilation_cache()
     chosen = {k: v for k, v in vars(args).items() if k not in ("workdir", "data_dir")}
     try:
         data = jaxgan.datasets.load("mnist", "train", args.data_dir)

@@ -80,7 +80,7 @@ def main() -> None:
         discriminator=from_equinox(make_discriminator),
         loss=jaxgan.losses.non_saturating(real_label=0.9),
         optimizer=jaxgan.Pair(generator=adam, discriminator=adam),
-        latent_dim=LATENT_DIM,
+        latents=LATENT_DIM,
     )
     try:
         data = jaxgan.datasets.load("mnist", "train", args.data_dir)

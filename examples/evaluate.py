@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 import jaxgan
-from jaxgan import checkpoint, evaluation, images, runs
+from jaxgan import checkpoint, compilation, evaluation, images, runs
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -92,7 +92,7 @@ def score(fake: np.ndarray, real: dict, train: dict, spaces: dict, tell) -> dict
     for name, features in spaces.items():
         seen = evaluation.embed(features, fake)
         say = lambda metric, name=name: tell(f"{name}: {metric}")
-        scores[name] = evaluation.compare(real[name], seen, train=train[name], tell=say)
+        scores[name] = evaluation.compare(real[name], seen, train=train[name], progress=say)
     p = evaluation.embed(evaluation.mnist_v1().probabilities, fake)
     classes = p.argmax(axis=1)
     covered = evaluation.mode_coverage(classes, 10)
@@ -148,7 +148,7 @@ def draw_page(path: Path, fake: np.ndarray, train: np.ndarray, seen: tuple, repo
 
 def main() -> None:
     args = parse_arguments()
-    runs.cache_programs()
+    compilation.enable_compilation_cache()
     try:
         train_images, test_images, source = load_images(args)
         gan, state = restore(args.checkpoint, train_images.shape[1:])

@@ -24,7 +24,7 @@ import optax
 from tqdm import tqdm
 
 import jaxgan
-from jaxgan import evaluation, losses, penalties, population, runs, shuffle
+from jaxgan import compilation, evaluation, losses, penalties, population, runs, training
 
 SIZES = ("epochs", "runs", "points", "batch_size", "samples")
 STEPS = np.arange(-4.0, 5.0, 2.0)
@@ -105,7 +105,7 @@ def make_gan(method: str, args: argparse.Namespace) -> jaxgan.GAN:
         discriminator=jaxgan.networks.PacGANDiscriminator(features=(args.discriminator_width,) * 3),
         loss=loss,
         optimizer=jaxgan.Pair(adam, adam),
-        latent_dim=2,
+        latents=2,
         penalty=both if penalty == "r1+r2" else None,
         packing=packing,
     )
@@ -116,7 +116,7 @@ def make_epoch(gan: jaxgan.GAN, num_points: int, batch_size: int, packing: int):
 
     num_steps = num_points // batch_size
     indices = functools.partial(
-        shuffle.batch_indices, num_images=num_points, batch_size=batch_size * packing
+        training.batch_indices, num_images=num_points, batch_size=batch_size * packing
     )
 
     def epoch(state: jaxgan.TrainState, points: jax.Array):
@@ -204,7 +204,7 @@ def row(mixture: str, method: str, found: list[evaluation.MixtureCoverage], skip
 
 def main() -> None:
     args = parse_arguments()
-    runs.cache_programs()
+    compilation.enable_compilation_cache()
     chosen = {k: v for k, v in vars(args).items() if k != "workdir"}
     try:
         workdir = runs.begin(args.workdir, chosen)

@@ -24,7 +24,7 @@ import optax
 from tqdm import tqdm
 
 import jaxgan
-from jaxgan import augment, checkpoint, images, losses, penalties, runs
+from jaxgan import augment, checkpoint, compilation, images, losses, penalties, runs
 
 LATENT_DIM, REAL_LABEL = 100, 0.9
 TOO_MANY = 100  # steps in a row that were skipped because something was not finite
@@ -46,7 +46,7 @@ PENALTIES = {
     "r1": penalties.r1(0.1),
     "r1_r2": penalties.add(penalties.r1(0.1), penalties.r2(0.1)),
     "lazy_r1": penalties.lazy(penalties.r1(0.1), every=16),
-    "wasserstein_gradient": penalties.wasserstein_gradient(),
+    "wgan_gp": penalties.wgan_gp(),
     "dragan": penalties.dragan(),
     "consistency": penalties.consistency(augment.translation()),
     "lecam": penalties.lecam(),
@@ -91,7 +91,7 @@ def make_gan(image_shape: tuple[int, ...], args: argparse.Namespace) -> jaxgan.G
         discriminator=make_discriminator(),
         loss=LOSSES[args.loss],
         optimizer=jaxgan.Pair(generator=adam, discriminator=adam),
-        latent_dim=LATENT_DIM,
+        latents=LATENT_DIM,
         penalty=PENALTIES[args.penalty],
     )
 
@@ -104,7 +104,7 @@ def make_config(args: argparse.Namespace, data: jaxgan.datasets.Dataset) -> dict
         "epochs": args.epochs,
         "batch_size": args.batch_size,
         "seed": args.seed,
-        "latent_dim": LATENT_DIM,
+        "latents": LATENT_DIM,
         "networks": args.networks,
         "learning_rate": args.learning_rate,
         "beta1": args.beta1,
@@ -147,7 +147,7 @@ def latents_to_look_at() -> jax.Array:
 def draw(workdir: Path, gan: jaxgan.GAN, state, history: list[dict], real_diversity: float) -> None:
     sample, latents = jax.jit(gan.sample), latents_to_look_at()
     images.save(workdir / "samples.png", images.grid(sample(state, latents), 8, scale=2))
-    walk = jaxgan.sampling.traversal(latents[0], num=100, start=-1.0, step=0.02)
+    walk = jaxgan.latents.traversal(latents[0], num=100, start=-1.0, step=0.02)
     images.save(workdir / "traversal.png", images.grid(sample(state, walk), 10, scale=2))
     frames = [frame_path(workdir, record["epoch"]) for record in history]
     if all(frame.exists() for frame in frames):
@@ -166,7 +166,7 @@ def draw(workdir: Path, gan: jaxgan.GAN, state, history: list[dict], real_divers
 
 def main() -> None:
     args = parse_arguments()
-    runs.cache_programs()
+    compilation.enable_compilation_cache()
     try:
         data = jaxgan.datasets.load(args.dataset, "train", args.data_dir)
         print(f"data: {data.source}", file=sys.stderr)
@@ -213,7 +213,7 @@ def main() -> None:
                     "step": int(state.step),
                     **means,
                     **skipped,
-                    "pixel_diversity": float(jaxgan.sampling.pixel_diversity(samples)),
+                    "pixel_diversity": float(jaxgan.diagnostics.pixel_diversity(samples)),
                     "seconds": seconds,
                     "steps_per_second": steps / seconds,
                 }
@@ -235,7 +235,7 @@ def main() -> None:
             if saving:
                 saved = written(saving.result)
 
-    real_diversity = float(jaxgan.sampling.pixel_diversity(images.normalize(data.images[:1000])))
+    real_diversity = float(jaxgan.diagnostics.pixel_diversity(images.normalize(data.images[:1000])))
     written(lambda: draw(workdir, gan, state, history, real_diversity))
     seconds = sum(record["seconds"] for record in history)
     summary = {

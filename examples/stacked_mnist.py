@@ -32,7 +32,17 @@ import optax
 from tqdm import tqdm
 
 import jaxgan
-from jaxgan import evaluation, images, losses, networks, penalties, population, runs, training
+from jaxgan import (
+    compilation,
+    evaluation,
+    images,
+    losses,
+    networks,
+    penalties,
+    population,
+    runs,
+    training,
+)
 
 NUM_MODES = 1000
 # A run that reaches fewer of the modes than this share has collapsed. One with a sample that is not
@@ -107,7 +117,7 @@ def draw_triples(digits: np.ndarray, num: int, seed: int) -> np.ndarray:
     return stack(digits, np.asarray(indices))
 
 
-def read_modes(classifier: evaluation.Classifier, pictures: jax.Array) -> jax.Array:
+def read_modes(classifier: evaluation.FeatureExtractor, pictures: jax.Array) -> jax.Array:
     """The modes of images in [-1, 1], in [0, 1000), or -1 if they are not finite."""
     digits = jnp.moveaxis(pictures, -1, 1).reshape(-1, *pictures.shape[1:3], 1)
     classes = classifier.probabilities(digits).argmax(axis=1).reshape(-1, 3)
@@ -140,7 +150,7 @@ def make_gan(method: str, args: argparse.Namespace) -> jaxgan.GAN:
         discriminator=players[1],
         loss=losses.relativistic() if method == "rpgan" else losses.non_saturating(real_label=1.0),
         optimizer=jaxgan.Pair(*(optax.adam(rate, b1=0.5, b2=b2) for rate in rates)),
-        latent_dim=LATENT_DIM[args.setting],
+        latents=LATENT_DIM[args.setting],
         penalty=both if method == "rpgan" else None,
         packing=PACKING[method],
     )
@@ -193,7 +203,7 @@ def row(setting: str, method: str, found: list[evaluation.ModeCoverage], skipped
 
 def main() -> None:
     args = parse_arguments()
-    runs.cache_programs()
+    compilation.enable_compilation_cache()
     chosen = {k: v for k, v in vars(args).items() if k not in ("workdir", "data_dir")}
     try:
         digits, _ = data = jaxgan.datasets.load("mnist", "train", args.data_dir)

@@ -20,7 +20,7 @@ import optax
 from tqdm import tqdm
 
 import jaxgan
-from jaxgan import checkpoint, images, population, runs, sampling
+from jaxgan import checkpoint, compilation, diagnostics, images, population, runs
 
 LATENT_DIM = 100
 COLUMNS = {  # of the table: means of the last epoch, or what is measured after it
@@ -66,7 +66,7 @@ def make_gan(image_shape: tuple[int, ...], beta1: float) -> jaxgan.GAN:
         discriminator=jaxgan.networks.MLPDiscriminator(),
         loss=jaxgan.losses.non_saturating(real_label=0.9),
         optimizer=jaxgan.Pair(generator=adam, discriminator=adam),
-        latent_dim=LATENT_DIM,
+        latents=LATENT_DIM,
     )
 
 
@@ -114,7 +114,7 @@ def draw(path: Path, history: dict[str, np.ndarray], args: argparse.Namespace, r
 
 def main() -> None:
     args = parse_arguments()
-    runs.cache_programs()
+    compilation.enable_compilation_cache()
     members = len(args.learning_rates) * args.seeds
     try:
         data = jaxgan.datasets.load("mnist", "train", args.data_dir)
@@ -141,12 +141,12 @@ def main() -> None:
         for name in ("generator_skipped", "discriminator_skipped"):
             told[name] = np.asarray(metrics[name]).sum(axis=(1, 2))
         samples = look(states)
-        told["pixel_diversity"] = np.asarray(jax.vmap(sampling.pixel_diversity)(samples))
+        told["pixel_diversity"] = np.asarray(jax.vmap(diagnostics.pixel_diversity)(samples))
         epochs.append(told)
     seconds = time.perf_counter() - clock
 
     history = {name: np.stack([told[name] for told in epochs], axis=1) for name in epochs[0]}
-    real = float(sampling.pixel_diversity(images.normalize(data.images[:1000])))
+    real = float(diagnostics.pixel_diversity(images.normalize(data.images[:1000])))
     draw(workdir / "sweep.png", history, args, real)
     rows = samples[:, :16].reshape(-1, *samples.shape[2:])
     images.save(workdir / "samples.png", images.grid(rows, 16))  # a row for each member

@@ -23,7 +23,7 @@ from flax import traverse_util
 from tqdm import tqdm
 
 import jaxgan
-from jaxgan import augment, images, shuffle
+from jaxgan import augment, images, training
 
 SHIFT = 2 / 28
 
@@ -42,7 +42,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_step(net: jaxgan.networks.Classifier, optimizer: optax.GradientTransformation):
+def make_step(net: jaxgan.networks.DigitClassifier, optimizer: optax.GradientTransformation):
     shift = augment.translation(SHIFT)
 
     def loss(params, batch, labels, key):
@@ -60,7 +60,7 @@ def make_step(net: jaxgan.networks.Classifier, optimizer: optax.GradientTransfor
     return step
 
 
-def accuracy(net: jaxgan.networks.Classifier, params, data: jaxgan.datasets.Dataset) -> float:
+def accuracy(net: jaxgan.networks.DigitClassifier, params, data: jaxgan.datasets.Dataset) -> float:
     classify = jax.jit(lambda batch: net.apply({"params": params}, batch, train=False)[1].argmax(1))
     right = [
         np.asarray(classify(images.normalize(data.images[i : i + 500]))) == data.labels[i : i + 500]
@@ -74,14 +74,14 @@ def main() -> None:
     data = jaxgan.datasets.load("mnist", "train", args.data_dir)
     test = jaxgan.datasets.load("mnist", "test", args.data_dir)
     print(f"data: {data.source}", file=sys.stderr)
-    net = jaxgan.networks.Classifier()
+    net = jaxgan.networks.DigitClassifier()
     key = jax.random.key(args.seed)
     params = net.init(key, images.normalize(data.images[:1]), train=False)["params"]
     steps = len(data.images) // args.batch_size
     optimizer = optax.adamw(optax.cosine_decay_schedule(1e-3, args.epochs * steps))
     opt_state, step = optimizer.init(params), make_step(net, optimizer)
     num = {"num_images": len(data.images), "batch_size": args.batch_size}
-    choose = jax.jit(functools.partial(shuffle.batch_indices, **num))
+    choose = jax.jit(functools.partial(training.batch_indices, **num))
     bar = tqdm(range(args.steps or args.epochs * steps), unit="step")
     for i in bar:
         chosen = np.asarray(choose(key, i))

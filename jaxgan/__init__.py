@@ -5,23 +5,25 @@ from typing import TYPE_CHECKING
 
 from jaxgan import (
     augment,
+    compilation,
     datasets,
     diagnostics,
     evaluation,
     images,
+    latents,
     losses,
     networks,
+    optimizers,
     penalties,
     population,
     runs,
-    sampling,
     streaming,
     train_state,
     training,
     types,
 )
-from jaxgan.environment import environment
-from jaxgan.gan import GAN, gan
+from jaxgan._game import GAN, gan
+from jaxgan._internal.environment import environment
 from jaxgan.train_state import TrainState
 from jaxgan.types import Network, Pair
 
@@ -34,18 +36,20 @@ __all__ = [
     "TrainState",
     "augment",
     "checkpoint",
+    "compilation",
     "datasets",
     "diagnostics",
     "environment",
     "evaluation",
     "gan",
     "images",
+    "latents",
     "losses",
     "networks",
+    "optimizers",
     "penalties",
     "population",
     "runs",
-    "sampling",
     "streaming",
     "train_state",
     "training",

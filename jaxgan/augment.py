@@ -9,21 +9,48 @@ ValueError.
 
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan import checks
+from jaxgan._internal import checks
+from jaxgan.types import PyTree
 
-PlainAugmentation = Callable[[jax.Array, jax.Array], jax.Array]
-"""`(key, images) -> images`, of the same shape and dtype."""
+__all__ = [
+    "Augmentation",
+    "PlainAugmentation",
+    "State",
+    "adaptive",
+    "as_augmentation",
+    "colour",
+    "compose",
+    "cutout",
+    "diffaugment",
+    "instance_noise",
+    "translation",
+    "with_probability",
+]
 
 _TOLERANCE = 1e-6  # exceeds the rounding of a mean of signs in float32
 
-State = Any
+State = PyTree
 """A pytree of arrays, `()` for what does not adapt."""
+
+
+class PlainAugmentation(Protocol):
+    """An augmentation without a state: `(key, images) -> images`, of the same shape and dtype."""
+
+    def __call__(self, key: jax.Array, images: jax.Array, /) -> jax.Array: ...
+
+
+class AugmentationApply(Protocol):
+    """Augments images: `(state, key, images, *, step) -> images`."""
+
+    def __call__(
+        self, state: State, key: jax.Array, images: jax.Array, *, step: jax.Array
+    ) -> jax.Array: ...
 
 
 class Augmentation(NamedTuple):
@@ -41,11 +68,11 @@ class Augmentation(NamedTuple):
     """
 
     init: Callable[[], State]
-    apply: Callable[..., jax.Array]
+    apply: AugmentationApply
     adapt: Callable[[State, jax.Array], State]
 
 
-def as_augmentation(augmentation: Any) -> Augmentation:
+def as_augmentation(augmentation: Augmentation | PlainAugmentation) -> Augmentation:
     """Returns an `Augmentation` as it is, and makes one of a plain function.
 
     Args:
@@ -98,7 +125,7 @@ def translation(ratio: float = 0.125) -> PlainAugmentation:
       Zhao et al., Differentiable Augmentation for Data-Efficient GAN Training, 2020,
       https://arxiv.org/abs/2006.10738
     """
-    checks.number("ratio", ratio, 0.0, 1.0)
+    checks.real("ratio", ratio, 0.0, 1.0)
 
     def apply(key: jax.Array, images: jax.Array) -> jax.Array:
         images = _as_images("translation", key, images, rank=4)
@@ -140,7 +167,7 @@ def cutout(ratio: float = 0.5) -> PlainAugmentation:
     References:
       Zhao et al., 2020, https://arxiv.org/abs/2006.10738
     """
-    checks.number("ratio", ratio, 0.0, 1.0)
+    checks.real("ratio", ratio, 0.0, 1.0)
 
     def covered(key: jax.Array, batch: int, size: int) -> jax.Array:
         box = _pixels(ratio, size)
@@ -287,7 +314,7 @@ def with_probability(
       https://arxiv.org/abs/2006.06676
     """
     _check_plain("with_probability", augmentation)
-    checks.number("probability", probability, 0.0, 1.0)
+    checks.real("probability", probability, 0.0, 1.0)
 
     def apply(key: jax.Array, images: jax.Array) -> jax.Array:
         images = _as_images("with_probability", key, images)
@@ -341,20 +368,20 @@ def adaptive(
       Karras et al., 2020, https://arxiv.org/abs/2006.06676
     """
     _check_plain("adaptive", augmentation)
-    checks.number("target", target, -1.0, 1.0)
-    checks.number("images_to_full", images_to_full, 1)
+    checks.real("target", target, -1.0, 1.0)
+    checks.real("images_to_full", images_to_full, 1)
 
     def init() -> State:
         return {"probability": jnp.zeros((), jnp.float32)}
 
     def apply(state: State, key: jax.Array, images: jax.Array, *, step: jax.Array) -> jax.Array:
         del step
-        checks.fits("The state of an adaptive augmentation", state, jax.eval_shape(init))
+        checks.tree_matches("The state of an adaptive augmentation", state, jax.eval_shape(init))
         return with_probability(augmentation, state["probability"])(key, images)
 
     def adapt(state: State, real_logits: jax.Array) -> State:
         real_logits = checks.array("real_logits", real_logits, jnp.floating, "[batch]")
-        checks.fits("The state of an adaptive augmentation", state, jax.eval_shape(init))
+        checks.tree_matches("The state of an adaptive augmentation", state, jax.eval_shape(init))
         gap = jnp.mean(jnp.sign(real_logits).astype(jnp.float32)) - target
         gap = jnp.where(jnp.abs(gap) < _TOLERANCE, 0.0, gap)  # the rounding depends on the device
         move = jnp.sign(gap) * (real_logits.size / images_to_full)
@@ -390,14 +417,14 @@ def instance_noise(std: float | jax.Array | Callable[[jax.Array], Any]) -> Augme
       https://arxiv.org/abs/1610.04490
     """
     if not callable(std) or inspect.isclass(std):
-        checks.number("std", std, 0.0)
+        checks.real("std", std, 0.0)
 
     def noisy(key: jax.Array, images: jax.Array, step: jax.Array) -> jax.Array:
         images = _as_images("instance_noise", key, images)
         # optax's schedules mix dtypes; that must not trouble a caller who forbids it elsewhere.
         with jax.numpy_dtype_promotion("standard"):
             now = std(step) if callable(std) else std
-        checks.number("std", now, 0.0)
+        checks.real("std", now, 0.0)
         noise = jax.random.normal(key, images.shape, jnp.float32).astype(images.dtype)
         return images + jnp.asarray(now, images.dtype) * noise
 

@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from jaxgan import checks
+from jaxgan._internal import checks
 from jaxgan.types import Metrics
+
+__all__ = ["of_images", "of_logits", "pixel_diversity"]
 
 
 def of_logits(real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
@@ -71,6 +73,40 @@ def of_images(real: jax.Array, fake: jax.Array) -> Metrics:
             f"real and fake must hold images of one shape; got {real.shape} and {fake.shape}."
         )
     return {"real_distance": _mean_distance(real), "fake_distance": _mean_distance(fake)}
+
+
+def pixel_diversity(images: jax.Array) -> jax.Array:
+    r"""How much the images of a batch differ, pixel by pixel.
+
+    The standard deviation over the batch, averaged over pixels,
+
+    $$\frac{1}{P} \sum_p \sqrt{\tfrac{1}{N} \sum_n (x_{np} - \bar x_p)^2}.$$
+
+    It is 0 when all images are the same: a generator that collapses onto few images shows it as a
+    fall far below the value of real images. (It is a warning lamp, not a score.)
+
+    Args:
+      images: float `[batch, ...]`.
+
+    Returns:
+      A float scalar, at least 0, in the units of the pixels.
+
+    Raises:
+      TypeError: they are no floats.
+      ValueError: there are fewer than two images, or, outside of jit, some values are not finite.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxgan
+      >>> print(jaxgan.diagnostics.pixel_diversity(jnp.array([[-1.0, 0.5], [1.0, 0.5]])))
+      0.5
+    """
+    images = checks.array("images", images, jnp.floating)
+    checks.finite("images", images)
+    if images.shape[0] < 2:
+        raise ValueError(
+            f"Diversity needs two images or more, [batch, ...]; got shape {images.shape}."
+        )
+    return jnp.mean(jnp.std(images, axis=0))
 
 
 def _mean_distance(images: jax.Array) -> jax.Array:

@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxgan import checks
+from jaxgan._internal import checks
+
+__all__ = ["animate", "curves", "grid", "normalize", "quantize", "save"]
 
 _LARGEST = 2**30  # bytes of one picture, so that a slip of the hand does not take all memory
 _LONGEST = 655_350  # milliseconds that a GIF can show one picture
@@ -103,8 +105,8 @@ def grid(images: ArrayLike, columns: int | None = None, *, scale: int = 1) -> np
         )
     num, height, width, channels = images.shape
     columns = int(np.ceil(np.sqrt(num))) if columns is None else columns
-    checks.whole("columns", columns)
-    checks.whole("scale", scale)
+    checks.integer("columns", columns)
+    checks.integer("scale", scale)
     rows = -(-num // columns)
     shape = (rows * height * scale, columns * width * scale, channels)
     if math.prod(shape) > _LARGEST:
@@ -180,7 +182,7 @@ def animate(
     pictures = list(pictures)
     if not pictures:
         raise ValueError("animate needs at least one picture; got none.")
-    checks.number("seconds", seconds, positive=True)
+    checks.real("seconds", seconds, positive=True)
     if seconds * 1000 / len(pictures) + 1000 > _LONGEST:
         raise ValueError(
             f"A GIF shows a picture for at most {_LONGEST / 1000} s; got {seconds=} for "

@@ -27,8 +27,19 @@ import numpy as np
 import optax
 from jax.nn import relu, softplus
 
-from jaxgan import checks
+from jaxgan._internal import checks
 from jaxgan.types import Loss, Pair
+
+__all__ = [
+    "auxiliary_classifier",
+    "hinge",
+    "least_squares",
+    "minimax",
+    "non_saturating",
+    "relativistic",
+    "relativistic_average",
+    "wasserstein",
+]
 
 
 def minimax() -> Pair[Loss]:
@@ -99,8 +110,8 @@ def non_saturating(real_label: float = 0.9, fake_label: float = 0.0) -> Pair[Los
       Salimans et al., Improved Techniques for Training GANs, 2016,
       https://arxiv.org/abs/1606.03498 (label smoothing, and why on one side)
     """
-    checks.number("real_label", real_label)
-    checks.number("fake_label", fake_label)
+    checks.real("real_label", real_label)
+    checks.real("fake_label", fake_label)
     if not 0.0 < real_label <= 1.0:
         raise ValueError(
             f"real_label must be in (0, 1]; got {real_label}. 0.9 is the usual choice."
@@ -153,9 +164,9 @@ def least_squares(
       Mao et al., Least Squares Generative Adversarial Networks, 2017,
       https://arxiv.org/abs/1611.04076
     """
-    checks.number("real_label", real_label)
-    checks.number("fake_label", fake_label)
-    checks.number("generator_label", generator_label)
+    checks.real("real_label", real_label)
+    checks.real("fake_label", fake_label)
+    checks.real("generator_label", generator_label)
     if not (fake_label < real_label and fake_label < generator_label):
         raise ValueError(
             "fake_label must be below real_label and generator_label; got "

@@ -10,16 +10,55 @@ discriminator's loss.
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from jaxgan import checks
+from jaxgan._internal import checks
+from jaxgan.types import PyTree
+
+__all__ = [
+    "Critic",
+    "Injected",
+    "Penalty",
+    "add",
+    "as_penalty",
+    "consistency",
+    "dragan",
+    "inject",
+    "lazy",
+    "lecam",
+    "r1",
+    "r2",
+    "wgan_gp",
+]
 
 Critic = Callable[[jax.Array], jax.Array]
 """Images `[batch, ...]` to logits `[batch]`."""
+
+
+class PlainPenalty(Protocol):
+    """A penalty without a state: `(critic, real, fake, key) -> [batch]` or a scalar."""
+
+    def __call__(
+        self, critic: Critic, real: jax.Array, fake: jax.Array, key: jax.Array, /
+    ) -> jax.Array: ...
+
+
+class PenaltyApply(Protocol):
+    """Computes a penalty with a state: `(state, critic, real, fake, *, key, step)`."""
+
+    def __call__(
+        self,
+        state: PyTree,
+        critic: Critic,
+        real: jax.Array,
+        fake: jax.Array,
+        *,
+        key: jax.Array,
+        step: jax.Array,
+    ) -> tuple[jax.Array, PyTree]: ...
 
 
 class Penalty(NamedTuple):
@@ -32,11 +71,11 @@ class Penalty(NamedTuple):
         discriminator steps.
     """
 
-    init: Callable[[], Any]
-    apply: Callable[..., tuple[jax.Array, Any]]
+    init: Callable[[], PyTree]
+    apply: PenaltyApply
 
 
-def as_penalty(penalty: Any) -> Penalty:
+def as_penalty(penalty: Penalty | PlainPenalty) -> Penalty:
     """Returns a penalty as it is, and makes one of a plain function.
 
     Args:
@@ -96,7 +135,7 @@ def r1(gamma: float = 10.0) -> Penalty:
       Mescheder et al., Which Training Methods for GANs do actually Converge?, 2018,
       https://arxiv.org/abs/1801.04406
     """
-    checks.number("gamma", gamma, 0)
+    checks.real("gamma", gamma, 0)
     return _of_images(lambda critic, real, fake, key: gamma / 2 * _squared_norm(critic, real))
 
 
@@ -124,11 +163,11 @@ def r2(gamma: float = 10.0) -> Penalty:
       Huang et al., The GAN is dead; long live the GAN! (R3GAN), 2024,
       https://arxiv.org/abs/2501.05441
     """
-    checks.number("gamma", gamma, 0)
+    checks.real("gamma", gamma, 0)
     return _of_images(lambda critic, real, fake, key: gamma / 2 * _squared_norm(critic, fake))
 
 
-def wasserstein_gradient(weight: float = 10.0, *, one_sided: bool = False) -> Penalty:
+def wgan_gp(weight: float = 10.0, *, one_sided: bool = False) -> Penalty:
     r"""The gradient penalty of WGAN-GP, on points between real and fake images.
 
     With $\hat x = \epsilon x + (1 - \epsilon) G(z)$ and $\epsilon \sim U(0, 1)$ for each image,
@@ -152,7 +191,7 @@ def wasserstein_gradient(weight: float = 10.0, *, one_sided: bool = False) -> Pe
       >>> from jaxgan import penalties
       >>> critic = lambda x: x @ jnp.array([0.6, 0.8])  # of slope 1
       >>> x, y = jnp.ones((2, 2)), jnp.zeros((2, 2))
-      >>> penalty = penalties.wasserstein_gradient()
+      >>> penalty = penalties.wgan_gp()
       >>> print(penalty.apply((), critic, x, y, key=jax.random.key(0), step=0)[0].round(6))
       [0. 0.]
 
@@ -163,7 +202,7 @@ def wasserstein_gradient(weight: float = 10.0, *, one_sided: bool = False) -> Pe
       Petzka et al., On the regularization of Wasserstein GANs, 2018,
       https://arxiv.org/abs/1709.08894 (one-sided)
     """
-    checks.number("weight", weight, 0)
+    checks.real("weight", weight, 0)
     if not isinstance(one_sided, bool):
         raise TypeError(f"one_sided must be True or False; got {checks.show(one_sided)}.")
 
@@ -196,8 +235,8 @@ def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Penalty:
     References:
       Kodali et al., On Convergence and Stability of GANs, 2017, https://arxiv.org/abs/1705.07215
     """
-    checks.number("weight", weight, 0)
-    checks.number("scale", scale, 0)
+    checks.real("weight", weight, 0)
+    checks.real("scale", scale, 0)
 
     def penalty(critic, real, fake, key):
         noise_key, between_key = jax.random.split(key)
@@ -230,7 +269,7 @@ def consistency(augmentation: Callable, weight: float = 10.0) -> Penalty:
       Zhang et al., Consistency Regularization for GANs, 2020, https://arxiv.org/abs/1910.12027
     """
     checks.function("augmentation", augmentation, "(key, images) -> images")
-    checks.number("weight", weight, 0)
+    checks.real("weight", weight, 0)
 
     def penalty(critic, real, fake, key):
         return weight * jnp.square(critic(real) - critic(augmentation(key, real)))
@@ -269,9 +308,9 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
     References:
       Tseng et al., Regularizing GANs under Limited Data, 2021, https://arxiv.org/abs/2104.03310
     """
-    checks.number("weight", weight, 0)
-    checks.number("decay", decay)
-    if checks.known(decay) and not 0 <= decay < 1:
+    checks.real("weight", weight, 0)
+    checks.real("decay", decay)
+    if checks.is_concrete(decay) and not 0 <= decay < 1:
         raise ValueError(f"decay must be in [0, 1); got {decay}.")
 
     def init():
@@ -279,7 +318,7 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
 
     def apply(state, critic, real, fake, *, key, step):
         critic, real, fake = _check(critic, real, fake)
-        checks.fits("The state of lecam", state, jax.eval_shape(init))
+        checks.tree_matches("The state of lecam", state, jax.eval_shape(init))
         logits = (critic(real), critic(fake))
         means = jnp.stack([jnp.mean(jax.lax.stop_gradient(x)).astype(jnp.float32) for x in logits])
         state = {
@@ -293,7 +332,7 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
     return Penalty(init, apply)
 
 
-def lazy(penalty: Any, every: int = 16) -> Penalty:
+def lazy(penalty: Penalty | PlainPenalty, every: int = 16) -> Penalty:
     r"""Applies a penalty in each `every`-th step only, `every` times as strongly.
 
     The expected gradient stays; most of the cost goes, except under `vmap`, which computes both
@@ -319,7 +358,7 @@ def lazy(penalty: Any, every: int = 16) -> Penalty:
       Karras et al., Analyzing and Improving the Image Quality of StyleGAN, 2020,
       https://arxiv.org/abs/1912.04958
     """
-    checks.whole("every", every)
+    checks.integer("every", every)
     penalty = as_penalty(penalty)
 
     def apply(state, critic, real, fake, *, key, step):
@@ -333,7 +372,7 @@ def lazy(penalty: Any, every: int = 16) -> Penalty:
     return Penalty(penalty.init, apply)
 
 
-def add(*penalties: Any) -> Penalty:
+def add(*penalties: Penalty | PlainPenalty) -> Penalty:
     """The sum of the means of several penalties, each with a key and a state of its own.
 
     Args:
@@ -358,7 +397,7 @@ def add(*penalties: Any) -> Penalty:
         return tuple(part.init() for part in parts)
 
     def apply(state, critic, real, fake, *, key, step):
-        checks.fits("The state of added penalties", state, jax.eval_shape(init))
+        checks.tree_matches("The state of added penalties", state, jax.eval_shape(init))
         keys = jax.random.split(key, len(parts))
         pairs = [
             part.apply(s, critic, real, fake, key=k, step=step)
@@ -374,7 +413,7 @@ class Injected(NamedTuple):
     """The state of a penalty made by `inject`: numbers that may be changed, and its own state."""
 
     hyperparams: dict[str, jax.Array]
-    inner_state: Any
+    inner_state: PyTree
 
 
 def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
@@ -402,7 +441,7 @@ def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
     @functools.wraps(make)
     def made(**numbers: float) -> Penalty:
         for name, x in numbers.items():
-            checks.number(name, x)
+            checks.real(name, x)
         penalty = make(**numbers)  # checks them too, while they are known
         if not isinstance(penalty, Penalty):
             raise TypeError(
@@ -415,7 +454,7 @@ def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
             return Injected(hyperparams, penalty.init())
 
         def apply(state, critic, real, fake, *, key, step):
-            checks.fits("The state of an injected penalty", state, jax.eval_shape(init))
+            checks.tree_matches("The state of an injected penalty", state, jax.eval_shape(init))
             now = {name: x.astype(real.dtype) for name, x in state.hyperparams.items()}
             values, inner_state = make(**now).apply(
                 state.inner_state, critic, real, fake, key=key, step=step
@@ -425,44 +464,6 @@ def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
         return Penalty(init, apply)
 
     return made
-
-
-def clip_weights(limit: float = 0.01) -> optax.GradientTransformation:
-    r"""Keeps every parameter in $[-c, c]$ after each update, as the first Wasserstein GAN did.
-
-    An optax transformation, to be chained *after* the optimizer.
-
-    Args:
-      limit: $c$, above 0.
-
-    Returns:
-      An `optax.GradientTransformation`; its update needs the parameters.
-
-    Raises:
-      ValueError: `limit` is not positive.
-
-    Example:
-      >>> import optax
-      >>> from jaxgan import penalties
-      >>> optimizer = optax.chain(optax.rmsprop(5e-5), penalties.clip_weights(0.01))
-
-    References:
-      Arjovsky et al., Wasserstein GAN, 2017, https://arxiv.org/abs/1701.07875
-    """
-    checks.number("limit", limit, positive=True)
-
-    def clip(update, param):
-        return jnp.clip(param + update, -limit, limit) - param
-
-    def update(updates: Any, params: Any) -> Any:
-        if params is None:
-            raise ValueError(
-                "clip_weights must see the parameters; got params=None. Call its update with "
-                "(updates, state, params)."
-            )
-        return jax.tree.map(clip, updates, params)
-
-    return optax.stateless(update)
 
 
 def _of_images(penalty: Callable) -> Penalty:
@@ -475,7 +476,7 @@ def _of_images(penalty: Callable) -> Penalty:
     return as_penalty(checked)
 
 
-def _check(critic: Critic, real: Any, fake: Any) -> tuple[Critic, jax.Array, jax.Array]:
+def _check(critic: object, real: object, fake: object) -> tuple[Critic, jax.Array, jax.Array]:
     checks.function("critic", critic, "images -> logits")
     real, fake = (
         checks.array(name, x, jnp.floating) for name, x in (("real", real), ("fake", fake))

@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from jaxgan import checks
+from jaxgan._internal import checks
 from jaxgan.train_state import TrainState
+
+__all__ = ["Numbers", "each", "hyperparameters", "pick", "shard", "stack", "with_hyperparameters"]
 
 T = TypeVar("T")
 
@@ -43,7 +45,7 @@ def hyperparameters(state: TrainState) -> dict[str, dict[str, jax.Array]]:
       ...     jaxgan.networks.MLPDiscriminator(),
       ...     jaxgan.losses.non_saturating(),
       ...     jaxgan.Pair(adam, adam),
-      ...     latent_dim=100,
+      ...     latents=100,
       ...     penalty=jaxgan.penalties.inject(jaxgan.penalties.r1)(gamma=0.1),
       ... )
       >>> state = gan.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
@@ -98,7 +100,7 @@ def with_hyperparameters(
       ...     jaxgan.networks.MLPDiscriminator(),
       ...     jaxgan.losses.non_saturating(),
       ...     jaxgan.Pair(adam, adam),
-      ...     latent_dim=100,
+      ...     latents=100,
       ... )
       >>> keys = jnp.stack([jax.random.key(0)] * 2)
       >>> states = jax.vmap(gan.init, in_axes=(0, None))(keys, jnp.zeros((1, 28, 28, 1)))
@@ -148,7 +150,7 @@ def pick(population: T, members: Any) -> T:
       >>> population.pick({"loss": jnp.arange(4.0)}, [0, 3])
       {'loss': Array([0., 3.], dtype=float32)}
     """
-    if not checks.known(members):
+    if not checks.is_concrete(members):
         raise TypeError(f"members must be known while tracing; got {checks.show(members)}.")
     numbers = np.asarray(members)
     if numbers.dtype.kind not in "iu":
@@ -184,7 +186,9 @@ def stack(members: Sequence[T]) -> T:
     if not members:
         raise ValueError("A population needs at least one member; got none.")
     for i, member in enumerate(members):
-        checks.fits(f"Member {i}", member, members[0], " The first member says what it must be.")
+        checks.tree_matches(
+            f"Member {i}", member, members[0], " The first member says what it must be."
+        )
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 
 

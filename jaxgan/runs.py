@@ -1,24 +1,23 @@
 """The folder of a run, and how a run is stopped: what a script needs around its loop."""
 
 import contextlib
-import hashlib
 import itertools
 import json
 import os
-import platform
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxgan import checks, lock
+from jaxgan._internal import checks, file_lock
+
+__all__ = ["begin", "longest_streak", "stop_signals", "write_json", "write_log"]
 
 # What a run that was killed while it began may have left.
-_BEGUN = (lock.NAME, "config.json.tmp")
+_BEGUN = (file_lock.NAME, "config.json.tmp")
 
 
 def begin(
@@ -83,47 +82,9 @@ def begin(
         raise FileExistsError(
             f"{workdir} is not empty. Resume the run that it holds, or choose another folder."
         )
-    lock.hold(workdir)
+    file_lock.acquire(workdir)
     _replace(path, json.dumps(wanted, indent=2) + "\n")
     return workdir
-
-
-def cache_programs() -> Path | None:
-    """Keeps compiled programs on disk, so that the next start of a script need not compile them.
-
-    To be called before anything is computed. They go to `jaxgan/programs` in the user's cache
-    folder (`XDG_CACHE_HOME`, else `~/.cache`), all of them, however small: a start compiles many
-    that JAX, by default, would think too small to keep. That folder may be deleted at any time. It
-    has a subfolder for each kind of processor, because homes are shared between machines, and XLA
-    runs what was compiled for another one.
-
-    A cache that the user chose for himself (`JAX_COMPILATION_CACHE_DIR`) stays as it is, and with
-    `JAX_ENABLE_COMPILATION_CACHE=0` nothing is kept.
-
-    Returns:
-      Where they are kept; None if that folder cannot be written, or nothing is to be kept.
-
-    Example:
-      >>> from jaxgan import runs
-      >>> folder = runs.cache_programs()
-    """
-    config: Any = jax.config  # whose options type checkers do not see
-    if not config.jax_enable_compilation_cache:
-        return None
-    if config.jax_compilation_cache_dir is not None:
-        return Path(config.jax_compilation_cache_dir)
-    try:  # for the user's eyes and hands alone, because what lies there is run
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-        folder = caches / "jaxgan" / "programs" / _processor()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # RuntimeError: the user has no home folder
-        return None
-    if not os.access(folder, os.W_OK):
-        return None
-    config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    config.update("jax_compilation_cache_dir", str(folder))
-    return folder
 
 
 def write_log(path: str | os.PathLike, records: Sequence[Mapping[str, Any]]) -> None:
@@ -259,17 +220,6 @@ def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
     finally:
         for signum, handler in previous.items():
             signal.signal(signum, handler)
-
-
-def _processor() -> str:
-    """A digest of the processor's name and abilities."""
-    try:  # Linux; elsewhere `platform` knows, if less
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    told = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
-    text = "\n".join([platform.machine(), *(told or [platform.processor()])])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _replace(path: Path, text: str) -> None:

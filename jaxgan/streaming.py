@@ -8,10 +8,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgan import checks
-from jaxgan.shuffle import permute
+from jaxgan._internal import checks
 from jaxgan.train_state import TrainState
+from jaxgan.training import permute
 from jaxgan.types import Metrics
+
+__all__ = ["chunks", "stream"]
 
 
 def stream(
@@ -53,7 +55,7 @@ def stream(
       ...     jaxgan.networks.MLPDiscriminator(),
       ...     jaxgan.losses.non_saturating(),
       ...     jaxgan.Pair(optax.adam(1e-3), optax.adam(1e-3)),
-      ...     latent_dim=100,
+      ...     latents=100,
       ... )
       >>> chunks = (np.zeros((40, 28, 28, 1), np.uint8) for _ in range(3))
       >>> state = gan.init(jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
@@ -141,8 +143,8 @@ def chunks(
         raise TypeError(
             f"source must have a length and records by number; got {checks.show(source)}."
         )
-    checks.whole("size", size, -(2**31))
-    checks.whole("start", start, 0)
+    checks.integer("size", size, -(2**31))
+    checks.integer("start", start, 0)
     checks.key(key)
     checks.function("element", element, "of a record")
     if not 1 <= size <= len(source):

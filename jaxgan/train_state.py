@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgan import checks
+from jaxgan._internal import checks
 from jaxgan.types import ModelState, Pair, Params
+
+__all__ = ["TrainState", "create"]
 
 
 @jax.tree_util.register_dataclass

@@ -1,16 +1,32 @@
 """What everything else agrees on: two players, and what a player, a loss and a batch are."""
 
-from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import jax
 
+__all__ = [
+    "Batch",
+    "Labels",
+    "Loss",
+    "Metrics",
+    "ModelState",
+    "Network",
+    "NetworkApply",
+    "NetworkInit",
+    "Pair",
+    "Params",
+    "PyTree",
+]
+
 T = TypeVar("T")
 
-Params = Any
+PyTree = Any
+"""Arrays in nested dicts, lists, tuples and registered classes; also a single array."""
+
+Params = PyTree
 """A pytree of float arrays: what an optimizer moves."""
 
-ModelState = Any
+ModelState = PyTree
 """A pytree of arrays that a forward pass may move, such as batch statistics. Often empty."""
 
 Batch = jax.Array
@@ -39,15 +55,36 @@ class Pair(NamedTuple, Generic[T]):
     discriminator: T
 
 
+class NetworkInit(Protocol):
+    """Initializes a network: `(key, x) -> (params, model_state)`.
+
+    `key` is a typed PRNG key, and `x` an example of the input with a batch axis. In a GAN with
+    labels they follow: `(key, x, labels)`.
+    """
+
+    def __call__(
+        self, key: jax.Array, x: jax.Array, /, *args: Any, **kwargs: Any
+    ) -> tuple[Params, ModelState]: ...
+
+
+class NetworkApply(Protocol):
+    """Applies a network: `(params, model_state, x, *, train, key) -> (y, model_state)`.
+
+    Labels, if any, follow `x`. `train` is a Python bool: whether the pass may move `model_state`
+    and use dropout. `key` is a typed PRNG key, or None where `train` is false.
+    """
+
+    def __call__(
+        self, params: Params, model_state: ModelState, x: jax.Array, /, *args: Any, **kwargs: Any
+    ) -> tuple[PyTree, ModelState]: ...
+
+
 class Network(NamedTuple):
-    """A network as two pure functions; every adapter ends in one.
+    """A network as two pure functions; every adapter returns one.
 
     Args:
-      init: `(key, x) -> (params, model_state)`. `x` has a leading batch axis. In a GAN with labels
-        they follow: `(key, x, labels)`.
-      apply: `(params, model_state, x, *, train, key) -> (y, model_state)`, likewise with labels
-        after `x`. `train` is a Python bool: whether the pass may move `model_state` and use
-        dropout. `key` is a typed PRNG key, or None where `train` is false.
+      init: a `NetworkInit`, `(key, x) -> (params, model_state)`.
+      apply: a `NetworkApply`, `(params, model_state, x, *, train, key) -> (y, model_state)`.
 
     Example:
       A network needs no library at all:
@@ -61,12 +98,12 @@ class Network(NamedTuple):
       >>> network = Network(init, apply)
     """
 
-    init: Callable[..., tuple[Params, ModelState]]
-    apply: Callable[..., tuple[Any, ModelState]]
+    init: NetworkInit
+    apply: NetworkApply
 
 
 class Loss(Protocol):
-    """What one player minimises: `(real_logits, fake_logits) -> [batch]`.
+    """What one player minimizes: `(real_logits, fake_logits) -> [batch]`.
 
     Elementwise over the batch; `gan` takes the mean. Both arguments are `[batch]` floats.
     """

@@ -21,13 +21,16 @@ os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", tempfile.gettempdir() + "/
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import optax
 import pytest
 import scipy.linalg  # noqa: F401  so that the header names its BLAS
+import shape_checks
 from threadpoolctl import threadpool_info
 
-import jaxgan
+with jaxtyping.install_import_hook(shape_checks.PACKAGES, "shape_checks.check"):
+    import jaxgan
 
 # No silent promotion of dtypes or ranks. (Warnings are errors too: see pyproject.toml.)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -85,7 +88,7 @@ def make_gan(**changes) -> jaxgan.GAN:
         "discriminator": jaxgan.networks.MLPDiscriminator(features=(8, 8)),
         "loss": jaxgan.losses.non_saturating(real_label=0.9),
         "optimizer": jaxgan.Pair(optax.adam(1e-2), optax.adam(1e-2)),
-        "latent_dim": LATENT_DIM,
+        "latents": LATENT_DIM,
     }
     return jaxgan.gan(**{**arguments, **changes})
 

@@ -1,5 +1,6 @@
 """Diagnostics against brute force."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -39,3 +40,21 @@ def test_of_images_of_a_collapsed_batch_is_zero():
 def test_of_images_needs_pairs():
     with pytest.raises(ValueError, match=r"two images or more; got \(1, 4\)"):
         diagnostics.of_images(jnp.zeros((2, 4)), jnp.zeros((1, 4)))
+
+
+def test_pixel_diversity_is_the_mean_standard_deviation():
+    images = np.random.default_rng(0).normal(size=(10, 4, 4, 1)).astype(np.float32)
+    np.testing.assert_allclose(
+        diagnostics.pixel_diversity(jnp.asarray(images)), images.std(0).mean(), rtol=1e-5
+    )
+
+
+def test_pixel_diversity_of_a_collapsed_batch_is_zero():
+    images = jnp.tile(jax.random.normal(jax.random.key(0), (1, 4, 4, 1)), (8, 1, 1, 1))
+    assert float(diagnostics.pixel_diversity(images)) < 1e-6
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (1, 4, 4, 1)])
+def test_pixel_diversity_needs_two_images(shape):
+    with pytest.raises(ValueError, match=r"two images or more|\[batch, ...\]; got shape"):
+        diagnostics.pixel_diversity(jnp.zeros(shape))

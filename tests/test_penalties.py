@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgan import penalties
+from jaxgan import optimizers, penalties
 
 KEY = jax.random.key(7)
 REAL = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)), jnp.float32)
@@ -58,7 +58,7 @@ def by_hand(name, params):
         return 1.5 * squared(params, real).mean()
     if name == "r2":
         return 1.5 * squared(params, fake).mean()
-    if name == "wasserstein_gradient":
+    if name == "wgan_gp":
         return 10 * ((np.sqrt(squared(params, between(KEY, real, fake))) - 1) ** 2).mean()
     if name == "dragan":
         return 10 * ((np.sqrt(squared(params, around_real())) - 1) ** 2).mean()
@@ -71,7 +71,7 @@ def by_hand(name, params):
 CASES = {
     "r1": penalties.r1(3.0),
     "r2": penalties.r2(3.0),
-    "wasserstein_gradient": penalties.wasserstein_gradient(10.0),
+    "wgan_gp": penalties.wgan_gp(10.0),
     "dragan": penalties.dragan(10.0, scale=0.5),
     "consistency": penalties.consistency(shifted, 2.0),
 }
@@ -106,9 +106,9 @@ def test_gradients_are_central_differences(name):
 
 def test_the_one_sided_penalty_leaves_gentle_slopes_alone():
     params = {"A": np.zeros((3, 3), np.float32), "b": np.array([0.3, 0.4, 0.0], np.float32)}
-    assert float(mean_of(penalties.wasserstein_gradient(one_sided=True), params)) == 0
+    assert float(mean_of(penalties.wgan_gp(one_sided=True), params)) == 0
     steep = {**params, "b": 4 * params["b"]}  # of slope 2
-    both = [penalties.wasserstein_gradient(10.0, one_sided=s) for s in (True, False)]
+    both = [penalties.wgan_gp(10.0, one_sided=s) for s in (True, False)]
     np.testing.assert_allclose([mean_of(p, steep) for p in both], [10.0, 10.0], rtol=1e-5)
 
 
@@ -120,13 +120,13 @@ def test_r1_of_a_linear_critic_is_half_gamma_times_the_squared_weight(gamma):
         np.testing.assert_allclose(mean_of(penalty, params), gamma / 2 * 14.0, rtol=1e-6)
 
 
-@pytest.mark.parametrize("penalty", [penalties.wasserstein_gradient(), penalties.dragan()])
+@pytest.mark.parametrize("penalty", [penalties.wgan_gp(), penalties.dragan()])
 def test_slope_penalties_vanish_for_a_critic_of_slope_one(penalty):
     params = {"A": np.zeros((3, 3), np.float32), "b": np.array([2, 1, 2], np.float32) / 3}
     np.testing.assert_allclose(mean_of(penalty, params), 0.0, atol=1e-10)
 
 
-@pytest.mark.parametrize("penalty", [penalties.wasserstein_gradient(), penalties.dragan()])
+@pytest.mark.parametrize("penalty", [penalties.wgan_gp(), penalties.dragan()])
 def test_a_flat_critic_has_a_finite_gradient(penalty):
     flat = jax.tree.map(lambda x: jnp.zeros_like(x, jnp.float32), make_params(np.float32))
     value, grads = jax.value_and_grad(lambda p: mean_of(penalty, p))(flat)
@@ -199,7 +199,7 @@ def test_add_is_the_sum_and_every_part_has_its_state():
 
 
 def test_clipped_weights_stay_in_their_box():
-    optimizer = optax.chain(optax.sgd(1.0), penalties.clip_weights(0.1))
+    optimizer = optax.chain(optax.sgd(1.0), optimizers.clip_weights(0.1))
     params = {"a": jnp.array([0.05, -0.05, 0.0])}
     state = optimizer.init(params)
     updates, _ = optimizer.update({"a": jnp.array([-1.0, 0.01, 0.03])}, state, params)
@@ -212,13 +212,13 @@ def test_clipped_weights_stay_in_their_box():
     [
         (lambda: penalties.r1(-1.0), "gamma must be at least 0; got -1.0"),
         (lambda: penalties.r2(float("nan")), "gamma must be at least 0; got nan"),
-        (lambda: penalties.wasserstein_gradient(-1.0), "weight must be at least 0"),
+        (lambda: penalties.wgan_gp(-1.0), "weight must be at least 0"),
         (lambda: penalties.dragan(scale=-1.0), "scale must be at least 0"),
         (lambda: penalties.consistency(shifted, -1.0), "weight must be at least 0"),
         (lambda: penalties.lecam(decay=1.0), r"decay must be in \[0, 1\); got 1.0"),
         (lambda: penalties.lazy(penalties.r1(), every=0), "every must be at least 1; got 0"),
         (lambda: penalties.add(), "at least one penalty; got none"),
-        (lambda: penalties.clip_weights(0.0), "limit must be positive and finite; got 0.0"),
+        (lambda: optimizers.clip_weights(0.0), "limit must be positive and finite; got 0.0"),
     ],
 )
 def test_numbers_out_of_range(make, said):
@@ -233,4 +233,4 @@ def test_what_is_no_penalty(wrong):
     with pytest.raises(TypeError, match=r"make must return a jaxgan.penalties.Penalty.*; got"):
         penalties.inject(lambda: wrong)()
     with pytest.raises(TypeError, match="one_sided must be True or False; got"):
-        penalties.wasserstein_gradient(one_sided=wrong)
+        penalties.wgan_gp(one_sided=wrong)

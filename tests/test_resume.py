@@ -9,7 +9,7 @@ import optax
 import pytest
 from conftest import SHAPE, assert_trees_equal, make_gan
 
-from jaxgan import Pair, augment, checkpoint, losses, networks, penalties
+from jaxgan import Pair, augment, checkpoint, losses, networks, optimizers, penalties
 
 
 class Judge(nn.Module):
@@ -35,7 +35,7 @@ PENALTIES = {
     "r1": penalties.r1(0.1),
     "r2": penalties.r2(0.1),
     "r1_r2": penalties.add(penalties.r1(0.1), penalties.r2(0.1)),
-    "wasserstein_gradient": penalties.wasserstein_gradient(),
+    "wgan_gp": penalties.wgan_gp(),
     "dragan": penalties.dragan(),
     "consistency": penalties.consistency(augment.translation(0.25)),
     "lecam": penalties.lecam(),
@@ -52,7 +52,7 @@ FEATURES = {
     "packing": {"packing": 2},
     "diagnose": {"diagnose": True},
     "schedule": {"optimizer": Pair(optax.adam(optax.linear_schedule(1e-2, 0.0, 6)), adam)},
-    "clipped": {"optimizer": Pair(adam, optax.chain(adam, penalties.clip_weights(0.05)))},
+    "clipped": {"optimizer": Pair(adam, optax.chain(adam, optimizers.clip_weights(0.05)))},
     "accumulated": {"optimizer": Pair(optax.MultiSteps(adam, 3), optax.adamw(1e-2))},
     "batch_norm": {
         "generator": networks.DCGANGenerator(SHAPE, 2, stages=1),

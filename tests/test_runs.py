@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import PYTHON
 
-from jaxgan import lock, runs
+from jaxgan import runs
+from jaxgan._internal import file_lock
 
 CONFIG = {"seed": 0, "epochs": 5, "shape": (28, 28, 1)}
 
@@ -141,8 +142,8 @@ CIRCLE.append(CIRCLE)
         (lambda d: runs.longest_streak([[1]]), ValueError, r"flags must be \[steps\]; got shape"),
         (lambda d: runs.stop_signals("x").__enter__(), TypeError, "signals must be .* got 'x'"),
         (lambda d: runs.stop_signals(signal.SIGKILL).__enter__(), ValueError, "SIGKILL cannot be"),
-        (lambda d: lock.hold(None), TypeError, "directory must be the path .*; got None"),
-        (lambda d: lock.hold(""), ValueError, "directory must be the path .*; got ''"),
+        (lambda d: file_lock.acquire(None), TypeError, "directory must be the path .*; got None"),
+        (lambda d: file_lock.acquire(""), ValueError, "directory must be the path .*; got ''"),
     ],
 )
 def test_what_makes_no_sense_is_told(tmp_path, call, error, said):
@@ -158,19 +159,19 @@ def test_a_lock_on_a_full_disk_is_held_without_a_name(tmp_path, monkeypatch):
 
     with monkeypatch.context() as disk:
         disk.setattr(os, "write", full)
-        lock.hold(tmp_path)
-    lock.hold(tmp_path)  # it is ours
+        file_lock.acquire(tmp_path)
+    file_lock.acquire(tmp_path)  # it is ours
 
 
 FORKS = """
 import os, sys, time
-from jaxgan import lock
-lock.hold(sys.argv[1])
+from jaxgan._internal import file_lock
+file_lock.acquire(sys.argv[1])
 if child := os.fork():
     print(child, flush=True)
 else:
     try:
-        lock.hold(sys.argv[1])
+        file_lock.acquire(sys.argv[1])
     except BlockingIOError:
         open(sys.argv[2], "w").write("refused")
 time.sleep(600)  # the child lives on when its parent is killed
@@ -189,7 +190,7 @@ def test_a_forked_child_neither_has_the_lock_nor_keeps_it(tmp_path):
                 time.sleep(0.02)
             parent.kill()
             parent.wait()
-            lock.hold(tmp_path / "run")
+            file_lock.acquire(tmp_path / "run")
         finally:
             parent.kill()
             os.kill(child, signal.SIGKILL)
@@ -247,10 +248,10 @@ def test_the_first_signal_is_noted_the_second_is_not(signum):
 
 START = """
 import os, jax
-from jaxgan import lock, runs
+from jaxgan import compilation
 hits = []
 jax.monitoring.register_event_listener(lambda event, **_: hits.append(event.endswith("cache_hits")))
-folder = runs.cache_programs()
+folder = compilation.enable_compilation_cache()
 jax.jit(lambda x: x + 1)(1.0)
 print(folder, sum(hits))
 """

@@ -4,37 +4,37 @@ All metrics take features `[num, dims]` of any float type, numpy or jax, compute
 host, and print nothing. Whatever they find they return as a number or a NamedTuple of numbers.
 """
 
-from jaxgan.evaluation.embedding import embed
-from jaxgan.evaluation.features import Classifier, load_classifier, mnist_v1, random_v1
-from jaxgan.evaluation.frechet import Moments, frechet, merge, moments
-from jaxgan.evaluation.inception import InceptionScore, inception_score
-from jaxgan.evaluation.kernel import KernelDistance, kernel_distance
-from jaxgan.evaluation.manifold import (
+from jaxgan.evaluation._embedding import embed
+from jaxgan.evaluation._features import FeatureExtractor, load_classifier, mnist_v1, random_v1
+from jaxgan.evaluation._frechet import Moments, frechet, merge, moments
+from jaxgan.evaluation._inception import InceptionScore, inception_score
+from jaxgan.evaluation._kernel import KernelDistance, kernel_distance
+from jaxgan.evaluation._manifold import (
     DensityCoverage,
     PrecisionRecall,
     density_coverage,
     precision_recall,
 )
-from jaxgan.evaluation.modes import (
+from jaxgan.evaluation._modes import (
     MixtureCoverage,
     ModeCoverage,
     kl_floor,
     mixture_coverage,
     mode_coverage,
 )
-from jaxgan.evaluation.neighbours import (
+from jaxgan.evaluation._neighbours import (
     Authenticity,
     NearestNeighbourTest,
     authenticity,
     nearest_neighbour_test,
 )
-from jaxgan.evaluation.report import compare
-from jaxgan.evaluation.spread import mean_and_error, plus_minus
+from jaxgan.evaluation._report import compare
+from jaxgan.evaluation._spread import mean_and_error, plus_minus
 
 __all__ = [
     "Authenticity",
-    "Classifier",
     "DensityCoverage",
+    "FeatureExtractor",
     "InceptionScore",
     "KernelDistance",
     "MixtureCoverage",

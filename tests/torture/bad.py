@@ -15,7 +15,7 @@ import pytest
 from hypothesis import strategies as st
 
 import jaxgan
-from jaxgan import checks
+from jaxgan._internal import checks
 
 PACKAGE = str(Path(jaxgan.__file__).parent)
 SECONDS = 20  # of processor time: a check takes milliseconds, a hang for ever

@@ -66,7 +66,7 @@ def make_states() -> list[jaxgan.TrainState]:
         discriminator=jaxgan.networks.MLPDiscriminator(features=(8, 8)),
         loss=jaxgan.losses.non_saturating(),
         optimizer=jaxgan.Pair(optax.adam(1e-2), optax.adam(1e-2)),
-        latent_dim=3,
+        latents=3,
     )
     states = [gan.init(jax.random.key(seed), jnp.zeros((1, 4, 4, 1))) for seed in range(2)]
     return [state.replace(step=jnp.int32(10 * i)) for i, state in enumerate(states)]

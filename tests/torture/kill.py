@@ -22,7 +22,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 import jaxgan
-from jaxgan import checkpoint, seal
+from jaxgan import checkpoint
+from jaxgan.checkpoint import _manifest as manifest
 
 SCRIPT = Path(__file__).parent.parent.parent / "examples" / "mnist.py"
 LIFETIME = 9.0  # seconds, at most, to a kill that waits for no save: about as long as a few epochs
@@ -100,7 +101,7 @@ def outcome(workdir: Path) -> dict:
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     return {
         "step": newest,
-        "leaves": seal.check(checkpoints / str(newest))["leaves"],
+        "leaves": manifest.check(checkpoints / str(newest))["leaves"],
         "metrics": [{k: v for k, v in x.items() if k not in SECONDS} for x in lines],
         "samples": (workdir / "samples.png").read_bytes(),
     }

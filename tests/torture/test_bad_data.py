@@ -32,14 +32,15 @@ from jaxgan import (
     Pair,
     diagnostics,
     images,
+    latents,
     population,
-    sampling,
-    shuffle,
     streaming,
     train_state,
     training,
 )
-from jaxgan.convolutions import channels_last
+from jaxgan._internal import npz
+from jaxgan.datasets import _idx
+from jaxgan.training import _shuffle, channels_last
 
 FLIP = lambda key, images: -images
 ADAM = Pair(optax.adam(1e-3), optax.adam(1e-3))
@@ -60,7 +61,7 @@ def train(function, **changes):
 
 
 def permute_one(x):
-    return shuffle.permute(KEY, np.array([x]), 6)
+    return training.permute(KEY, np.array([x]), 6)
 
 
 def training_cases():
@@ -75,18 +76,18 @@ def training_cases():
         yield Case(num, whole(), lambda x, f=call, num=num: f(**{num: x}))
         yield Case(f"{name}.batch_size", whole(1, BATCH), lambda x, f=call: f(batch_size=x))
     some = {"num_images": 6, "batch_size": 2}
-    indices = lambda key=KEY, step=0, **x: shuffle.batch_indices(key, step, **{**some, **x})
+    indices = lambda key=KEY, step=0, **x: training.batch_indices(key, step, **{**some, **x})
     yield Case("batch_indices.key", NO_KEY, indices)
     yield Case("step", whole(0), lambda x: indices(step=x))
     yield Case("num_images", whole(2), lambda x: indices(num_images=x))
     yield Case("batch_size", whole(1, 6), lambda x: indices(batch_size=x))
-    yield Case("epoch of images", whole(), lambda x: shuffle.steps_an_epoch(x, 1))
-    yield Case("epoch of batches", whole(1, 6), lambda x: shuffle.steps_an_epoch(6, x))
-    yield Case("permute.key", NO_KEY, lambda x: shuffle.permute(x, jnp.arange(3), 3))
+    yield Case("epoch of images", whole(), lambda x: _shuffle.steps_per_epoch(x, 1))
+    yield Case("epoch of batches", whole(1, 6), lambda x: _shuffle.steps_per_epoch(6, x))
+    yield Case("permute.key", NO_KEY, lambda x: training.permute(x, jnp.arange(3), 3))
     far = st.one_of(st.integers(-(2**40), -1), st.integers(6, 2**40))
-    yield Case("places", far, lambda x: shuffle.permute(KEY, np.array([0, x]), 6))
+    yield Case("places", far, lambda x: training.permute(KEY, np.array([0, x]), 6))
     yield Case("place", st.sampled_from([0.5, "a", None, 1j, True]), permute_one, "integers")
-    yield Case("permute.num", whole(), lambda x: shuffle.permute(KEY, jnp.arange(1), x))
+    yield Case("permute.num", whole(), lambda x: training.permute(KEY, jnp.arange(1), x))
     empty = lambda *_: None
     yield Case("stream.train", NO_FUNCTION, lambda x: streaming.stream(x, None, []))
     yield Case(
@@ -113,16 +114,16 @@ def training_cases():
 
 def sampling_cases():
     z = np.zeros(3, "f")
-    walk = lambda latent=z, **x: sampling.traversal(latent, **x)
+    walk = lambda latent=z, **x: latents.traversal(latent, **x)
     yield Case("traversal", array(1), walk)
     yield Case("traversal.nan", NOT_FINITE, lambda x: walk(np.array([x], "f")))
     yield Case("coordinate", whole(0, 2), lambda x: walk(coordinate=x))
     yield Case("num", whole(), lambda x: walk(num=x))
     yield Case("start", number(), lambda x: walk(start=x))
     yield Case("walk.step", number(), lambda x: walk(step=x))
-    yield Case("pixel_diversity", array(2, least=2), sampling.pixel_diversity)
+    yield Case("pixel_diversity", array(2, least=2), diagnostics.pixel_diversity)
     yield Case(
-        "diversity of nan", NOT_FINITE, lambda x: sampling.pixel_diversity(X + np.float32(x))
+        "diversity of nan", NOT_FINITE, lambda x: diagnostics.pixel_diversity(X + np.float32(x))
     )
     logits = diagnostics.of_logits
     yield Case("of_logits", array(1), lambda x: logits(x, z))
@@ -185,15 +186,15 @@ def dataset_cases():
         lambda x: load("mnist", data_dir=x),
     )
     for name, function in (
-        ("idx.read", lambda x: jaxgan.idx.read(x, rank=1)),
-        ("found", jaxgan.idx.found),
-        ("npz.read", lambda x: jaxgan.npz.read(x, {"a": (3,)}, [np.float32])),
-        ("idx.load", lambda x: jaxgan.idx.load("mnist", "train", x)),
+        ("idx.read", lambda x: _idx.read(x, rank=1)),
+        ("found", _idx.found),
+        ("npz.read", lambda x: npz.read(x, {"a": (3,)}, [np.float32])),
+        ("idx.load", lambda x: _idx.load("mnist", "train", x)),
     ):
         yield Case(name, st.sampled_from([None, 3, b"a", "", "a\0b", "~nobody-here/x"]), function)
-    yield Case("rank", whole(1, 255), lambda x: jaxgan.idx.read("a.gz", rank=x))
-    yield Case("idx name", st.one_of(names, no_text), lambda x: jaxgan.idx.load(x, "train", "a"))
-    yield Case("idx split", no_text, lambda x: jaxgan.idx.load("mnist", x, "a"))
+    yield Case("rank", whole(1, 255), lambda x: _idx.read("a.gz", rank=x))
+    yield Case("idx name", st.one_of(names, no_text), lambda x: _idx.load(x, "train", "a"))
+    yield Case("idx split", no_text, lambda x: _idx.load("mnist", x, "a"))
 
 
 def member_cases():

@@ -33,6 +33,7 @@ from jaxgan import (
     augment,
     losses,
     networks,
+    optimizers,
     penalties,
 )
 
@@ -88,13 +89,13 @@ def loss_cases():
 
 
 def penalty_cases():
-    for make in (penalties.r1, penalties.r2, penalties.wasserstein_gradient, penalties.dragan):
+    for make in (penalties.r1, penalties.r2, penalties.wgan_gp, penalties.dragan):
         name, penalty, shapes = make.__name__, make(), array(2, least=2)
         yield Case(name, number(0), make)
         yield Case(f"{name}.real", shapes, lambda x, p=penalty: penalize(p, x))
         yield Case(f"{name}.fake", shapes, lambda x, p=penalty: penalize(p, X, x))
         yield Case(f"{name}.key", NO_KEY, lambda x, p=penalty: penalize(p, key=x))
-    one_sided = lambda x: penalties.wasserstein_gradient(one_sided=x)
+    one_sided = lambda x: penalties.wgan_gp(one_sided=x)
     yield Case("one_sided", NO_BOOL, one_sided)
     yield Case("dragan.scale", number(0), lambda x: penalties.dragan(scale=x))
     yield Case("broadcast", st.just(X[:1]), lambda x: penalize(penalties.r1(), X, x))
@@ -116,7 +117,7 @@ def penalty_cases():
     no_penalty = lambda x: penalties.inject(lambda: x)()
     yield Case("injected penalty", NO_FUNCTION, no_penalty)
     yield Case("injected", number(0), lambda x: penalties.inject(penalties.r1)(gamma=x))
-    yield Case("clip_weights", number(0), penalties.clip_weights)
+    yield Case("clip_weights", number(0), optimizers.clip_weights)
 
 
 def augment_cases():
@@ -148,7 +149,7 @@ def augment_cases():
 
 def gan_cases():
     ada = augment.adaptive(FLIP)
-    for name in ("latent_dim", "discriminator_steps", "packing"):
+    for name in ("latents", "discriminator_steps", "packing"):
         yield Case(name, whole(), lambda x, name=name: make_gan(**{name: x}))
     no_classes = whole().filter(lambda x: x is not None)
     yield Case("num_classes", no_classes, lambda x: make_gan(num_classes=x))
@@ -186,7 +187,7 @@ def gan_cases():
     labelled = make_gan(num_classes=3)
     yield Case("init.labels", array(1, "fbc"), lambda x: labelled.init(KEY, IMAGES, x), "abels")
     others = [
-        {"latent_dim": 7},
+        {"latents": 7},
         {"ema_half_life": 9.0},
         {"penalty": penalties.lecam()},
         {"optimizer": Pair(optax.sgd(0.1), optax.sgd(0.1))},
@@ -200,7 +201,7 @@ def gan_cases():
     latents = lambda x: jax.eval_shape(lambda s: game()[0].sample(s, x), game()[1])
     yield Case("latents", array(2), latents)
     narrow = st.integers(1, 9).filter(lambda n: n != LATENT_DIM)
-    yield Case("latent_dim", narrow.map(lambda n: np.zeros((2, n), "f")), latents)
+    yield Case("latents", narrow.map(lambda n: np.zeros((2, n), "f")), latents)
     yield Case("nan latents", NOT_FINITE, lambda x: latents(np.full((2, LATENT_DIM), x, "f")))
 
 

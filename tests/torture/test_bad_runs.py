@@ -9,7 +9,8 @@ import pytest
 from bad import KEY, NOT_FINITE, NOTHING, Case, refused, whole
 from hypothesis import strategies as st
 
-from jaxgan import Pair, checkpoint, lock, runs
+from jaxgan import Pair, checkpoint, runs
+from jaxgan._internal import file_lock
 from jaxgan.train_state import create
 
 NO_PATH = st.sampled_from([None, 3, b"a", "", "a\0b", "~nobody-here/x", ["a"]])
@@ -44,7 +45,7 @@ def checkpoint_cases():
         ("info", checkpoint.info),
         ("steps", checkpoint.steps),
         ("latest", checkpoint.latest),
-        ("hold", lock.hold),
+        ("hold", file_lock.acquire),
     ):
         yield Case(f"{name}.directory", NO_PATH, call)
     names = st.text(st.characters(codec="ascii", exclude_characters="\0/"), max_size=9)

@@ -17,7 +17,10 @@ import pytest
 from hypothesis import strategies as st
 
 import jaxgan
-from jaxgan import datasets, evaluation, idx, images, npz
+from jaxgan import datasets, evaluation, images
+from jaxgan._internal import npz
+from jaxgan.datasets import _idx as idx
+from jaxgan.datasets import _tfds
 
 MEBIBYTE = 2**20
 SOURCES = sorted(Path(jaxgan.__file__).parent.rglob("*.py"))
@@ -169,7 +172,7 @@ def test_what_is_no_npz_file(tmp_path, content):
     (tmp_path / "weights.npz").write_bytes(content)
     with pytest.raises(ValueError, match=r"weights\.npz is damaged"):
         evaluation.load_classifier(tmp_path / "weights.npz", name="x")
-    assert datasets._read_cache(tmp_path / "weights.npz", (3, 2, 2, 1)) is None
+    assert _tfds._read_cache(tmp_path / "weights.npz", (3, 2, 2, 1)) is None
 
 
 def test_weights_that_are_pickled_or_not_finite(tmp_path):

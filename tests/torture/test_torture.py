@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from conftest import assert_trees_equal
 
-from jaxgan import checkpoint, store
+from jaxgan import checkpoint
+from jaxgan.checkpoint import _storage as storage
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parent.parent / "examples" / "mnist.py"
@@ -40,14 +41,14 @@ def test_leaves_are_held_against_their_digests_too(script, tmp_path, monkeypatch
     """If whoever writes the files writes something else, and seals it."""
     states = script("damage").make_states()
     checkpoint.save(tmp_path, states[0]).result()
-    real, name = store.ocp.save, ".params.generator['Dense_0']['bias']"
+    real, name = storage.ocp.save, ".params.generator['Dense_0']['bias']"
     flipped = lambda arrays: {**arrays, name: np.nextafter(arrays[name], np.float32(1))}
     with monkeypatch.context() as disk:
-        disk.setattr(store.ocp, "save", lambda path, arrays: real(path, flipped(arrays)))
-        error = checkpoint.save(tmp_path, states[1], keep=1).error()  # it is read back
+        disk.setattr(storage.ocp, "save", lambda path, arrays: real(path, flipped(arrays)))
+        error = checkpoint.save(tmp_path, states[1], keep=1).exception()  # it is read back
         assert "bias'] has other values than were saved" in str(error)
         assert checkpoint.steps(tmp_path) == [0]
-        disk.setattr(store, "check", lambda folder: None)  # and if it were not
+        disk.setattr(storage, "check", lambda folder: None)  # and if it were not
         checkpoint.save(tmp_path, states[1]).result()
     assert "bias'] has other values" in (checkpoint.verify(tmp_path, 10) or "")
     assert checkpoint.latest(tmp_path) == 0
@@ -103,7 +104,7 @@ def test_a_full_disk_keeps_the_last_good_step(script, small_disk):
     errors = []
     for step in range(5):
         one = state.replace(step=jnp.int32(step))
-        errors.append(checkpoint.save(small_disk, one, keep=9).error())
+        errors.append(checkpoint.save(small_disk, one, keep=9).exception())
     saved = checkpoint.steps(small_disk)
     assert 1 <= len(saved) < 5
     assert [step for step, error in enumerate(errors) if error is None] == saved

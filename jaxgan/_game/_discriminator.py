@@ -1,0 +1,151 @@
+"""What the discriminator sees and returns, and the losses of its output."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxgan._game._config import GameConfig, StepInputs
+from jaxgan._internal import checks
+from jaxgan._internal.shapes import Array, Float, Int, Int32, Key
+from jaxgan.losses import auxiliary_classifier
+from jaxgan.train_state import TrainState
+from jaxgan.types import Loss, ModelState, Pair, Params, PyTree
+
+
+class DiscriminatorOutput(NamedTuple):
+    """What the discriminator returns for one batch of real and one of fake images."""
+
+    real_logits: Float[Array, " batch"]
+    fake_logits: Float[Array, " batch"]
+    class_logits: Pair[Float[Array, " batch classes"]] | None  # of the fake and of the real images
+
+
+def augment_and_pack(
+    config: GameConfig,
+    state: TrainState,
+    images: Pair[jax.Array],
+    *,
+    key: Key[Array, ""],
+    step: Int32[Array, ""],
+) -> Pair[jax.Array]:
+    """Returns fake and real images as the discriminator sees them: augmented, then packed."""
+    if config.augmentation is not None:
+        fake_key, real_key = jax.random.split(key)
+        augmentation_state, apply = state.game_state["augmentation"], config.augmentation.apply
+        images = Pair(
+            apply(augmentation_state, fake_key, images.generator, step=step),
+            apply(augmentation_state, real_key, images.discriminator, step=step),
+        )
+    return Pair(*(pack(x, config.packing) for x in images))
+
+
+def pack(
+    images: Float[Array, " batch *image"], packing: int
+) -> Float[Array, " packed *packed_image"]:
+    """Joins every `packing` images of a batch on the channel axis (PacGAN)."""
+    if packing == 1:
+        return images
+    groups = images.reshape(images.shape[0] // packing, packing, *images.shape[1:])
+    joined = jnp.moveaxis(groups, 1, -2)
+    return joined.reshape(*joined.shape[:-2], packing * images.shape[-1])
+
+
+def discriminate_real_and_fake(
+    config: GameConfig,
+    params: Params,
+    model_state: ModelState,
+    seen: Pair[jax.Array],
+    *,
+    labels: Int[Array, " batch"] | None,
+    key: Key[Array, ""],
+) -> tuple[DiscriminatorOutput, ModelState]:
+    """Passes real images, then fake ones, so that batch statistics do not mix them."""
+    real_key, fake_key = jax.random.split(key)
+    real, model_state = apply_discriminator(
+        config, params, model_state, seen.discriminator, labels=labels, key=real_key
+    )
+    fake, model_state = apply_discriminator(
+        config, params, model_state, seen.generator, labels=labels, key=fake_key
+    )
+    if not isinstance(real, tuple):
+        return DiscriminatorOutput(real, fake, None), model_state
+    return DiscriminatorOutput(real[0], fake[0], Pair(fake[1], real[1])), model_state
+
+
+def apply_discriminator(
+    config: GameConfig,
+    params: Params,
+    model_state: ModelState,
+    images: Float[Array, " batch *image"],
+    *,
+    labels: Int[Array, " batch"] | None,
+    key: Key[Array, ""],
+) -> tuple[PyTree, ModelState]:
+    """Returns logits, or logits and class logits, and the new model state."""
+    inputs = (images,) if labels is None else (images, labels)
+    apply = config.network.discriminator.apply
+    output, model_state = apply(params, model_state, *inputs, train=True, key=key)
+    logits = output[0] if isinstance(output, tuple) else output
+    advice = "Return one number an image, as logits[:, 0] of a last Dense(1)."
+    checks.shape("The discriminator's logits", logits, images.shape[:1], advice)
+    return output, model_state
+
+
+def mean_loss(loss: Loss, output: DiscriminatorOutput) -> Float[Array, ""]:
+    """Returns the mean of a player's loss over the batch."""
+    values = loss(output.real_logits, output.fake_logits)
+    advice = "Leave the mean over the batch to gan."
+    checks.shape("The loss, one number an image,", values, output.fake_logits.shape, advice)
+    return jnp.mean(values)
+
+
+def mean_class_loss(
+    class_logits: Float[Array, " batch classes"], labels: Int[Array, " batch"] | None
+) -> Float[Array, ""]:
+    """Returns the mean cross-entropy of the auxiliary classifier (AC-GAN)."""
+    assert labels is not None  # `gan` requires num_classes where there is an auxiliary classifier
+    return jnp.mean(auxiliary_classifier(class_logits, labels))
+
+
+def mean_penalty(
+    config: GameConfig,
+    state: TrainState,
+    params: Params,
+    seen: Pair[jax.Array],
+    inputs: StepInputs,
+    *,
+    key: Key[Array, ""],
+) -> tuple[Float[Array, ""], PyTree]:
+    """Returns the mean of the penalty, and the penalty's new state."""
+    real, fake = seen.discriminator, seen.generator
+    if config.penalty is None:
+        return jnp.zeros((), real.dtype), ()
+    critic_key, key = jax.random.split(key)
+
+    def critic(images: jax.Array) -> jax.Array:
+        model_state = state.model_state.discriminator
+        output, _ = apply_discriminator(
+            config, params, model_state, images, labels=inputs.labels, key=critic_key
+        )
+        return output[0] if isinstance(output, tuple) else output
+
+    penalty_state = state.game_state["penalty"]
+    values, penalty_state = config.penalty.apply(
+        penalty_state, critic, real, fake, key=key, step=inputs.step
+    )
+    _check_penalty(values, real.shape[0])
+    return jnp.mean(values), penalty_state
+
+
+def _check_penalty(values: object, batch: int) -> None:
+    """Refuses shapes such as [batch, 1], whose mean would be that of a broadcast."""
+    found = () if isinstance(values, int | float) else getattr(values, "shape", type(values))
+    checks.require(
+        found in ((), (batch,)),
+        "A penalty",
+        f"a scalar or of shape ({batch},), one number an image",
+        f"{found}",
+        "Sum over the other axes.",
+        error=checks.ShapeError,
+    )

@@ -1,0 +1,287 @@
+"""Where the two players meet: networks, a loss and optimizers in; pure functions out."""
+
+import functools
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgan._game import _validation
+from jaxgan._game._config import GameConfig
+from jaxgan._game._discriminator import pack
+from jaxgan._game._half_steps import train_step
+from jaxgan._internal import checks
+from jaxgan.augment import Augmentation, PlainAugmentation, as_augmentation
+from jaxgan.networks.adapters import as_network
+from jaxgan.penalties import Penalty, PlainPenalty, as_penalty
+from jaxgan.train_state import TrainState, create
+from jaxgan.types import Batch, Labels, Loss, Metrics, Pair
+
+
+class InitFn(Protocol):
+    """Makes the state of step 0."""
+
+    def __call__(
+        self, key: jax.Array, images: Batch, labels: Labels | None = None
+    ) -> TrainState: ...
+
+
+class UpdateFn(Protocol):
+    """Makes one training step."""
+
+    def __call__(
+        self, state: TrainState, images: Batch, labels: Labels | None = None
+    ) -> tuple[TrainState, Metrics]: ...
+
+
+class SampleFn(Protocol):
+    """Generates images."""
+
+    def __call__(
+        self, state: TrainState, latents: jax.Array, labels: Labels | None = None
+    ) -> jax.Array: ...
+
+
+class GAN(NamedTuple):
+    """A GAN as three pure functions, made by `jaxgan.gan`.
+
+    Nothing in here is jitted: the caller writes `jax.jit`, `jax.vmap` and `jax.lax.scan`. `labels`,
+    integers `[n]`, are given where the GAN has `num_classes`, and only there.
+
+    Args:
+      init: `(key, images, labels=None) -> TrainState`. `images` are some of the real ones, `[n,
+        height, width, channels]`; of them and of `labels` only shape and dtype go into the state.
+        Outside of jit the range of the images is compared with the generator's.
+      update: `(state, images, labels=None) -> (state, metrics)`: one step of the game on real
+        images, float in [-1, 1], `[batch, height, width, channels]`. With several discriminator
+        steps each takes its share of the batch, and the generator plays with the last.
+      sample: `(state, latents, labels=None) -> images`: float in the generator's range, from
+        `latents`, `[n, latents]`; with the averaged parameters where there are any.
+    """
+
+    init: InitFn
+    update: UpdateFn
+    sample: SampleFn
+
+
+def gan(
+    generator: Any,
+    discriminator: Any,
+    loss: Pair[Loss],
+    optimizer: Pair[optax.GradientTransformation],
+    latents: int,
+    *,
+    penalty: Penalty | PlainPenalty | None = None,
+    augmentation: Augmentation | PlainAugmentation | None = None,
+    discriminator_steps: int = 1,
+    packing: int = 1,
+    num_classes: int | None = None,
+    auxiliary: Pair[float] | None = None,
+    ema_half_life: float | None = None,
+    ema_warmup: float | None = None,
+    diagnose: bool = False,
+) -> GAN:
+    r"""Makes a GAN of two networks, a loss and two optimizers.
+
+    One update, with generator $G_\theta$, discriminator $D_\phi$, real images $x$ and latents
+    $z \sim N(0, I)$, is two half-steps that share the latents. With means over the batch,
+
+    $$\phi' = \phi + \mathrm{opt}_D(\nabla_\phi\,\overline{L_D}(D_\phi(x), D_\phi(G_\theta(z)))),$$
+    $$\theta' = \theta + \mathrm{opt}_G(\nabla_\theta\,\overline{L_G}(D_{\phi'}(x),
+    D_{\phi'}(G_\theta(z)))).$$
+
+    $G_\theta(z)$ is computed once: its vector-Jacobian product carries the second gradient back.
+    All randomness of a step comes from `jax.random.fold_in(state.key, state.step)`. Latents have
+    the dtype of the images.
+
+    The discriminator sees real and fake images in separate passes, so batch statistics do not mix
+    them; the generator's half-step leaves the discriminator's `model_state` alone. After a
+    non-finite loss or gradient a player stays as it was, and the step is counted as skipped.
+
+    Args:
+      generator: linen module or `jaxgan.Network`, `[batch, latents] -> images`; with
+        `num_classes` it also takes labels `[batch]`.
+      discriminator: linen module or `jaxgan.Network`, images `-> [batch]` raw logits; with
+        `num_classes` it also takes labels; with `auxiliary` it returns `(logits, class_logits)`.
+        With `packing` its images have `packing` times the channels, and its batch is as much
+        smaller.
+      loss: a `Pair` of losses, as in `jaxgan.losses`.
+      optimizer: a `Pair` of optax transformations.
+      latents: the number of coordinates of a latent, at least 1.
+      penalty: added to the discriminator's loss: one of `jaxgan.penalties`, or a function
+        `(critic, real, fake, key)`. It sees augmented and packed images.
+      augmentation: of real and fake images alike, before the discriminator sees them, in both
+        half-steps: one of `jaxgan.augment`, or a function `(key, images) -> images`.
+      discriminator_steps: to one generator step, each on real images and latents of its own; the
+        batch is divided among them.
+      packing: how many images the discriminator judges at once (PacGAN).
+      num_classes: if given, labels in [0, num_classes) reach both networks; fakes have the labels
+        of the real images.
+      auxiliary: weights of the auxiliary classifier's cross-entropy in either player's loss
+        (AC-GAN); the discriminator's counts for real and for fake images.
+      ema_half_life: in images; the generator's average `ema_params` forgets half of an old value
+        in that many. None keeps no average.
+      ema_warmup: the half-life is at most this share of the images seen so far (StyleGAN: 0.05).
+      diagnose: add to the metrics what costs time: `real_distance` and `fake_distance`, the mean
+        distance of two images of the batch.
+
+    Returns:
+      A `GAN`. The metrics of `update` are scalars, with several discriminator steps those of the
+      last: for either player its `_loss`, `_gradient_norm` and `_skipped` (how many of its steps
+      were, an integer); what `jaxgan.diagnostics.of_logits` says of the logits that the
+      discriminator was trained on; `penalty`, and `augmentation_probability` if it adapts.
+
+    Raises:
+      TypeError: a player is no network, `loss` or `optimizer` no `Pair`, and so on. From `init`
+        and `update`: images or parameters are not floats, labels no integers, a state no state.
+      ValueError: a number is out of range. From `init` and `update`, at trace time: shapes that do
+        not fit together, labels missing, the state of another GAN; and, outside of jit, labels out
+        of range. From `init`: a network has no parameters, or, outside of jit, images are not
+        finite or the generator's range cannot be meant for them.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, jaxgan, optax
+      >>> gan = jaxgan.gan(
+      ...     generator=jaxgan.networks.MLPGenerator(),
+      ...     discriminator=jaxgan.networks.MLPDiscriminator(),
+      ...     loss=jaxgan.losses.non_saturating(real_label=0.9),
+      ...     optimizer=jaxgan.Pair(optax.adam(1e-3), optax.adam(1e-3)),
+      ...     latents=100,
+      ... )
+      >>> images = jnp.zeros((8, 28, 28, 1))
+      >>> state = gan.init(jax.random.key(0), images)
+      >>> update = jax.jit(gan.update, donate_argnums=0)
+      >>> state, metrics = update(state, images)
+      >>> int(state.step), "generator_loss" in metrics
+      (1, True)
+
+    References:
+      Goodfellow et al., Generative Adversarial Networks, 2014, https://arxiv.org/abs/1406.2661
+
+      Lin et al., PacGAN, 2018, https://arxiv.org/abs/1712.04086 (packing)
+
+      Odena et al., Conditional Image Synthesis with Auxiliary Classifier GANs, 2017,
+      https://arxiv.org/abs/1610.09585 (auxiliary)
+
+      Karras et al., 2020, https://arxiv.org/abs/1912.04958 (the average and its warm-up)
+    """
+    config = GameConfig(
+        network=Pair(as_network(generator), as_network(discriminator)),
+        loss=loss,
+        optimizer=optimizer,
+        latents=latents,
+        penalty=None if penalty is None else as_penalty(penalty),
+        augmentation=None if augmentation is None else as_augmentation(augmentation),
+        discriminator_steps=discriminator_steps,
+        packing=packing,
+        num_classes=num_classes,
+        auxiliary=auxiliary,
+        ema_half_life=ema_half_life,
+        ema_warmup=ema_warmup,
+        diagnose=diagnose,
+    )
+    _validation.config(config)
+
+    def init(key: jax.Array, images: Batch, labels: Labels | None = None) -> TrainState:
+        return _init(config, key, images, labels)
+
+    def update(
+        state: TrainState, images: Batch, labels: Labels | None = None
+    ) -> tuple[TrainState, Metrics]:
+        return _update(config, state, images, labels)
+
+    def sample(state: TrainState, latents: jax.Array, labels: Labels | None = None) -> jax.Array:
+        return _sample(config, state, latents, labels)
+
+    return GAN(init, update, sample)
+
+
+def _init(config: GameConfig, key: jax.Array, images: Batch, labels: Labels | None) -> TrainState:
+    given, images = images, _validation.images(images, 1)
+    checks.finite("Images", given)
+    labels = _validation.labels(labels, images, config.num_classes)
+    checks.key(key)
+    state = _create_state(config, key, images, labels)
+    batch_size = 2 * config.batch_divisor
+    like = lambda x: jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype)
+    # Finds networks, losses and optimizers that do not fit together before the first step.
+    step = functools.partial(train_step, config)
+    jax.eval_shape(step, state, like(images), None if labels is None else like(labels))
+    if all(map(checks.is_concrete, jax.tree.leaves((state, images)))):
+        _validation.sample_range(_first_samples(config, state, images, labels), images)
+    return state
+
+
+def _create_state(
+    config: GameConfig, key: jax.Array, images: jax.Array, labels: jax.Array | None
+) -> TrainState:
+    generator_key, discriminator_key, run_key = jax.random.split(key, 3)
+    packed = pack(jnp.zeros((config.packing, *images.shape[1:]), images.dtype), config.packing)
+    one_label = () if labels is None else (jnp.zeros_like(labels, shape=(1,)),)
+    latent = jnp.zeros((1, config.latents), images.dtype)
+    network = config.network
+    made = Pair(
+        network.generator.init(generator_key, latent, *one_label),
+        network.discriminator.init(discriminator_key, packed, *one_label),
+    )
+    params, model_state = (Pair(*values) for values in zip(*made, strict=True))
+    _validation.params(params)
+    return create(
+        run_key,
+        params,
+        config.optimizer,
+        model_state,
+        ema=config.ema_half_life is not None,
+        game_state={
+            "penalty": () if config.penalty is None else config.penalty.init(),
+            "augmentation": () if config.augmentation is None else config.augmentation.init(),
+        },
+    )
+
+
+def _first_samples(
+    config: GameConfig, state: TrainState, images: jax.Array, labels: jax.Array | None
+) -> jax.Array:
+    """Samples of a new generator, to compare their range with that of the images."""
+    # No step and no shuffle folds in this number, so nothing else draws from this key.
+    key = jax.random.fold_in(state.key, 2**32 - 2)
+    one_label = None if labels is None else jnp.zeros_like(labels, shape=(1,))
+    num = 8 if labels is None else 1
+    latents = jax.random.normal(key, (num, config.latents), images.dtype)
+    return jax.jit(functools.partial(_sample, config))(state, latents, one_label)
+
+
+def _update(
+    config: GameConfig, state: TrainState, images: Batch, labels: Labels | None
+) -> tuple[TrainState, Metrics]:
+    images = _validation.images(images, config.batch_divisor)
+    labels = _validation.labels(labels, images, config.num_classes)
+    _validation.state(state, config)
+    try:
+        return train_step(config, state, images, labels)
+    except checks.ShapeError:
+        raise
+    except Exception:  # compares only now, because that costs a trace of both networks
+        create_state = functools.partial(_create_state, config)
+        expected = jax.eval_shape(create_state, state.key, images, labels)
+        checks.tree_matches("The state", state, expected, _validation.OTHER_GAN)
+        raise
+
+
+def _sample(
+    config: GameConfig, state: TrainState, latents: jax.Array, labels: Labels | None
+) -> jax.Array:
+    latents = _validation.latents(latents, config.latents)
+    labels = _validation.labels(labels, latents, config.num_classes)
+    _validation.state(state)
+    inputs = (latents,) if labels is None else (latents, labels)
+    params = state.params.generator if state.ema_params is None else state.ema_params
+    network, model_state = config.network.generator, state.model_state.generator
+    try:
+        return network.apply(params, model_state, *inputs, train=False, key=None)[0]
+    except Exception:
+        expected = jax.eval_shape(network.init, state.key, *inputs)
+        found = (params, model_state)
+        checks.tree_matches("The generator's state", found, expected, _validation.OTHER_GAN)
+        raise

@@ -1,0 +1,254 @@
+"""One training step: the generator's pass, and the half-step of each player.
+
+Every function is one of (config, state, inputs). Inputs and keys are passed by name. The callers
+check the arguments; the functions here trust them.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgan import diagnostics
+from jaxgan._game._config import GameConfig, Generated, StepInputs, StepKeys
+from jaxgan._game._discriminator import (
+    augment_and_pack,
+    discriminate_real_and_fake,
+    mean_class_loss,
+    mean_loss,
+    mean_penalty,
+)
+from jaxgan._internal import checks
+from jaxgan._internal.shapes import Array, Bool, Float, Int, Int32, Key
+from jaxgan.train_state import TrainState
+from jaxgan.types import Metrics, ModelState, Pair, Params, PyTree
+
+
+def train_step(
+    config: GameConfig,
+    state: TrainState,
+    images: Float[Array, " batch *image"],
+    labels: Int[Array, " batch"] | None,
+) -> tuple[TrainState, Metrics]:
+    """Makes the discriminator's steps, each on a share of the batch, then the generator's step."""
+    step_key = jax.random.fold_in(state.key, state.step)
+    skipped = jnp.zeros((), jnp.int32)
+    for i in range(config.discriminator_steps):
+        inputs = _step_inputs(config, state.step, images, labels, step_key=step_key, index=i)
+        generated = generate(config, state, inputs)
+        state, metrics = discriminator_step(config, state, inputs, generated)
+        skipped += metrics["discriminator_skipped"]
+    state, generator_metrics = generator_step(config, state, inputs, generated)
+    state = state.replace(
+        step=state.step + 1,
+        ema_params=_average(config, state, batch_size=inputs.real.shape[0]),
+    )
+    return state, metrics | generator_metrics | {"discriminator_skipped": skipped}
+
+
+def _step_inputs(
+    config: GameConfig,
+    step: Int32[Array, ""],
+    images: Float[Array, " batch *image"],
+    labels: Int[Array, " batch"] | None,
+    *,
+    step_key: Key[Array, ""],
+    index: int,
+) -> StepInputs:
+    """Returns the inputs of the discriminator step with this index; the last one's serve both."""
+    last = index == config.discriminator_steps - 1
+    # The key of any other step is beyond the four of the last: split(key, 4)[i] is fold_in(key, i).
+    key = step_key if last else jax.random.fold_in(step_key, 4 + index)
+    share = images.shape[0] // config.discriminator_steps
+    rows = slice(index * share, (index + 1) * share)
+    return StepInputs(
+        real=images[rows],
+        labels=None if labels is None else labels[rows],
+        keys=StepKeys(*jax.random.split(key, 4)),
+        step=step * config.discriminator_steps + index,
+    )
+
+
+def generate(config: GameConfig, state: TrainState, inputs: StepInputs) -> Generated:
+    """Generates images from fresh latents, in a pass that can be pulled back."""
+    real, model_state = inputs.real, state.model_state.generator
+    shape = (real.shape[0], config.latents)
+    latents = jax.random.normal(inputs.keys.latents, shape, real.dtype)
+    network_inputs = (latents,) if inputs.labels is None else (latents, inputs.labels)
+
+    def forward(params: Params) -> tuple[jax.Array, ModelState]:
+        apply, key = config.network.generator.apply, inputs.keys.generator
+        return apply(params, model_state, *network_inputs, train=True, key=key)
+
+    images, pullback, model_state = jax.vjp(forward, state.params.generator, has_aux=True)
+    advice = "Build it for such images, or give it images of its size."
+    name = "The generator's output, which must match the images,"
+    checks.shape(name, images, real.shape, advice)
+    return Generated(images, pullback, model_state)
+
+
+def discriminator_step(
+    config: GameConfig, state: TrainState, inputs: StepInputs, generated: Generated
+) -> tuple[TrainState, Metrics]:
+    """Moves the discriminator, and what adapts to it."""
+    augmentation_key, network_key, penalty_key = jax.random.split(inputs.keys.discriminator_step, 3)
+    images = Pair(generated.images, inputs.real)
+    seen = augment_and_pack(config, state, images, key=augmentation_key, step=inputs.step)
+
+    def objective(params: Params):
+        model_state = state.model_state.discriminator
+        output, model_state = discriminate_real_and_fake(
+            config, params, model_state, seen, labels=inputs.labels, key=network_key
+        )
+        value = mean_loss(config.loss.discriminator, output)
+        if config.auxiliary is not None:
+            for class_logits in output.class_logits or ():
+                class_loss = mean_class_loss(class_logits, inputs.labels)
+                value += config.auxiliary.discriminator * class_loss
+        penalty, penalty_state = mean_penalty(config, state, params, seen, inputs, key=penalty_key)
+        return value + penalty.astype(value.dtype), (output, model_state, penalty, penalty_state)
+
+    gradient = jax.value_and_grad(objective, has_aux=True)
+    (value, aux), grads = gradient(state.params.discriminator)
+    output, model_state, penalty, penalty_state = aux
+    game_state = {
+        "penalty": penalty_state,
+        "augmentation": _adapt_augmentation(config, state, output.real_logits),
+    }
+    state, metrics = apply_gradients(
+        config, state, "discriminator", value, grads, model_state, game_state
+    )
+    metrics |= diagnostics.of_logits(output.real_logits, output.fake_logits)
+    metrics |= _optional_metrics(config, state, inputs, generated, penalty=penalty)
+    return state, metrics
+
+
+def _optional_metrics(
+    config: GameConfig,
+    state: TrainState,
+    inputs: StepInputs,
+    generated: Generated,
+    *,
+    penalty: Float[Array, ""],
+) -> Metrics:
+    """Returns the metrics of a penalty, of an adaptive augmentation and of `diagnose`."""
+    metrics: Metrics = {}
+    if config.penalty is not None:
+        metrics["penalty"] = penalty
+    if config.augmentation is not None and "probability" in state.game_state["augmentation"]:
+        metrics["augmentation_probability"] = state.game_state["augmentation"]["probability"]
+    if config.diagnose:
+        metrics |= diagnostics.of_images(inputs.real, generated.images)
+    return metrics
+
+
+def generator_step(
+    config: GameConfig, state: TrainState, inputs: StepInputs, generated: Generated
+) -> tuple[TrainState, Metrics]:
+    """Moves the generator against the discriminator as it now is, which stands still."""
+    augmentation_key, network_key = jax.random.split(inputs.keys.generator_step)
+
+    def objective(fake: jax.Array) -> jax.Array:
+        images = Pair(fake, inputs.real)
+        seen = augment_and_pack(config, state, images, key=augmentation_key, step=inputs.step)
+        # The real logits are for losses that compare the two; where unused, XLA drops them.
+        params, model_state = state.params.discriminator, state.model_state.discriminator
+        output, _ = discriminate_real_and_fake(
+            config, params, model_state, seen, labels=inputs.labels, key=network_key
+        )
+        value = mean_loss(config.loss.generator, output)
+        if config.auxiliary is not None and output.class_logits is not None:
+            class_loss = mean_class_loss(output.class_logits.generator, inputs.labels)
+            value += config.auxiliary.generator * class_loss
+        return value
+
+    value, gradient_of_images = jax.value_and_grad(objective)(generated.images)
+    (grads,) = generated.pullback(gradient_of_images)
+    return apply_gradients(config, state, "generator", value, grads, generated.model_state)
+
+
+def apply_gradients(
+    config: GameConfig,
+    state: TrainState,
+    player: str,
+    value: Float[Array, ""],
+    grads: Params,
+    model_state: ModelState,
+    game_state: PyTree = None,
+) -> tuple[TrainState, Metrics]:
+    """Moves one player, unless its loss or gradient is not finite; then nothing of it changes."""
+    with jax.numpy_dtype_promotion("standard"):
+        norm = optax.tree.norm(grads)
+    finite = jnp.isfinite(value) & jnp.isfinite(norm)
+    optimizer = getattr(config.optimizer, player)
+    old = (getattr(state.params, player), getattr(state.opt_state, player))
+    params, opt_state = _update_if_finite(optimizer, finite, grads, *old)
+    moved = state.model_state._replace(**{player: model_state})
+    game_state = state.game_state if game_state is None else game_state
+    state = state.replace(
+        params=state.params._replace(**{player: params}),
+        opt_state=state.opt_state._replace(**{player: opt_state}),
+        model_state=_select_if_finite(finite, moved, state.model_state),
+        game_state=_select_if_finite(finite, game_state, state.game_state),
+    )
+    return state, {
+        f"{player}_loss": value,
+        f"{player}_gradient_norm": norm,
+        f"{player}_skipped": 1 - finite.astype(jnp.int32),
+    }
+
+
+def _update_if_finite(
+    optimizer: optax.GradientTransformation,
+    finite: Bool[Array, ""],
+    grads: Params,
+    params: Params,
+    opt_state: optax.OptState,
+) -> tuple[Params, optax.OptState]:
+    """Applies optax's update, or keeps parameters and optimizer state."""
+
+    def update(grads: Params, params: Params, opt_state: PyTree) -> tuple[Params, PyTree]:
+        # optax mixes dtypes on purpose, also where the caller forbids promotion.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, opt_state = optimizer.update(grads, opt_state, params)
+            return optax.apply_updates(params, updates), opt_state
+
+    def branch(grads: Params, *old: PyTree) -> tuple[Params, PyTree]:
+        return jax.lax.cond(finite, update, lambda _, *old: old, grads, *old)
+
+    def select(grads: Params, *old: PyTree) -> tuple[Params, PyTree]:
+        return _select_if_finite(finite, update(grads, *old), old)
+
+    # On a CPU a selection copies all parameters and moments. On a GPU that copy is cheap, but a
+    # branch waits for the host.
+    return jax.lax.platform_dependent(grads, params, opt_state, cpu=branch, default=select)
+
+
+def _select_if_finite(finite: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
+    """Returns the new pytree, or the old one after a non-finite loss or gradient."""
+    # A leaf that did not change is the same array in both, and needs no selection.
+    return jax.tree.map(lambda a, b: a if a is b else jnp.where(finite, a, b), new, old)
+
+
+def _adapt_augmentation(
+    config: GameConfig, state: TrainState, real_logits: Float[Array, " batch"]
+) -> PyTree:
+    if config.augmentation is None:
+        return ()
+    return config.augmentation.adapt(state.game_state["augmentation"], real_logits)
+
+
+def _average(config: GameConfig, state: TrainState, *, batch_size: int) -> Params | None:
+    """Returns the moving average of the generator's parameters after this step."""
+    half_life, warmup = config.ema_half_life, config.ema_warmup
+    if half_life is None:
+        return None
+    if warmup is None:
+        kept = jnp.asarray(0.5 ** (batch_size / half_life), jnp.float32)
+    else:
+        seen = state.step.astype(jnp.float32) * batch_size
+        kept = jnp.exp2(-batch_size / jnp.clip(warmup * seen, 1e-8, half_life))
+
+    def average(old: jax.Array, new: jax.Array) -> jax.Array:
+        return old + (1.0 - kept).astype(old.dtype) * (new - old)
+
+    return jax.tree.map(average, state.ema_params, state.params.generator)

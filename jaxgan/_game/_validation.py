@@ -1,0 +1,123 @@
+"""The checks of `jaxgan.gan` and of the functions it returns."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgan._game._config import GameConfig
+from jaxgan._internal import checks
+from jaxgan.train_state import TrainState
+from jaxgan.types import Pair, Params
+
+OTHER_GAN = " Is it the state of another GAN?"
+
+
+def config(game: GameConfig) -> None:
+    """Checks the arguments of `jaxgan.gan`, except those that `as_...` functions check."""
+    for name in ("latents", "discriminator_steps", "packing"):
+        checks.integer(name, getattr(game, name))
+    for name in ("ema_half_life", "ema_warmup"):
+        if getattr(game, name) is not None:
+            checks.real(name, getattr(game, name), positive=True)
+    averages = game.ema_half_life is not None or game.ema_warmup is None
+    expected = f"given with ema_warmup={game.ema_warmup}"
+    checks.require(averages, "ema_half_life", expected, "None")
+    checks.boolean("diagnose", game.diagnose)
+    checks.pair("loss", game.loss, "functions of the logits", callable)
+    checks.pair("optimizer", game.optimizer, "optax transformations", _is_optimizer)
+    _classes(game)
+
+
+def _classes(game: GameConfig) -> None:
+    if game.num_classes is not None:
+        checks.integer("num_classes", game.num_classes)
+        advice = "Packed images have no one label."
+        checks.require(
+            game.packing == 1, "packing", "1 with num_classes", f"{game.packing}", advice
+        )
+    if game.auxiliary is not None:
+        checks.pair("auxiliary", game.auxiliary, "weights")
+        for player, weight in game.auxiliary._asdict().items():
+            checks.real(f"auxiliary.{player}", weight, 0.0)
+        known = game.num_classes is not None
+        checks.require(known, "num_classes", "given with auxiliary, a classifier of labels", "None")
+
+
+def _is_optimizer(value: object) -> bool:
+    return all(callable(getattr(value, name, None)) for name in ("init", "update"))
+
+
+def images(x: object, divisor: int) -> jax.Array:
+    """Checks images, and returns them as a JAX array."""
+    array = checks.array("Images", x, form="[batch, ...]")
+    is_float, got = jnp.issubdtype(array.dtype, jnp.floating), checks.show(array)
+    advice = "jaxgan.images.normalize converts uint8."
+    checks.require(is_float, "Images", "floats in [-1, 1]", got, advice, error=TypeError)
+    expected = f"a multiple of {divisor} (discriminator_steps times packing)"
+    checks.require(array.shape[0] % divisor == 0, "The batch", expected, got)
+    return array
+
+
+def labels(x: object, batch: jax.Array, num_classes: int | None) -> jax.Array | None:
+    """Checks that labels are there exactly where the GAN has classes, and what they are."""
+    if num_classes is None:
+        checks.require(x is None, "labels", f"left out, as {num_classes=}", checks.show(x))
+    if x is None:
+        expected = f"given after images or latents, as {num_classes=}"
+        checks.require(num_classes is None, "labels", expected, "None")
+        return None
+    return checks.labels(x, batch.shape[:1], num_classes)
+
+
+def latents(x: object, num: int) -> jax.Array:
+    """Checks latents, and returns them as a JAX array."""
+    array = checks.array("Latents", x, jnp.floating, None)
+    fits = array.shape[1:] == (num,) and array.size > 0
+    checks.require(fits, "Latents", f"[n, {num}]", f"{array.shape}")
+    checks.finite("Latents", x)
+    return array
+
+
+def state(x: TrainState, game: GameConfig | None = None) -> None:
+    """Checks that `x` is a state; with a configuration, also that it averages as the GAN does."""
+    checks.instance("state", x, TrainState, "a jaxgan.TrainState, as init makes")
+    checks.key(x.key)
+    for name in ("params", "opt_state", "model_state"):
+        checks.pair(f"state.{name}", getattr(x, name), "one part for each player")
+    if game is not None:
+        half_life, averages = game.ema_half_life, x.ema_params is not None
+        expected = f"{'an average' if half_life else 'None'} with ema_half_life={half_life}"
+        got = "an average" if averages else "None"
+        fits = averages == (half_life is not None)
+        checks.require(fits, "state.ema_params", expected, got, OTHER_GAN.strip())
+
+
+def params(both: Pair[Params]) -> None:
+    """Checks that both players have something to train."""
+    for player, tree in both._asdict().items():
+        expected = "at least one array of floats"
+        checks.require(
+            bool(jax.tree.leaves(tree)), f"The {player}'s parameters", expected, f"{tree!r}"
+        )
+
+
+def sample_range(samples: jax.Array, real: jax.Array) -> None:
+    """Refuses a new generator whose range cannot be meant for the real images."""
+    low, high = float(jnp.min(samples)), float(jnp.max(samples))
+    made = f"{low:.3g} to {high:.3g}"
+    finite = bool(np.isfinite(low) and np.isfinite(high))
+    checks.require(finite, "The generator's images", "finite", made)
+    least, most = float(jnp.min(real)), float(jnp.max(real))
+    if real.ndim < 3 or least == most:
+        return  # points may lie anywhere, and a single value has no range
+
+    def require(fits: bool, advice: str) -> None:
+        expected = f"compatible with that of the images, {least:.3g} to {most:.3g}"
+        checks.require(fits, "The new generator's range", expected, made, advice)
+
+    advice = "For images in [-1, 1] it should end in tanh, not in a sigmoid or ReLU."
+    require(not (low >= 0 > least and high > 0), advice)
+    advice = "Scale images to [-1, 1], as jaxgan.images.normalize does, or give several of them."
+    require(not least >= 0 > low, advice)
+    advice = "For images in [-1, 1] it should end in tanh, or begin with smaller weights."
+    require(max(-low, high) <= 20 * max(-least, most), advice)

@@ -1,0 +1,1 @@
+"""What jaxgan's modules share and users do not import."""

@@ -1,0 +1,51 @@
+"""Checks of arguments, one line each: an error names the argument, what it must be and what it is.
+
+All checks run in Python, at trace time under `jit`, so that compiled programs contain none of them.
+A traced array has a shape and a dtype but no values, so only those are checked.
+"""
+
+from jaxgan._internal.checks.arrays import (
+    ShapeError,
+    array,
+    finite,
+    is_concrete,
+    key,
+    labels,
+    numpy_array,
+    shape,
+)
+from jaxgan._internal.checks.trees import as_json, pair, tree_matches
+from jaxgan._internal.checks.values import (
+    boolean,
+    function,
+    instance,
+    integer,
+    path,
+    real,
+    require,
+    show,
+    text,
+)
+
+__all__ = [
+    "ShapeError",
+    "array",
+    "as_json",
+    "boolean",
+    "finite",
+    "function",
+    "instance",
+    "integer",
+    "is_concrete",
+    "key",
+    "labels",
+    "numpy_array",
+    "pair",
+    "path",
+    "real",
+    "require",
+    "shape",
+    "show",
+    "text",
+    "tree_matches",
+]

@@ -1,0 +1,184 @@
+"""Checks of arrays: dtypes, axes, values, labels and PRNG keys."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgan._internal.checks.values import require, show
+
+_KINDS = {jnp.floating: "float", jnp.integer: "integer"}
+
+
+class ShapeError(ValueError):
+    """A function of the user returned an array of a wrong shape."""
+
+
+def is_concrete(value: object) -> bool:
+    """Says whether an array has values. An array that is being traced has none.
+
+    Args:
+      value: any value.
+    """
+    return not isinstance(value, jax.core.Tracer)
+
+
+def array(name: str, x: Any, kind: Any = None, form: str | None = "[batch, ...]") -> jax.Array:
+    """Checks an array, and returns it as a JAX array.
+
+    Args:
+      name: the argument's name in an error.
+      x: an array, or numbers in lists.
+      kind: `jnp.floating` or `jnp.integer`; None accepts every dtype of JAX.
+      form: the axes, of which "..." stands for one or more. No axis may be empty. None accepts
+        every shape, including empty ones.
+
+    Raises:
+      TypeError: If `x` is not an array of that kind.
+      ValueError: If `x` does not have these axes, or is empty.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxgan._internal import checks
+      >>> checks.array("images", jnp.zeros((2, 4), jnp.uint8), jnp.floating)
+      Traceback (most recent call last):
+      ...
+      TypeError: images must be float [batch, ...]; got uint8 of shape (2, 4).
+    """
+    return _array(name, x, kind, form, jnp.asarray)
+
+
+def numpy_array(name: str, x: Any, kind: Any = None, form: str | None = None) -> np.ndarray:
+    """Checks an array, and returns it as a numpy array.
+
+    Args:
+      name: the argument's name in an error.
+      x: an array, or numbers in lists.
+      kind: `jnp.floating` (which includes bfloat16), `jnp.integer`, or None for all numbers and
+        bools.
+      form: the axes, as in `array`.
+
+    Raises:
+      TypeError: If `x` is not an array of that kind.
+      ValueError: If `x` does not have these axes, or is empty.
+
+    Example:
+      >>> from jaxgan._internal import checks
+      >>> checks.numpy_array("values", [[1.0], [2.0, 3.0]])
+      Traceback (most recent call last):
+      ...
+      TypeError: values must be numbers; got [[1.0], [2.0, 3.0]].
+    """
+    return _array(name, x, kind, form, np.asarray)
+
+
+def _array(name: str, x: Any, kind: Any, form: str | None, convert: Callable) -> Any:
+    one = _KINDS.get(kind, "number")
+    expected = f"{one}s" if form is None else f"{'of numbers' if kind is None else one} {form}"
+    given, is_array = x, isinstance(x, jax.Array | np.ndarray | np.generic)
+    try:
+        x = convert(x if is_array else np.asarray(_numbers(x)))
+    except (TypeError, ValueError, OverflowError):  # also lists of several lengths
+        raise TypeError(f"{name} must be {expected}; got {show(given)}.") from None
+    kinds = (jnp.number, jnp.bool_) if kind is None else (kind,)
+    fits = any(jnp.issubdtype(x.dtype, one) for one in kinds)
+    require(fits, name, expected, f"{x.dtype} of shape {x.shape}", error=TypeError)
+    if form is not None:
+        axes = form.strip("[]").split(", ")
+        fits = x.ndim >= len(axes) if axes[-1] == "..." else x.ndim == len(axes)
+        require(fits, name, expected, f"shape {x.shape}")
+        require(x.size > 0, name, f"{expected}, with at least one of each", f"shape {x.shape}")
+    return x
+
+
+def _numbers(x: Any) -> Any:
+    """Refuses what numpy would turn into an array of objects or text."""
+    if isinstance(x, int | float | complex | list | tuple):
+        return x
+    raise TypeError
+
+
+def finite(name: str, x: Any) -> None:
+    """Checks that all values of a concrete array are finite.
+
+    Args:
+      name: the argument's name in an error.
+      x: floats of any shape.
+
+    Raises:
+      ValueError: If some values are not; the message counts them and names the first.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxgan._internal import checks
+      >>> checks.finite("real", np.array([[0.0, np.nan]]))
+      Traceback (most recent call last):
+      ...
+      ValueError: real must be finite; 1 of 2 values are not, the first is nan at [0, 1].
+    """
+    if not is_concrete(x):
+        return
+    values = np.asarray(x)
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        first = np.unravel_index(int(np.argmax(wrong)), values.shape)
+        raise ValueError(
+            f"{name} must be finite; {wrong.sum()} of {values.size} values are not, "
+            f"the first is {values[first]} at {[int(i) for i in first]}."
+        )
+
+
+def labels(x: Any, batch: tuple[int, ...], num_classes: int | None) -> jax.Array:
+    """Checks labels, and the range of concrete ones.
+
+    Args:
+      x: the labels.
+      batch: the shape that they must have.
+      num_classes: the number of classes; None if it is unknown.
+
+    Raises:
+      TypeError: If the labels are not integers.
+      ValueError: If their shape is another, or a label is out of range.
+    """
+    given, x = x, array("Labels", x, jnp.integer, form=None)
+    require(x.shape == batch, "Labels", f"one for each row of the batch, {batch}", f"{x.shape}")
+    if num_classes is not None and is_concrete(given) and x.size:
+        low, high = np.min(np.asarray(given)), np.max(np.asarray(given))
+        in_range = low >= 0 and high < num_classes
+        got = f"{low} to {high}, shape {x.shape}"
+        require(in_range, "Labels", f"in [0, {num_classes})", got)
+    return x
+
+
+def key(x: Any) -> None:
+    """Checks that a value is one typed PRNG key.
+
+    Args:
+      x: the value.
+
+    Raises:
+      TypeError: If the value is something else.
+    """
+    dtype, shape = getattr(x, "dtype", None), getattr(x, "shape", ())
+    is_key = isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    got = f"{type(x).__name__} of shape {shape} and dtype {dtype}"
+    expected = "one typed PRNG key, as jax.random.key(seed) makes"
+    require(is_key and shape == (), "key", expected, got, error=TypeError)
+
+
+def shape(name: str, x: Any, expected: tuple[int, ...], advice: str) -> None:
+    """Checks the shape of what a function of the user returned.
+
+    Args:
+      name: what to call the array in an error.
+      x: the array.
+      expected: its shape.
+      advice: one instruction.
+
+    Raises:
+      ShapeError: If the shape is another, or `x` is no array.
+    """
+    found = getattr(x, "shape", type(x).__name__)
+    require(found == expected, name, f"of shape {expected}", f"{found}", advice, error=ShapeError)

@@ -1,0 +1,100 @@
+"""Checks of pytrees, pairs and JSON."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgan._internal.checks.values import require, show
+from jaxgan.types import Pair
+
+
+def pair(name: str, value: Any, what: str, fits: Callable[[Any], bool] = lambda x: True) -> None:
+    """Checks that a value is a `Pair`, one part for each player.
+
+    Args:
+      name: the argument's name in an error.
+      value: the argument.
+      what: what the parts are, such as "losses".
+      fits: says whether a part is valid.
+
+    Raises:
+      TypeError: If the value is no `Pair`, or a part is not valid.
+    """
+    is_pair = isinstance(value, Pair) and all(map(fits, value))
+    require(is_pair, name, f"a jaxgan.Pair of {what}", show(value), error=TypeError)
+
+
+def tree_matches(name: str, tree: Any, expected: Any, advice: str = "") -> None:
+    """Checks the structure, shapes and dtypes of a pytree.
+
+    Args:
+      name: the argument's name in an error.
+      tree: the pytree.
+      expected: a pytree of arrays, or of what `jax.eval_shape` returns.
+      advice: the end of the error.
+
+    Raises:
+      ValueError: If the pytrees differ; the message names the first differences.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxgan._internal import checks
+      >>> checks.tree_matches("state", {"a": jnp.ones(2)}, {"a": jnp.ones(3)})
+      Traceback (most recent call last):
+      ...
+      ValueError: state does not fit: ['a'] must be float32(3,), is float32(2,).
+    """
+    found, wanted = _describe(tree), _describe(expected)
+    differences = [
+        f"{path or 'it'} must be {wanted.get(path, 'absent')}, is {found.get(path, 'absent')}"
+        for path in {**wanted, **found}
+        if wanted.get(path) != found.get(path)
+    ]
+    structure: Any = jax.tree.structure(expected)
+    if not differences and jax.tree.structure(tree) != structure:
+        differences = [f"its nodes must be {structure}"]
+    if differences:
+        more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
+        first = "; ".join(text[:300] for text in differences[:3])
+        raise ValueError(f"{name} does not fit: {first}{more}.{advice}")
+
+
+def _describe(tree: Any) -> dict[str, str]:
+    """The dtype and shape of each leaf, by its path."""
+    arrays = int | float | np.ndarray | jax.Array | jax.ShapeDtypeStruct
+    return {
+        jax.tree_util.keystr(path): f"{getattr(x, 'dtype', type(x).__name__)}{jnp.shape(x)}"
+        if isinstance(x, arrays)
+        else type(x).__name__
+        for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]
+    }
+
+
+def as_json(name: str, value: Any, *, finite: bool = False) -> str:
+    """Checks that JSON can hold a value, and returns its text.
+
+    Args:
+      name: the argument's name in an error.
+      value: the argument.
+      finite: whether to refuse NaN and infinity, which do not equal what is read back.
+
+    Raises:
+      TypeError: If the value holds something that JSON cannot.
+      ValueError: If the value holds itself, is nested too deeply, or is not finite.
+
+    Example:
+      >>> from jaxgan._internal import checks
+      >>> checks.as_json("metadata", {"seed": 0, "sizes": (3, 4)})
+      '{"seed": 0, "sizes": [3, 4]}'
+    """
+    expected = f"{name} must be numbers, text, None, or lists and dicts of them, as JSON holds"
+    try:
+        return json.dumps(value, allow_nan=not finite)
+    except TypeError as error:
+        raise TypeError(f"{expected}: {error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{expected}: {error}.") from error

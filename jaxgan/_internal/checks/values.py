@@ -1,0 +1,234 @@
+"""Checks of numbers, text, functions and other Python values."""
+
+import inspect
+import math
+import os
+import reprlib
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_MAXIMUM = 2**31 - 1  # of JAX's default integers
+
+
+def show(value: object) -> str:
+    """Describes a value for an error message, briefly however large the value is.
+
+    Args:
+      value: any value.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxgan._internal import checks
+      >>> checks.show(np.zeros((2, 3))), checks.show("a" * 1000), checks.show(2.5)
+      ('float64 of shape (2, 3)', "'aaaaaaaaaaaa...aaaaaaaaaaaaa'", '2.5')
+    """
+    if isinstance(value, np.ndarray | jax.Array) and value.shape != ():
+        return f"{value.dtype} of shape {value.shape}"
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an integer with more digits than Python prints
+        return f"{type(value).__name__} of more than a thousand digits"
+
+
+def require(
+    condition: bool | np.bool_,
+    name: str,
+    expected: str,
+    got: str,
+    advice: str = "",
+    *,
+    error: type[Exception] = ValueError,
+) -> None:
+    """Raises an error of the form `{name} must be {expected}; got {got}. {advice}`.
+
+    Args:
+      condition: whether the argument is valid.
+      name: the argument's name in the error.
+      expected: what the argument must be.
+      got: a description of the argument, as `show` gives.
+      advice: one instruction.
+      error: the exception's class.
+
+    Raises:
+      error: If the condition is false.
+
+    Example:
+      >>> from jaxgan._internal import checks
+      >>> checks.require(2 < 1, "real_label", "in (0, 1]", "2", "0.9 is the usual choice.")
+      Traceback (most recent call last):
+      ...
+      ValueError: real_label must be in (0, 1]; got 2. 0.9 is the usual choice.
+    """
+    if not condition:
+        raise error(f"{name} must be {expected}; got {got}. {advice}".rstrip())
+
+
+def integer(name: str, value: object, minimum: int = 1, maximum: int = _MAXIMUM) -> None:
+    """Checks an integer.
+
+    Args:
+      name: the argument's name in an error.
+      value: the argument.
+      minimum, maximum: the range, both ends included.
+
+    Raises:
+      TypeError: If the value is no integer. `True` and 3.0 are not integers.
+      ValueError: If the value is out of range.
+
+    Example:
+      >>> from jaxgan._internal import checks
+      >>> checks.integer("num_steps", 0)
+      Traceback (most recent call last):
+      ...
+      ValueError: num_steps must be at least 1; got 0.
+    """
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer; got {show(value)}.")
+    require(value >= minimum, name, f"at least {minimum}", show(value))
+    require(value <= maximum, name, f"at most {maximum}", show(value))
+
+
+def real(
+    name: str,
+    value: Any,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    *,
+    positive: bool = False,
+) -> None:
+    """Checks a finite number or scalar array. The value of a traced scalar is not checked.
+
+    Args:
+      name: the argument's name in an error.
+      value: the argument.
+      minimum, maximum: the range, both ends included.
+      positive: whether the number must be greater than 0.
+
+    Raises:
+      TypeError: If the value is no real number.
+      ValueError: If the value is not scalar, not finite or out of range.
+
+    Example:
+      >>> from jaxgan._internal import checks
+      >>> checks.real("gamma", float("nan"), 0.0)
+      Traceback (most recent call last):
+      ...
+      ValueError: gamma must be at least 0.0; got nan.
+    """
+    is_array = isinstance(value, np.ndarray | jax.Array)
+    require(not is_array or value.shape == (), name, "a number or a scalar array", show(value))
+    dtype = getattr(value, "dtype", np.dtype(type(value) if type(value) in (int, float) else "O"))
+    is_real = any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer))
+    require(is_real, name, "a number", show(value), error=TypeError)
+    if isinstance(value, jax.core.Tracer):
+        return
+    try:
+        found = float(value)
+    except OverflowError:  # an integer that no float can hold
+        found = math.inf
+    if positive:
+        require(0 < found < math.inf, name, "positive and finite", show(value))
+    fits = minimum <= found <= maximum and math.isfinite(found)
+    require(fits, name, _range(found, minimum, maximum), show(value))
+
+
+def _range(found: float, minimum: float, maximum: float) -> str:
+    if maximum < math.inf:
+        return f"in [{minimum}, {maximum}]"
+    if minimum == -math.inf:
+        return "a finite number"
+    return f"at least {minimum}" + (" and finite" if found == math.inf else "")
+
+
+def boolean(name: str, value: object) -> None:
+    """Checks that a value is `True` or `False`.
+
+    Args:
+      name: the argument's name in an error.
+      value: the argument.
+
+    Raises:
+      TypeError: If the value is something else, such as 1 or an array.
+    """
+    require(isinstance(value, bool), name, "True or False", show(value), error=TypeError)
+
+
+def text(name: str, value: object, advice: str = "") -> None:
+    """Checks that a value is a `str`.
+
+    Args:
+      name: the argument's name in an error.
+      value: the argument.
+      advice: one instruction.
+
+    Raises:
+      TypeError: If the value is something else.
+    """
+    require(isinstance(value, str), name, "text", show(value), advice, error=TypeError)
+
+
+def instance(name: str, value: object, kind: type, expected: str, advice: str = "") -> None:
+    """Checks that a value is an instance of a class.
+
+    Args:
+      name: the argument's name in an error.
+      value: the argument.
+      kind: the class.
+      expected: what the value must be, such as "a jaxgan.TrainState".
+      advice: one instruction.
+
+    Raises:
+      TypeError: If the value is something else.
+    """
+    require(isinstance(value, kind), name, expected, show(value), advice, error=TypeError)
+
+
+def function(name: str, value: object, form: str, *, or_class: bool = True) -> None:
+    """Checks that a value can be called.
+
+    Args:
+      name: the argument's name in an error.
+      value: the argument.
+      form: what the function takes and returns, such as "(key, images) -> images".
+      or_class: whether the value may be a class.
+
+    Raises:
+      TypeError: If the value is not callable.
+    """
+    fits = callable(value) and (or_class or not inspect.isclass(value))
+    require(fits, name, f"a function {form}", show(value), error=TypeError)
+
+
+def path(name: str, value: Any) -> Path:
+    """Checks a path, and returns it with a leading `~` replaced by the home folder.
+
+    Args:
+      name: the argument's name in an error.
+      value: the argument.
+
+    Raises:
+      TypeError: If the value is neither text nor a path.
+      ValueError: If no file can have that name, or the home folder is unknown.
+
+    Example:
+      >>> from jaxgan._internal import checks
+      >>> checks.path("data_dir", "a\\0b")
+      Traceback (most recent call last):
+      ...
+      ValueError: data_dir must be the path of a file or folder; got 'a\\x00b'.
+    """
+    expected = "the path of a file or folder"
+    is_path = isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str)
+    require(is_path, name, expected, show(value), error=TypeError)
+    is_name = os.fspath(value) != "" and "\0" not in os.fspath(value)
+    require(is_name, name, expected, show(value))
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise ValueError(
+            f"{name} must be {expected}; got {show(value)}, whose home folder is unknown."
+        ) from error

@@ -1,0 +1,22 @@
+"""Array types with shapes, for annotations of inner functions.
+
+Where jaxtyping is installed they are jaxtyping's, and jaxgan's tests check every call against them.
+Elsewhere they are plain annotations. Public functions check their arguments through `checks`
+instead, with errors for people.
+"""
+
+from typing import TYPE_CHECKING
+
+from jax import Array
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Float64, Int, Int32, Key, UInt32
+else:
+    try:
+        from jaxtyping import Bool, Float, Float64, Int, Int32, Key, UInt32
+    except ImportError:
+        from typing import Annotated
+
+        Bool = Float = Float64 = Int = Int32 = Key = UInt32 = Annotated
+
+__all__ = ["Array", "Bool", "Float", "Float64", "Int", "Int32", "Key", "UInt32"]

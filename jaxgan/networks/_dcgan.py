@@ -1,0 +1,184 @@
+"""The deep convolutional GAN, for images of 28, 32, 64 and more pixels."""
+
+import math
+
+import flax.linen as nn
+import jax
+from jax.typing import DTypeLike
+
+from jaxgan.networks._layers import (
+    NEGATIVE_SLOPE,
+    NORMAL_002,
+    Checked,
+    MinibatchStddev,
+    UpConv,
+    batch_norm,
+    full_precision,
+    logit,
+)
+
+
+def halvings(height: int, width: int, stages: int | None) -> list[tuple[int, int]]:
+    """Sizes from the whole image down, each half of the one before, rounded up.
+
+    Args:
+      height, width: of the image, in pixels.
+      stages: how many halvings; if None, as long as both sides are even and above four.
+
+    Returns:
+      `stages + 1` sizes.
+
+    Raises:
+      ValueError: there would be no halving at all, or halvings of a single pixel.
+
+    Example:
+      >>> from jaxgan.networks._dcgan import halvings
+      >>> halvings(28, 28, None)
+      [(28, 28), (14, 14), (7, 7)]
+      >>> halvings(28, 28, 4)
+      [(28, 28), (14, 14), (7, 7), (4, 4), (2, 2)]
+    """
+    sizes = [(height, width)]
+
+    def more() -> bool:
+        if stages is not None:
+            return len(sizes) <= stages
+        return all(side > 4 and side % 2 == 0 for side in sizes[-1])
+
+    while more():
+        sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
+    if len(sizes) > 1 and sizes[-2] == (1, 1):
+        raise ValueError(
+            f"An image of {height} x {width} cannot be halved {stages} times: take fewer stages."
+        )
+    if len(sizes) == 1:
+        raise ValueError(
+            f"DCGAN halves an image at least once; {height} x {width} with stages={stages} cannot "
+            "be. Give stages, a whole number of 1 or more."
+        )
+    return sizes
+
+
+class DCGANGenerator(Checked):
+    r"""Latents to images: a dense layer, then transposed convolutions that double the size.
+
+    Batch normalisation and ReLU after every layer but the last, which ends in tanh. With `stages`
+    $s$ and `features` $f$ the channels are $2^{s-1} f, ..., 2f, f$. The paper's generator of
+    64 x 64 x 3 images has `features=128`, so 1024, 512, 256, 128 channels, and 18,855,043
+    parameters with 100 latents. VEEGAN's and PacGAN's Stacked MNIST has `features=64, stages=4` at
+    28 pixels.
+
+    Layers before a batch normalisation have no bias, which it would take away again.
+
+    Args:
+      image_shape: height, width and channels of one image.
+      features: channels before the last layer.
+      stages: how often the size doubles; by default from the smallest size above three that an
+        even number halves to (28: 7, 14, 28; 64: 4, 8, 16, 32, 64). Odd sizes in between are cut.
+      kernel_size: 3, 4 or 5 (the paper's).
+      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32.
+
+    Returns:
+      When called with `latents`, `[batch, latent_dim]`, and `train`: images in [-1, 1],
+      `[batch, *image_shape]`, in the dtype of the latents.
+
+    Raises:
+      ValueError: when called, the image cannot be halved.
+
+    Example:
+      >>> import jax, jaxgan
+      >>> generator = jaxgan.networks.DCGANGenerator(features=8)
+      >>> latents = jax.random.normal(jax.random.key(0), (4, 100))
+      >>> variables = generator.init(jax.random.key(1), latents, train=False)
+      >>> generator.apply(variables, latents, train=False).shape
+      (4, 28, 28, 1)
+
+    References:
+      Radford et al., Unsupervised Representation Learning with Deep Convolutional GANs, 2016,
+      https://arxiv.org/abs/1511.06434
+    """
+
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    features: int = 64
+    stages: int | None = None
+    kernel_size: int = 5
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, latents: jax.Array, *, train: bool) -> jax.Array:
+        latents = self.as_floats(latents, "[batch, latent_dim]")
+        height, width, channels = self.image_shape
+        *sizes, smallest = halvings(height, width, self.stages)
+        shape = (*smallest, self.features * 2 ** (len(sizes) - 1))
+        dense = nn.Dense(math.prod(shape), use_bias=False, kernel_init=NORMAL_002, dtype=self.dtype)
+        x = dense(latents).reshape(-1, *shape)
+        for i, (height, width) in reversed(list(enumerate(sizes))):
+            x = nn.relu(batch_norm(x, train, self.dtype))
+            x = UpConv(
+                channels if i == 0 else self.features * 2 ** (i - 1),
+                self.kernel_size,
+                use_bias=i == 0,
+                dtype=self.dtype,
+            )(x)
+            x = x[:, :height, :width]
+        return nn.tanh(full_precision(x)).astype(latents.dtype)
+
+
+class DCGANDiscriminator(Checked):
+    r"""Images to one raw logit each: convolutions of stride 2 that double the channels.
+
+    Leaky ReLU (slope 0.2) after every layer, batch normalisation before it in all but the first;
+    then one dense layer. With `features` $f$ the channels are $f, 2f, 4f, ...$
+
+    Args:
+      features: channels after the first layer.
+      stages: how often the size halves; by default as in `DCGANGenerator`.
+      kernel_size: of the convolutions (the paper's: 5).
+      minibatch_stddev: if given, `MinibatchStddev` with groups of that many images before the dense
+        layer.
+      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32, logits are float32
+        or wider.
+
+    Returns:
+      When called with `images`, `[batch, height, width, channels]`, and `train`: logits, `[batch]`.
+
+    Raises:
+      ValueError: when called, the image cannot be halved.
+
+    Example:
+      >>> import jax, jaxgan
+      >>> discriminator = jaxgan.networks.DCGANDiscriminator(features=8)
+      >>> images = jax.numpy.zeros((4, 28, 28, 1))
+      >>> variables = discriminator.init(jax.random.key(1), images, train=False)
+      >>> discriminator.apply(variables, images, train=False).shape
+      (4,)
+
+    References:
+      Radford et al., Unsupervised Representation Learning with Deep Convolutional GANs, 2016,
+      https://arxiv.org/abs/1511.06434
+    """
+
+    features: int = 64
+    stages: int | None = None
+    kernel_size: int = 5
+    minibatch_stddev: int | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        images = self.as_floats(images, "[batch, height, width, channels]")
+        x = images
+        for i in range(len(halvings(images.shape[1], images.shape[2], self.stages)) - 1):
+            x = nn.Conv(
+                self.features * 2**i,
+                (self.kernel_size, self.kernel_size),
+                strides=2,
+                use_bias=i == 0,
+                kernel_init=NORMAL_002,
+                dtype=self.dtype,
+            )(x)
+            x = x if i == 0 else batch_norm(x, train, self.dtype)
+            x = nn.leaky_relu(x, NEGATIVE_SLOPE)
+        if self.minibatch_stddev is not None:
+            x = MinibatchStddev(self.minibatch_stddev)(x)
+        return logit(x.reshape(x.shape[0], -1))

@@ -1,0 +1,127 @@
+"""The InfoGAN pair, with which "Are GANs Created Equal?" compared its losses."""
+
+import math
+
+import flax.linen as nn
+import jax
+from jax.typing import DTypeLike
+
+from jaxgan.networks._layers import (
+    NEGATIVE_SLOPE,
+    NORMAL_002,
+    Checked,
+    UpConv,
+    batch_norm,
+    full_precision,
+    logit,
+)
+
+
+class InfoGANGenerator(Checked):
+    """Latents to images: two dense layers, then two transposed convolutions (4 x 4, stride 2).
+
+    1024 units, then 128 channels at a quarter of the size, 64 at half, and the image; batch
+    normalisation and leaky ReLU (slope 0.2) in between, tanh at the end. This is the form of "Are
+    GANs Created Equal?", with 64 latents; InfoGAN itself has ReLU. With 64 latents and 28 x 28 x 1
+    images it has 6,634,881 parameters. Layers before a batch normalisation have no bias.
+
+    Args:
+      image_shape: height and width, multiples of four, and channels of one image.
+      features: units of the dense layer, channels after it, channels of the last hidden layer.
+      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32.
+
+    Returns:
+      When called with `latents`, `[batch, latent_dim]`, and `train`: images in [-1, 1],
+      `[batch, *image_shape]`, in the dtype of the latents.
+
+    Raises:
+      ValueError: when called, the size is no multiple of four.
+
+    Example:
+      >>> import jax, jaxgan
+      >>> generator = jaxgan.networks.InfoGANGenerator(features=(32, 8, 4))
+      >>> latents = jax.random.normal(jax.random.key(0), (4, 64))
+      >>> variables = generator.init(jax.random.key(1), latents, train=False)
+      >>> generator.apply(variables, latents, train=False).shape
+      (4, 28, 28, 1)
+
+    References:
+      Chen et al., InfoGAN, 2016, https://arxiv.org/abs/1606.03657
+
+      Lucic et al., Are GANs Created Equal? A Large-Scale Study, 2018,
+      https://arxiv.org/abs/1711.10337
+    """
+
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    features: tuple[int, int, int] = (1024, 128, 64)
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, latents: jax.Array, *, train: bool) -> jax.Array:
+        latents = self.as_floats(latents, "[batch, latent_dim]")
+        height, width, channels = self.image_shape
+        if height % 4 or width % 4:
+            raise ValueError(
+                f"InfoGANGenerator makes images whose sides are multiples of 4; got "
+                f"image_shape={self.image_shape}."
+            )
+
+        def activate(x: jax.Array) -> jax.Array:
+            return nn.leaky_relu(batch_norm(x, train, self.dtype), NEGATIVE_SLOPE)
+
+        units, many, few = self.features
+        shape = (height // 4, width // 4, many)
+        x = latents
+        for width in (units, math.prod(shape)):
+            dense = nn.Dense(width, use_bias=False, kernel_init=NORMAL_002, dtype=self.dtype)
+            x = activate(dense(x))
+        x = x.reshape(-1, *shape)
+        x = activate(UpConv(few, 4, use_bias=False, dtype=self.dtype)(x))
+        return nn.tanh(full_precision(UpConv(channels, 4, dtype=self.dtype)(x))).astype(
+            latents.dtype
+        )
+
+
+class InfoGANDiscriminator(Checked):
+    """Images to one raw logit each: two convolutions (4 x 4, stride 2), then two dense layers.
+
+    64 and 128 channels, then 1024 units; leaky ReLU (slope 0.2), batch normalisation in all
+    but the first. With 28 x 28 x 1 images it has 6,558,017 parameters.
+
+    Args:
+      features: channels of the first and of the second layer, units of the dense layer.
+      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32, logits are float32
+        or wider.
+
+    Returns:
+      When called with `images`, `[batch, height, width, channels]`, and `train`: logits, `[batch]`.
+
+    Example:
+      >>> import jax, jaxgan
+      >>> discriminator = jaxgan.networks.InfoGANDiscriminator(features=(4, 8, 32))
+      >>> images = jax.numpy.zeros((4, 28, 28, 1))
+      >>> variables = discriminator.init(jax.random.key(1), images, train=False)
+      >>> discriminator.apply(variables, images, train=False).shape
+      (4,)
+
+    References:
+      Chen et al., InfoGAN, 2016, https://arxiv.org/abs/1606.03657
+
+      Lucic et al., Are GANs Created Equal? A Large-Scale Study, 2018,
+      https://arxiv.org/abs/1711.10337
+    """
+
+    features: tuple[int, int, int] = (64, 128, 1024)
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        images = self.as_floats(images, "[batch, height, width, channels]")
+        few, many, units = self.features
+        options = {"kernel_init": NORMAL_002, "dtype": self.dtype}
+        x = nn.leaky_relu(nn.Conv(few, (4, 4), strides=2, **options)(images), NEGATIVE_SLOPE)
+        x = nn.Conv(many, (4, 4), strides=2, use_bias=False, **options)(x)
+        x = nn.leaky_relu(batch_norm(x, train, self.dtype), NEGATIVE_SLOPE)
+        x = nn.Dense(units, use_bias=False, **options)(x.reshape(x.shape[0], -1))
+        x = nn.leaky_relu(batch_norm(x, train, self.dtype), NEGATIVE_SLOPE)
+        return logit(x)

@@ -1,0 +1,113 @@
+"""The small pairs with which Unrolled GAN and PacGAN counted modes of Stacked MNIST."""
+
+import math
+
+import flax.linen as nn
+import jax
+from jax.typing import DTypeLike
+
+from jaxgan.networks._dcgan import halvings
+from jaxgan.networks._layers import NORMAL_002, Checked, UpConv, batch_norm, full_precision, logit
+
+STAGES = 3
+NEGATIVE_SLOPE = 0.3
+
+
+class UnrolledGenerator(Checked):
+    """Latents to images: a small DCGAN with 3 x 3 kernels, 4 x 4 x 64, then 32, 16 and 8 channels.
+
+    A dense layer, three transposed convolutions of stride 2 and a convolution; batch normalisation
+    and ReLU in between, tanh at the end. For 28 pixels the sizes are 4, 7, 14 and 28. With 256
+    latents and three channels it has 286,795 parameters. Layers before a batch normalisation have
+    no bias.
+
+    Args:
+      image_shape: height, width and channels of one image.
+      features: channels at each size, from the smallest on: four of them.
+      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32.
+
+    Returns:
+      When called with `latents`, `[batch, latent_dim]`, and `train`: images in [-1, 1],
+      `[batch, *image_shape]`, in the dtype of the latents.
+
+    Example:
+      >>> import jax, jaxgan
+      >>> generator = jaxgan.networks.UnrolledGenerator()
+      >>> latents = jax.random.normal(jax.random.key(0), (4, 256))
+      >>> variables = generator.init(jax.random.key(1), latents, train=False)
+      >>> generator.apply(variables, latents, train=False).shape
+      (4, 28, 28, 3)
+
+    References:
+      Metz et al., Unrolled Generative Adversarial Networks, 2017, https://arxiv.org/abs/1611.02163
+
+      Lin et al., PacGAN: The power of two samples in generative adversarial networks, 2018,
+      https://arxiv.org/abs/1712.04086
+    """
+
+    image_shape: tuple[int, int, int] = (28, 28, 3)
+    features: tuple[int, int, int, int] = (64, 32, 16, 8)
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, latents: jax.Array, *, train: bool) -> jax.Array:
+        latents = self.as_floats(latents, "[batch, latent_dim]")
+        height, width, channels = self.image_shape
+        *sizes, smallest = halvings(height, width, STAGES)
+
+        def activate(x: jax.Array) -> jax.Array:
+            return nn.relu(batch_norm(x, train, self.dtype))
+
+        options = {"kernel_init": NORMAL_002, "dtype": self.dtype}
+        shape = (*smallest, self.features[0])
+        x = nn.Dense(math.prod(shape), use_bias=False, **options)(latents)
+        x = activate(x.reshape(-1, *shape))
+        for features, (height, width) in zip(self.features[1:], reversed(sizes), strict=True):
+            x = UpConv(features, 3, use_bias=False, dtype=self.dtype)(x)
+            x = activate(x[:, :height, :width])
+        return nn.tanh(full_precision(nn.Conv(channels, (3, 3), **options)(x))).astype(
+            latents.dtype
+        )
+
+
+class UnrolledDiscriminator(Checked):
+    """Images to one raw logit each: three 3 x 3 convolutions of stride 2, then a dense layer.
+
+    Batch normalisation and leaky ReLU (slope 0.3) after each. `features=(2, 4, 8)` is a quarter of
+    the generator, `(4, 8, 16)` a half. With 28 x 28 x 3 images it has 571 or 1,861 parameters.
+
+    Args:
+      features: channels of the convolutions.
+      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32, logits are float32
+        or wider.
+
+    Returns:
+      When called with `images`, `[batch, height, width, channels]`, and `train`: logits, `[batch]`.
+
+    Example:
+      >>> import jax, jaxgan
+      >>> discriminator = jaxgan.networks.UnrolledDiscriminator()
+      >>> images = jax.numpy.zeros((4, 28, 28, 3))
+      >>> variables = discriminator.init(jax.random.key(1), images, train=False)
+      >>> discriminator.apply(variables, images, train=False).shape
+      (4,)
+
+    References:
+      Metz et al., Unrolled Generative Adversarial Networks, 2017, https://arxiv.org/abs/1611.02163
+
+      Lin et al., PacGAN: The power of two samples in generative adversarial networks, 2018,
+      https://arxiv.org/abs/1712.04086
+    """
+
+    features: tuple[int, ...] = (2, 4, 8)
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        images = self.as_floats(images, "[batch, height, width, channels]")
+        options = {"kernel_init": NORMAL_002, "dtype": self.dtype}
+        x = images
+        for width in self.features:
+            x = nn.Conv(width, (3, 3), strides=2, use_bias=False, **options)(x)
+            x = nn.leaky_relu(batch_norm(x, train, self.dtype), NEGATIVE_SLOPE)
+        return logit(x.reshape(x.shape[0], -1))

@@ -1,0 +1,12 @@
+"""Many updates as one function, to be called inside one `jax.jit`.
+
+`steps` and `epochs` scan `gan.update` over batches that they cut from images on the device. The
+batch of a step is a pure function of (key, step), so a resumed run is bit-identical to an
+uninterrupted one. `batch_indices`, `permute` and `channels_last` serve loops of your own.
+"""
+
+from jaxgan.training._channels_last import channels_last
+from jaxgan.training._scan import epochs, steps
+from jaxgan.training._shuffle import batch_indices, permute
+
+__all__ = ["batch_indices", "channels_last", "epochs", "permute", "steps"]

@@ -1,0 +1,163 @@
+"""Many updates as one function, to be run inside one jit.
+
+The images stay on the device as uint8; shuffling, cutting batches, normalising and all updates
+happen in one `jax.lax.scan`. The batch of a step is a pure function of (key, step), so a run that
+stops and resumes is the same run.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxgan._game import GAN
+from jaxgan._internal import checks
+from jaxgan.images import normalize
+from jaxgan.train_state import TrainState
+from jaxgan.training._channels_last import channels_last
+from jaxgan.training._shuffle import batch_indices, steps_per_epoch
+from jaxgan.types import Metrics
+
+
+def steps(
+    gan: GAN,
+    state: TrainState,
+    images: jax.Array,
+    labels: jax.Array | None = None,
+    *,
+    num_steps: int,
+    batch_size: int,
+) -> tuple[TrainState, Metrics]:
+    """Makes `num_steps` updates, on batches that it cuts from the images.
+
+    To be jitted with the state donated. Step $i$ sees the images `training.batch_indices(key, i)`.
+
+    Args:
+      gan: what `jaxgan.gan` returned.
+      state: where to start; need not be the beginning of an epoch.
+      images: all training images, uint8 `[num_images, height, width, channels]`.
+      labels: integers `[num_images]`, for a GAN with `num_classes`.
+      num_steps: how many updates, at least 1. The indices of all their batches, int32 `[num_steps,
+        batch_size]`, are computed first.
+      batch_size: images an update, in [1, num_images]; several discriminator steps share them.
+
+    Returns:
+      The state after the last update, and the metrics of every update, each `[num_steps]`.
+
+    Raises:
+      TypeError: the images are not uint8, labels no integers, a number is not whole, or `gan` or
+        `state` is something else.
+      ValueError: they are not rank 4, there is no whole batch of them, or no step to make.
+
+    Example:
+      >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
+      >>> gan = jaxgan.gan(
+      ...     jaxgan.networks.MLPGenerator(),
+      ...     jaxgan.networks.MLPDiscriminator(),
+      ...     jaxgan.losses.non_saturating(),
+      ...     jaxgan.Pair(optax.adam(1e-3), optax.adam(1e-3)),
+      ...     latents=100,
+      ... )
+      >>> images = jnp.zeros((64, 28, 28, 1), jnp.uint8)
+      >>> state = gan.init(jax.random.key(0), jaxgan.images.normalize(images[:1]))
+      >>> steps = functools.partial(jaxgan.training.steps, gan, num_steps=5, batch_size=20)
+      >>> state, metrics = jax.jit(steps, donate_argnums=0)(state, images)
+      >>> int(state.step), metrics["generator_loss"].shape
+      (5, (5,))
+    """
+    images, labels = _check(gan, state, images, labels)
+    checks.integer("num_steps", num_steps)
+    steps_per_epoch(images.shape[0], batch_size)
+    update = channels_last(gan.update)
+
+    def step(state: TrainState, indices: jax.Array) -> tuple[TrainState, Metrics]:
+        batch = normalize(images[indices])
+        return update(state, batch, None if labels is None else labels[indices])
+
+    def batch_of(step: jax.Array) -> jax.Array:
+        num_images = images.shape[0]
+        return batch_indices(state.key, step, num_images=num_images, batch_size=batch_size)
+
+    numbers = state.step + jnp.arange(num_steps, dtype=state.step.dtype)
+    return jax.lax.scan(step, state, jax.vmap(batch_of)(numbers))
+
+
+def epochs(
+    gan: GAN,
+    state: TrainState,
+    images: jax.Array,
+    labels: jax.Array | None = None,
+    *,
+    num_epochs: int = 1,
+    batch_size: int,
+) -> tuple[TrainState, Metrics]:
+    """Makes `num_epochs` passes over the images, of `num_images // batch_size` updates each.
+
+    Every epoch has its own order, and leaves out the last `num_images % batch_size` images of it.
+    The whole is one program; `steps` is the same for a number of updates.
+
+    Args:
+      gan: what `jaxgan.gan` returned.
+      state: where to start; need not be the beginning of an epoch.
+      images: all training images, uint8 `[num_images, height, width, channels]`.
+      labels: integers `[num_images]`, for a GAN with `num_classes`.
+      num_epochs: how many passes, at least 1.
+      batch_size: images an update, in [1, num_images]; several discriminator steps share them.
+
+    Returns:
+      The state after the last update, and the metrics of every update, each `[num_epochs,
+      updates]`.
+
+    Raises:
+      TypeError: the images are not uint8, labels no integers, a number is not whole, or `gan` or
+        `state` is something else.
+      ValueError: they are not rank 4, or there is no whole batch of them, or no epoch to make.
+
+    Example:
+      >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
+      >>> gan = jaxgan.gan(
+      ...     jaxgan.networks.MLPGenerator(),
+      ...     jaxgan.networks.MLPDiscriminator(),
+      ...     jaxgan.losses.non_saturating(),
+      ...     jaxgan.Pair(optax.adam(1e-3), optax.adam(1e-3)),
+      ...     latents=100,
+      ... )
+      >>> images = jnp.zeros((64, 28, 28, 1), jnp.uint8)
+      >>> state = gan.init(jax.random.key(0), jaxgan.images.normalize(images[:1]))
+      >>> epochs = functools.partial(jaxgan.training.epochs, gan, num_epochs=2, batch_size=20)
+      >>> state, metrics = jax.jit(epochs, donate_argnums=0)(state, images)
+      >>> int(state.step), metrics["generator_loss"].shape
+      (6, (2, 3))
+    """
+    images, labels = _check(gan, state, images, labels)
+    num_steps = steps_per_epoch(images.shape[0], batch_size)
+    checks.integer("num_epochs", num_epochs)
+
+    def epoch(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+        return steps(gan, state, images, labels, num_steps=num_steps, batch_size=batch_size)
+
+    return jax.lax.scan(epoch, state, length=num_epochs)
+
+
+def _check(
+    gan: GAN, state: TrainState, images: jax.Array, labels: jax.Array | None
+) -> tuple[jax.Array, jax.Array | None]:
+    for name, value, kind in (("gan", gan, GAN), ("state", state, TrainState)):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be a jaxgan.{kind.__name__}; got {checks.show(value)}.")
+    # numpy arrays cannot be cut by traced indices
+    images = checks.array("Training images", images, form="[num, ...]")
+    if images.dtype != jnp.uint8:
+        raise TypeError(
+            f"Training images must be uint8, as datasets.load gives; got {images.dtype}."
+        )
+    if images.ndim != 4:
+        raise ValueError(
+            f"Training images must be [num, height, width, channels]; got {images.shape}."
+        )
+    if labels is None:
+        return images, None
+    labels = checks.array("Labels", labels, jnp.integer, "[num]")
+    if labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"Labels must be {images.shape[:1]}, as many as images; got {labels.shape}."
+        )
+    return images, labels

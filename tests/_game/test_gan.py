@@ -1,0 +1,496 @@
+"""The two-player update: against a straightforward one, and its invariants."""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from conftest import BATCH, LATENT_DIM, SHAPE, assert_trees_equal, make_gan, tree_differs
+
+import jaxgan
+from jaxgan import Network, Pair
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+FROZEN = optax.set_to_zero()
+
+
+def two_forward_update(state, real, optimizer):
+    """The first recipe as one would write it down: the generator runs twice, nothing is shared."""
+    generator = jaxgan.networks.MLPGenerator(SHAPE, features=(8, 8))
+    discriminator = jaxgan.networks.MLPDiscriminator(features=(8, 8))
+    latent_key = jax.random.split(jax.random.fold_in(state.key, state.step), 4)[0]
+    latents = jax.random.normal(latent_key, (real.shape[0], LATENT_DIM))
+    bce = lambda x, t: jnp.mean(-t * jax.nn.log_sigmoid(x) - (1 - t) * jax.nn.log_sigmoid(-x))
+
+    def discriminator_loss(params):
+        fake = generator.apply({"params": state.params.generator}, latents)
+        judge = lambda images: discriminator.apply({"params": params}, images)
+        return bce(judge(real), 0.9) + bce(judge(fake), 0.0)
+
+    d_loss, grads = jax.value_and_grad(discriminator_loss)(state.params.discriminator)
+    updates, _ = optimizer.discriminator.update(grads, state.opt_state.discriminator)
+    new_discriminator = optax.apply_updates(state.params.discriminator, updates)
+
+    def generator_loss(params):
+        fake = generator.apply({"params": params}, latents)
+        return bce(discriminator.apply({"params": new_discriminator}, fake), 1.0)
+
+    g_loss, grads = jax.value_and_grad(generator_loss)(state.params.generator)
+    updates, _ = optimizer.generator.update(grads, state.opt_state.generator)
+    return (
+        Pair(optax.apply_updates(state.params.generator, updates), new_discriminator),
+        g_loss,
+        d_loss,
+    )
+
+
+def test_shared_latents_update_is_the_two_forward_one(gan, state, batch):
+    optimizer = Pair(optax.sgd(0.5), optax.sgd(0.5))
+    gan = make_gan(optimizer=optimizer)
+    state = gan.init(jax.random.key(3), batch)
+    for _ in range(3):
+        params, g_loss, d_loss = two_forward_update(state, batch, optimizer)
+        state, metrics = gan.update(state, batch)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.params, params)
+        np.testing.assert_allclose(metrics["generator_loss"], g_loss, rtol=1e-5)
+        np.testing.assert_allclose(metrics["discriminator_loss"], d_loss, rtol=1e-5)
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_only_the_right_player_moves_in_each_half_step(player, batch):
+    moving = Pair(FROZEN, FROZEN)._replace(**{player: optax.sgd(0.1)})
+    gan = make_gan(optimizer=moving)
+    before = gan.init(jax.random.key(0), batch)
+    after, _ = gan.update(before, batch)
+    still = "discriminator" if player == "generator" else "generator"
+    assert_trees_equal(getattr(before.params, still), getattr(after.params, still))
+    assert tree_differs(getattr(before.params, player), getattr(after.params, player))
+
+
+def test_generator_plays_against_the_new_discriminator(batch):
+    """With the discriminator frozen, the generator's gradient is another one."""
+    optimizer = Pair(optax.sgd(0.1), optax.sgd(0.1))
+    moving, frozen = make_gan(optimizer=optimizer), make_gan(optimizer=Pair(optax.sgd(0.1), FROZEN))
+    a, _ = moving.update(moving.init(jax.random.key(0), batch), batch)
+    b, _ = frozen.update(frozen.init(jax.random.key(0), batch), batch)
+    assert tree_differs(a.params.generator, b.params.generator)
+
+
+def test_ten_updates_are_traced_once(gan, state, batch):
+    traces = []
+
+    def update(state, batch):
+        traces.append(1)
+        return gan.update(state, batch)
+
+    jitted = jax.jit(update)
+    for _ in range(10):
+        state, _ = jitted(state, batch)
+    assert len(traces) == 1
+    assert int(state.step) == 10
+
+
+def test_structure_shapes_and_dtypes_are_stable(gan, state, batch):
+    after, metrics = jax.eval_shape(gan.update, state, batch)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    same = jax.tree.map(lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype), after, state)
+    assert jax.tree.all(same)
+    floats = {
+        *("generator_loss", "discriminator_loss"),
+        *("generator_gradient_norm", "discriminator_gradient_norm"),
+        *("real_probability", "fake_probability", "real_accuracy", "fake_accuracy", "logit_gap"),
+    }
+    integers = {"generator_skipped", "discriminator_skipped"}
+    assert {name: (m.shape, m.dtype) for name, m in metrics.items()} == {
+        **dict.fromkeys(floats, ((), jnp.float32)),
+        **dict.fromkeys(integers, ((), jnp.int32)),
+    }
+
+
+def test_four_seeds_under_vmap_are_four_single_runs(batch):
+    """Trains by SGD: Adam divides gradients by their size, and so magnifies their rounding."""
+    gan = make_gan(optimizer=jaxgan.Pair(optax.sgd(0.1), optax.sgd(0.1)))
+    keys = jax.vmap(jax.random.key)(jnp.arange(4))
+    update = jax.jit(gan.update)
+    population = jax.vmap(gan.init, in_axes=(0, None))(keys, batch)
+    for _ in range(3):
+        population, _ = jax.jit(jax.vmap(gan.update, in_axes=(0, None)))(population, batch)
+    for seed in range(4):
+        single = gan.init(jax.random.key(seed), batch)
+        for _ in range(3):
+            single, _ = update(single, batch)
+        member = jax.tree.map(lambda x, i=seed: x[i], population)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), member.params, single.params
+        )
+        assert_trees_equal(member.key, single.key)
+
+
+def test_state_can_be_donated_with_and_without_average(batch):
+    for half_life in (None, 100.0):
+        gan = make_gan(ema_half_life=half_life)
+        state = gan.init(jax.random.key(0), batch)
+        update = jax.jit(gan.update, donate_argnums=0)
+        after, _ = update(state, batch)
+        assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
+        after, _ = update(after, batch)
+        assert int(after.step) == 2
+
+
+def test_steps_differ_and_repeat(gan, state, batch):
+    """The same state gives the same update; the next step has other latents."""
+    first, a = gan.update(state, batch)
+    again, b = gan.update(state, batch)
+    assert_trees_equal(first, again)
+    later, c = gan.update(state.replace(step=state.step + 1), batch)
+    assert tree_differs(first.params.generator, later.params.generator)
+    assert float(a["generator_loss"]) == float(b["generator_loss"]) != float(c["generator_loss"])
+
+
+def test_metrics_show_an_overpowering_discriminator(batch):
+    gan = make_gan(optimizer=Pair(FROZEN, optax.adam(1e-2)), loss=jaxgan.losses.non_saturating(1.0))
+    state = gan.init(jax.random.key(0), batch)
+    update = jax.jit(gan.update)
+    for _ in range(300):
+        state, metrics = update(state, batch)
+    assert float(metrics["real_probability"]) > 0.95
+    assert float(metrics["fake_probability"]) < 0.05
+
+
+def test_average_halves_its_distance_in_a_half_life(batch):
+    gan = make_gan(ema_half_life=float(BATCH), optimizer=Pair(optax.sgd(0.1), optax.sgd(0.1)))
+    before = gan.init(jax.random.key(0), batch)
+    after, _ = gan.update(before, batch)
+    expected = jax.tree.map(
+        lambda a, b: (a + b) / 2, before.params.generator, after.params.generator
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-7), after.ema_params, expected
+    )
+    latents = jnp.ones((2, LATENT_DIM))
+    smooth = gan.sample(after, latents)
+    as_if = gan.sample(after.replace(params=after.params._replace(generator=expected)), latents)
+    np.testing.assert_allclose(smooth, as_if, atol=1e-6)
+    assert tree_differs(smooth, gan.sample(after.replace(ema_params=None), latents))
+
+
+class NormedDiscriminator(nn.Module):
+    """Batch statistics, dropout and a `train` argument, for the tests of model state."""
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        x = nn.Dense(6)(images.reshape(images.shape[0], -1))
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x)
+        x = nn.Dropout(0.5, deterministic=not train)(nn.leaky_relu(x))
+        return nn.Dense(1)(x)[:, 0]
+
+
+def test_batch_statistics_move_by_the_real_then_the_fake_batch(batch):
+    gan = make_gan(discriminator=NormedDiscriminator(), optimizer=Pair(FROZEN, FROZEN))
+    before = gan.init(jax.random.key(0), batch)
+    after, _ = gan.update(before, batch)
+    dense = before.params.discriminator["Dense_0"]
+    latent_key = jax.random.split(jax.random.fold_in(before.key, before.step), 4)[0]
+    fake = gan.sample(before, jax.random.normal(latent_key, (BATCH, LATENT_DIM)))
+    mean = lambda x: np.mean(np.asarray(x).reshape(BATCH, -1) @ np.asarray(dense["kernel"]), axis=0)
+    # Momentum one half, from zero: the real batch, then the fake one, and no third time.
+    expected = 0.5 * (0.5 * mean(batch)) + 0.5 * mean(fake)
+    found = after.model_state.discriminator["batch_stats"]["BatchNorm_0"]["mean"]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_the_generator_of_a_comparing_loss_sees_the_new_real_logits(batch):
+    """The relativistic generator's gradient, from real logits of the discriminator as it now is."""
+    relativistic = lambda real, fake: jax.nn.softplus(real - fake)
+    loss = Pair(relativistic, lambda real, fake: relativistic(fake, real))
+    gan = make_gan(loss=loss, optimizer=Pair(optax.sgd(0.5), optax.sgd(0.5)))
+    before = gan.init(jax.random.key(0), batch)
+    after, metrics = gan.update(before, batch)
+    latent_key = jax.random.split(jax.random.fold_in(before.key, before.step), 4)[0]
+    latents = jax.random.normal(latent_key, (BATCH, LATENT_DIM))
+    generator = jaxgan.networks.MLPGenerator(SHAPE, features=(8, 8))
+    discriminator = jaxgan.networks.MLPDiscriminator(features=(8, 8))
+    judge = lambda images: discriminator.apply({"params": after.params.discriminator}, images)
+
+    def value(params):
+        fake = generator.apply({"params": params}, latents)
+        return jnp.mean(relativistic(judge(batch), judge(fake)))
+
+    expected, grads = jax.value_and_grad(value)(before.params.generator)
+    np.testing.assert_allclose(metrics["generator_loss"], expected, rtol=1e-5)
+    moved = jax.tree.map(lambda p, g: p - 0.5 * g, before.params.generator, grads)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.params.generator, moved
+    )
+
+
+class NormedGenerator(nn.Module):
+    @nn.compact
+    def __call__(self, latents, train: bool):
+        x = nn.Dense(16)(latents)
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x)
+        return nn.tanh(x).reshape(-1, *SHAPE)
+
+
+def test_the_generators_statistics_move_once_and_sampling_uses_them(batch):
+    gan = make_gan(generator=NormedGenerator(), optimizer=Pair(FROZEN, FROZEN))
+    before = gan.init(jax.random.key(0), batch)
+    after, _ = gan.update(before, batch)
+    latent_key = jax.random.split(jax.random.fold_in(before.key, before.step), 4)[0]
+    latents = np.asarray(jax.random.normal(latent_key, (BATCH, LATENT_DIM)))
+    dense = jax.tree.map(np.asarray, before.params.generator["Dense_0"])
+    mean = (latents @ dense["kernel"] + dense["bias"]).mean(0)
+    statistics = after.model_state.generator["batch_stats"]["BatchNorm_0"]
+    statistics = jax.tree.map(np.asarray, statistics)
+    np.testing.assert_allclose(statistics["mean"], 0.5 * mean, atol=1e-6)
+    x = np.ones((2, LATENT_DIM)) @ dense["kernel"] + dense["bias"]
+    normed = (x - statistics["mean"]) / np.sqrt(statistics["var"] + 1e-5)
+    samples = gan.sample(after, jnp.ones((2, LATENT_DIM)))
+    np.testing.assert_allclose(samples, np.tanh(normed).reshape(-1, *SHAPE), atol=1e-5)
+
+
+def test_no_two_passes_of_a_step_share_a_key(batch):
+    seen = []
+
+    def watched(module):
+        network = jaxgan.networks.from_linen(module)
+
+        def apply(params, model_state, *inputs, train, key):
+            if train:  # `init` looks at samples, without a key
+                data = jax.random.key_data(key)
+                jax.debug.callback(lambda k: seen.append(tuple(k.tolist())), data)
+            return network.apply(params, model_state, *inputs, train=train, key=key)
+
+        return network._replace(apply=apply)
+
+    gan = make_gan(
+        generator=watched(jaxgan.networks.MLPGenerator(SHAPE, features=(8,))),
+        discriminator=watched(jaxgan.networks.MLPDiscriminator(features=(8,))),
+        discriminator_steps=2,
+    )
+    state = gan.init(jax.random.key(0), batch)
+    for step in range(2):
+        gan.update(state.replace(step=jnp.int32(step)), batch[:4])
+    latent_keys = [
+        tuple(
+            jax.random.key_data(jax.random.split(jax.random.fold_in(state.key, s), 4)[0]).tolist()
+        )
+        for s in range(2)
+    ]
+    jax.effects_barrier()
+    assert len(seen) == 2 * (2 * 3 + 2)  # two critics: generate, real, fake; then real and fake
+    assert len(set(seen) | set(latent_keys)) == len(seen) + len(latent_keys)
+
+
+def test_numpy_images_of_any_float_dtype(gan):
+    images = np.random.default_rng(0).uniform(-1, 1, (BATCH, *SHAPE))  # float64
+    state = gan.init(jax.random.key(0), images)
+    _, metrics = gan.update(state, images)
+    assert metrics["generator_loss"].dtype == jnp.float32
+
+
+def test_bfloat16_parameters_with_an_optimizer_of_mixed_dtypes(batch):
+    to_bf16 = lambda tree: jax.tree.map(lambda x: x.astype(jnp.bfloat16), tree)
+
+    def in_bf16(module):
+        network = jaxgan.networks.from_linen(module)
+        init = lambda key, x: (to_bf16(network.init(key, x.astype(jnp.float32))[0]), {})
+        return network._replace(init=init)
+
+    adam = optax.adam(1e-2, mu_dtype=jnp.float32)
+    gan = make_gan(
+        generator=in_bf16(jaxgan.networks.MLPGenerator(SHAPE, features=(8,))),
+        discriminator=in_bf16(jaxgan.networks.MLPDiscriminator(features=(8,))),
+        optimizer=Pair(adam, adam),
+        ema_half_life=10.0,
+    )
+    images = batch.astype(jnp.bfloat16)
+    state = gan.init(jax.random.key(0), images)
+    after, metrics = jax.jit(gan.update)(state, images)
+    dtypes = {x.dtype for x in jax.tree.leaves((after.params, after.ema_params))}
+    assert dtypes == {jnp.dtype(jnp.bfloat16)}
+    assert int(metrics["generator_skipped"]) == 0
+    assert jaxgan.images.grid(gan.sample(after, jnp.ones((4, LATENT_DIM), jnp.bfloat16))).any()
+
+
+def test_networks_need_no_library(batch):
+    def generator_init(key, x):
+        return {"w": jax.random.normal(key, (x.shape[-1], 16))}, {}
+
+    def generator_apply(params, model_state, x, *, train, key):
+        return jnp.tanh(x @ params["w"]).reshape(-1, *SHAPE), model_state
+
+    gan = make_gan(generator=jaxgan.Network(generator_init, generator_apply))
+    state, _ = gan.update(gan.init(jax.random.key(0), batch), batch)
+    assert gan.sample(state, jnp.zeros((2, LATENT_DIM))).shape == (2, *SHAPE)
+
+
+class TestBadInput:
+    def test_players_that_are_no_networks(self):
+        with pytest.raises(TypeError, match=r"Network\(init, apply\); got int"):
+            make_gan(generator=3)
+        with pytest.raises(TypeError, match=r"the class MLPGenerator. Make an instance"):
+            make_gan(generator=jaxgan.networks.MLPGenerator)
+
+    @pytest.mark.parametrize("name", ["loss", "optimizer"])
+    def test_no_pair(self, name):
+        for wrong in (optax.adam(1e-3), Pair(1e-3, 1e-3)):
+            with pytest.raises(TypeError, match=f"{name} must be a jaxgan.Pair of .*; got"):
+                make_gan(**{name: wrong})
+
+    def test_numbers_out_of_range(self):
+        with pytest.raises(TypeError, match=r"latents must be an integer; got 3\.0"):
+            make_gan(latents=3.0)
+        with pytest.raises(ValueError, match="latents must be at least 1; got 0"):
+            make_gan(latents=0)
+        with pytest.raises(ValueError, match=r"ema_half_life must be positive and finite; got 0.0"):
+            make_gan(ema_half_life=0.0)
+        with pytest.raises(TypeError, match="diagnose must be True or False; got 'no'"):
+            make_gan(diagnose="no")
+
+    def test_integer_images(self, gan, state, uint8_images):
+        for call in (
+            lambda: gan.init(jax.random.key(0), uint8_images),
+            lambda: gan.update(state, uint8_images),
+        ):
+            with pytest.raises(
+                TypeError, match=r"floats in \[-1, 1\]; got uint8 of shape \(23, 4, 4, 1\)"
+            ):
+                call()
+
+    def test_no_images(self, gan, state):
+        with pytest.raises(ValueError, match=r"at least one of each; got shape \(0, 4, 4, 1\)"):
+            gan.update(state, jnp.zeros((0, *SHAPE)))
+
+    def test_generator_of_another_size_is_found_at_init(self, gan):
+        with pytest.raises(ValueError, match=r"of shape \(2, 8, 8, 1\); got \(2, 4, 4, 1\)"):
+            gan.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+
+    def test_images_of_another_size_are_found_at_trace_time(self, gan, state):
+        with pytest.raises(ValueError, match=r"of shape \(5, 8, 8, 1\); got \(5, 4, 4, 1\)"):
+            jax.jit(gan.update).lower(state, jnp.zeros((5, 8, 8, 1)))
+
+    def test_discriminator_that_gives_no_flat_logits(self, batch):
+        class Column(nn.Module):
+            @nn.compact
+            def __call__(self, images):
+                return nn.Dense(1)(images.reshape(images.shape[0], -1))
+
+        with pytest.raises(ValueError, match=r"of shape \(2,\); got \(2, 1\). Return one"):
+            make_gan(discriminator=Column()).init(jax.random.key(0), batch)
+
+    def test_loss_that_takes_the_mean_itself(self, batch):
+        mean = lambda real, fake: jnp.mean(fake - real)
+        with pytest.raises(
+            ValueError, match=r"image, must be of shape \(2,\); got \(\). Leave the mean .* to gan"
+        ):
+            make_gan(loss=Pair(mean, mean)).init(jax.random.key(0), batch)
+        nothing = lambda real, fake: None
+        with pytest.raises(ValueError, match=r"must be of shape \(2,\); got NoneType"):
+            make_gan(loss=Pair(nothing, nothing)).init(jax.random.key(0), batch)
+
+    def test_latents_of_another_size(self, gan, state):
+        for shape in ((2, 4), (3,)):
+            with pytest.raises(ValueError, match=r"Latents must be \[n, 3\]; got \("):
+                gan.sample(state, jnp.zeros(shape))
+
+    def test_raw_keys(self, gan, batch):
+        with pytest.raises(TypeError, match=r"typed PRNG key, as jax.random.key\(seed\) makes"):
+            gan.init(jnp.zeros(2, jnp.uint32), batch)
+        with pytest.raises(TypeError, match=r"one typed PRNG key.*got int"):
+            gan.init(0, batch)
+
+
+def test_latents_have_the_dtype_of_the_images(batch):
+    # linen's parameters are float32 all the same, and it mixes the two.
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        gan = make_gan()
+        images = jnp.asarray(batch, jnp.float64)
+        state = gan.init(jax.random.key(0), images)
+        _, metrics = gan.update(state, images)
+        assert metrics["generator_loss"].dtype == jnp.float64
+
+
+def linear(transform=lambda x: x, scale=0.1):
+    """A generator of one matrix, and what is made of its product."""
+
+    def init(key, x, *labels):
+        return scale * jax.random.normal(key, (x.shape[-1], math.prod(SHAPE)), x.dtype), {}
+
+    def apply(params, model_state, x, *labels, train, key):
+        return transform(x @ params).reshape(-1, *SHAPE), model_state
+
+    return Network(init, apply)
+
+
+@pytest.mark.parametrize(
+    ("transform", "scale", "said"),
+    [
+        (
+            jax.nn.sigmoid,
+            0.1,
+            r"the images, -0.992 to .*; got 0\.\d+ to 0\.\d+\. .* tanh",
+        ),
+        (jax.nn.relu, 0.1, "got 0 to .* not in a sigmoid or ReLU"),
+        (
+            lambda x: x,
+            300.0,
+            r"got -1.52e\+03 to 1.76e\+03\. .* begin with smaller weights",
+        ),
+        (lambda x: jnp.log(-jnp.abs(x)), 0.1, "must be finite; got nan to nan"),
+    ],
+)
+def test_a_generator_whose_range_does_not_fit_is_refused(batch, transform, scale, said):
+    with pytest.raises(ValueError, match=said):
+        make_gan(generator=linear(transform, scale)).init(jax.random.key(0), batch)
+
+
+def test_images_that_nobody_scaled_are_refused(gan, batch):
+    with pytest.raises(ValueError, match=r"the images, 0 to 1; got -0.* to 0.*\. Scale images"):
+        gan.init(jax.random.key(0), (batch - batch.min()) / (batch.max() - batch.min()))
+
+
+def test_a_range_is_compared_only_where_it_is_known(gan, batch):
+    key, zero_or_more = jax.random.key(0), (batch + 1.0) / 2.0
+    make_gan(generator=linear()).init(key, batch)  # nothing bounds it, and nothing need
+    make_gan(generator=linear(scale=0.0)).init(key, batch)  # Fix-up: a network may begin at zero
+    gan.init(key, jnp.zeros_like(batch))  # a placeholder
+    jax.jit(gan.init)(key, zero_or_more)
+    jax.vmap(gan.init, in_axes=(0, None))(jax.random.split(key, 2), zero_or_more)
+    jax.eval_shape(gan.init, key, zero_or_more)
+
+
+def test_where_no_value_is_known_nothing_is_sampled(batch):
+    network = jaxgan.networks.from_linen(jaxgan.networks.MLPGenerator(SHAPE, features=(8,)))
+    passes = []
+
+    def apply(*inputs, train, key):
+        passes.append(train)
+        return network.apply(*inputs, train=train, key=key)
+
+    gan = make_gan(generator=network._replace(apply=apply))
+    key = jax.random.key(0)
+    jax.eval_shape(gan.init, key, batch)
+    jax.vmap(gan.init, in_axes=(0, None))(jax.random.split(key, 2), batch)
+    assert False not in passes  # no more than the traces of an update
+    gan.init(key, batch)
+    assert passes.count(False) == 1
+
+
+@pytest.mark.parametrize("player", Pair._fields)
+def test_a_network_without_parameters_is_refused(batch, player):
+    def apply(params, model_state, x, *, train, key):
+        return jnp.zeros((len(x), *SHAPE) if player == "generator" else len(x)), model_state
+
+    none = make_gan(**{player: Network(lambda key, x: ({}, {}), apply)})
+    with pytest.raises(ValueError, match=rf"The {player}'s parameters must be .* floats; got {{}}"):
+        none.init(jax.random.key(0), batch)
+    integers = make_gan(**{player: Network(lambda key, x: (jnp.arange(3), {}), apply)})
+    with pytest.raises(
+        TypeError, match=rf"The {player}'s parameters must be floats.*int32 .*\(3,\)"
+    ):
+        integers.init(jax.random.key(0), batch)

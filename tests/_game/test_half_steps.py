@@ -1,0 +1,513 @@
+"""Everything that changes the game: several critics, packing, labels, averages, augmentation."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from conftest import LATENT_DIM, SHAPE, assert_trees_equal, make_gan, tree_differs
+
+import jaxgan
+from jaxgan import Pair, augment, checkpoint, losses, optimizers, penalties
+from jaxgan._game._discriminator import pack
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+SGD = Pair(optax.sgd(0.1), optax.sgd(0.1))
+FROZEN = optax.set_to_zero()
+GENERATOR = jaxgan.networks.MLPGenerator(SHAPE, features=(8, 8))
+DISCRIMINATOR = jaxgan.networks.MLPDiscriminator(features=(8, 8))
+
+
+@pytest.fixture
+def twelve():
+    images = np.random.default_rng(3).uniform(-1, 1, (12, *SHAPE))
+    return jnp.asarray(images, jnp.float32)
+
+
+def bce(x, t):
+    return jnp.mean(-t * jax.nn.log_sigmoid(x) - (1 - t) * jax.nn.log_sigmoid(-x))
+
+
+def descend(value, params):
+    return jax.tree.map(lambda p, g: p - 0.1 * g, params, jax.grad(value)(params))
+
+
+def reference(state, images, critics=1, packing=1):
+    """n critics and packing, written down without sharing anything."""
+    g, d = state.params
+    step_key = jax.random.fold_in(state.key, state.step)
+    size = len(images) // critics
+
+    def judge(params, images):
+        rows = [jnp.concatenate(list(images[i : i + packing]), -1) for i in range(0, size, packing)]
+        return DISCRIMINATOR.apply({"params": params}, jnp.stack(rows))
+
+    for i in range(critics):
+        last = i == critics - 1
+        key = jax.random.split(step_key, 4)[0]
+        if not last:
+            key = jax.random.split(jax.random.fold_in(step_key, 4 + i), 3)[0]
+        make = lambda params, key=key: GENERATOR.apply(
+            {"params": params}, jax.random.normal(key, (size, LATENT_DIM))
+        )
+        real, fake = images[i * size : (i + 1) * size], make(g)
+        value = lambda p, real=real, fake=fake: bce(judge(p, real), 0.9) + bce(judge(p, fake), 0.0)
+        d = descend(value, d)
+    return Pair(descend(lambda p: bce(judge(d, make(p)), 1.0), g), d)
+
+
+@pytest.mark.parametrize(("critics", "packing"), [(1, 1), (3, 1), (1, 2), (2, 3)])
+def test_critics_and_packing_are_the_reference(twelve, critics, packing):
+    gan = make_gan(optimizer=SGD, discriminator_steps=critics, packing=packing)
+    state = gan.init(jax.random.key(0), twelve)
+    kernel = state.params.discriminator["Dense_0"]["kernel"]
+    assert kernel.shape == (16 * packing, 8)
+    for _ in range(2):
+        expected = reference(state, twelve, critics, packing)
+        state, _ = jax.jit(gan.update)(state, twelve)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.params, expected
+        )
+
+
+def test_packing_joins_neighbours_on_the_channel_axis():
+    images = np.arange(4 * 2 * 2 * 3, dtype=np.float32).reshape(4, 2, 2, 3)
+    packed = pack(jnp.asarray(images), 2)
+    assert packed.shape == (2, 2, 2, 6)
+    np.testing.assert_array_equal(packed[1], np.concatenate([images[2], images[3]], -1))
+
+
+def test_average_with_warmup_is_the_ten_line_one(twelve):
+    gan = make_gan(optimizer=SGD, ema_half_life=50.0, ema_warmup=0.5)
+    state = gan.init(jax.random.key(0), twelve)
+    average = state.params.generator
+    for step in range(12):
+        state, _ = jax.jit(gan.update)(state, twelve)
+        half_life = min(50.0, 0.5 * step * 12)
+        kept = 0.0 if half_life == 0 else 0.5 ** (12 / half_life)
+        average = jax.tree.map(
+            lambda a, p, k=kept: k * a + (1 - k) * p, average, state.params.generator
+        )
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state.ema_params, average
+        )
+
+
+class LabelledGenerator(nn.Module):
+    """Each label has a row of its own; the latents hardly matter."""
+
+    @nn.compact
+    def __call__(self, latents, labels):
+        x = nn.Embed(3, 16)(labels) + 1e-3 * nn.Dense(16)(latents)
+        return nn.tanh(x).reshape(-1, *SHAPE)
+
+
+class LabelledDiscriminator(nn.Module):
+    """A projection discriminator, and a classifier if asked."""
+
+    classify: bool = False
+
+    @nn.compact
+    def __call__(self, images, labels):
+        features = nn.leaky_relu(nn.Dense(8)(images.reshape(images.shape[0], -1)))
+        logits = nn.Dense(1)(features)[:, 0] + jnp.sum(features * nn.Embed(3, 8)(labels), -1)
+        return (logits, nn.Dense(3)(features)) if self.classify else logits
+
+
+def labelled_gan(**changes):
+    players = {"generator": LabelledGenerator(), "discriminator": LabelledDiscriminator()}
+    return make_gan(**{**players, "num_classes": 3, **changes})
+
+
+LABELS = jnp.arange(12) % 3
+
+
+def test_labels_reach_both_networks(twelve):
+    """The update is the one written here. It leaves the rows of other labels as they are."""
+    gan, labels = labelled_gan(optimizer=SGD), jnp.array([0, 2])[jnp.arange(12) % 2]
+    state = gan.init(jax.random.key(0), twelve, labels)
+    after, _ = jax.jit(gan.update)(state, twelve, labels)
+    g, d = state.params
+    key = jax.random.split(jax.random.fold_in(state.key, state.step), 4)[0]
+    latents = jax.random.normal(key, (12, LATENT_DIM))
+    make = lambda params: LabelledGenerator().apply({"params": params}, latents, labels)
+    judge = lambda params, x: LabelledDiscriminator().apply({"params": params}, x, labels)
+    d = descend(lambda p: bce(judge(p, twelve), 0.9) + bce(judge(p, make(g)), 0.0), d)
+    g = descend(lambda p: bce(judge(d, make(p)), 1.0), g)
+    close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5)
+    jax.tree.map(close, after.params, Pair(g, d))
+    for before, now in zip(state.params, after.params, strict=True):
+        moved = before["Embed_0"]["embedding"] != now["Embed_0"]["embedding"]
+        assert np.asarray(moved.any(axis=1)).tolist() == [True, False, True]
+
+
+def test_labels_go_with_their_images_through_an_epoch(twelve):
+    gan = labelled_gan()
+    images = np.repeat(np.arange(12, dtype=np.uint8), 16).reshape(12, *SHAPE)
+    seen = []
+
+    def update(state, batch, labels):
+        jax.debug.callback(lambda b, c: seen.append((b, c)), batch[:, 0, 0, 0], labels)
+        return gan.update(state, batch, labels)
+
+    state = gan.init(jax.random.key(0), twelve, LABELS)
+    watched = gan._replace(update=update)
+    run = functools.partial(jaxgan.training.epochs, watched, batch_size=4)
+    jax.block_until_ready(jax.jit(run)(state, jnp.asarray(images), LABELS))
+    jax.effects_barrier()
+    assert len(seen) == 3
+    for batch, labels in seen:
+        np.testing.assert_array_equal(np.rint((np.asarray(batch) + 1) * 127.5) % 3, labels)
+
+
+def test_the_auxiliary_term_is_its_formula(twelve):
+    weights = Pair(generator=0.5, discriminator=2.0)
+    discriminator = LabelledDiscriminator(classify=True)
+    gan = labelled_gan(
+        discriminator=discriminator, auxiliary=weights, optimizer=Pair(FROZEN, FROZEN)
+    )
+    without = labelled_gan(
+        discriminator=discriminator,
+        auxiliary=Pair(generator=0.0, discriminator=0.0),
+        optimizer=Pair(FROZEN, FROZEN),
+    )
+    state = gan.init(jax.random.key(0), twelve, LABELS)
+    _, metrics = jax.jit(gan.update)(state, twelve, LABELS)
+    _, plain = jax.jit(without.update)(state, twelve, LABELS)
+    key = jax.random.split(jax.random.fold_in(state.key, 0), 4)[0]
+    fake = gan.sample(state, jax.random.normal(key, (12, LATENT_DIM)), LABELS)
+
+    def cross_entropy(images):
+        variables = {"params": state.params.discriminator}
+        logits = np.asarray(discriminator.apply(variables, images, LABELS)[1], np.float64)
+        right = logits[np.arange(12), np.asarray(LABELS)]
+        return (np.log(np.exp(logits).sum(-1)) - right).mean()
+
+    added = {k: float(metrics[f"{k}_loss"] - plain[f"{k}_loss"]) for k in weights._fields}
+    np.testing.assert_allclose(added["generator"], 0.5 * cross_entropy(fake), rtol=1e-4)
+    expected = 2.0 * (cross_entropy(fake) + cross_entropy(twelve))
+    np.testing.assert_allclose(added["discriminator"], expected, rtol=1e-4)
+
+
+def test_a_penalty_is_added_to_the_loss_and_reported(twelve):
+    plain = make_gan(optimizer=Pair(FROZEN, FROZEN))
+    gan = make_gan(optimizer=Pair(FROZEN, FROZEN), penalty=penalties.r1(3.0))
+    state = gan.init(jax.random.key(0), twelve)
+    _, metrics = gan.update(state, twelve)
+    _, without = plain.update(plain.init(jax.random.key(0), twelve), twelve)
+    critic = lambda x: DISCRIMINATOR.apply({"params": state.params.discriminator}, x[None])[0]
+    slopes = jax.vmap(jax.grad(critic))(twelve)
+    expected = 1.5 * float(jnp.sum(jnp.square(slopes)) / 12)
+    np.testing.assert_allclose(metrics["penalty"], expected, rtol=1e-5)
+    added = metrics["discriminator_loss"] - without["discriminator_loss"]
+    np.testing.assert_allclose(added, expected, rtol=1e-4)
+    assert "penalty" not in without
+
+
+def test_lazy_penalties_count_discriminator_steps(twelve):
+    gan = make_gan(penalty=penalties.lazy(penalties.r1(1.0), every=4), discriminator_steps=2)
+    state, values = gan.init(jax.random.key(0), twelve), []
+    for _ in range(4):
+        state, metrics = jax.jit(gan.update)(state, twelve)
+        values.append(float(metrics["penalty"]))  # of the second critic: steps 1, 3, 5, 7
+    assert values == [0, 0, 0, 0]
+    gan = make_gan(penalty=penalties.lazy(penalties.r1(1.0), every=3), discriminator_steps=2)
+    state, values = gan.init(jax.random.key(0), twelve), []
+    for _ in range(4):
+        state, metrics = jax.jit(gan.update)(state, twelve)
+        values.append(float(metrics["penalty"]) > 0)
+    assert values == [False, True, False, False]
+
+
+def test_augmentation_reaches_real_and_fake_in_both_half_steps(twelve):
+    """Painted over, all images are the same, so that nothing can be told or learned from them."""
+    gan = make_gan(optimizer=SGD, augmentation=lambda key, images: 0.0 * images)
+    before = gan.init(jax.random.key(0), twelve)
+    after, metrics = gan.update(before, twelve)
+    assert float(metrics["logit_gap"]) == 0.0
+    assert float(metrics["generator_gradient_norm"]) == 0.0
+    assert_trees_equal(before.params.generator, after.params.generator)
+
+
+def test_adaptive_augmentation_lives_in_the_state(twelve):
+    adaptive = augment.adaptive(lambda key, images: -images, images_to_full=120)
+    gan = make_gan(optimizer=Pair(FROZEN, optax.adam(1e-2)), augmentation=adaptive)
+    state, seen = gan.init(jax.random.key(0), twelve), []
+    update = jax.jit(gan.update)
+    for _ in range(60):
+        state, metrics = update(state, twelve)
+        seen.append(float(metrics["augmentation_probability"]))
+    assert max(seen) > 0.15  # an overpowering discriminator turns it on
+    steps = np.diff([0.0, *seen])
+    assert set(np.round(np.abs(steps), 5)) <= {0.0, 0.1}
+    assert float(state.game_state["augmentation"]["probability"]) == pytest.approx(seen[-1])
+
+
+def test_diagnostics_behind_an_argument(twelve):
+    gan = make_gan(diagnose=True)
+    _, metrics = gan.update(gan.init(jax.random.key(0), twelve), twelve)
+    assert float(metrics["real_distance"]) > float(metrics["fake_distance"]) > 0
+    plain = make_gan()
+    _, without = plain.update(plain.init(jax.random.key(0), twelve), twelve)
+    assert set(metrics) - set(without) == {"real_distance", "fake_distance"}
+
+
+def test_gradient_norms_are_those_of_plain_descent(twelve):
+    gan = make_gan(optimizer=SGD)
+    before = gan.init(jax.random.key(0), twelve)
+    after, metrics = gan.update(before, twelve)
+    for player in Pair._fields:
+        pairs = jax.tree.leaves(
+            jax.tree.map(
+                lambda a, b: jnp.sum((a - b) ** 2),
+                *(getattr(s.params, player) for s in (before, after)),
+            )
+        )
+        np.testing.assert_allclose(
+            metrics[f"{player}_gradient_norm"], np.sqrt(sum(pairs)) / 0.1, rtol=1e-4
+        )
+
+
+class TestNothingNonFiniteEntersTheParameters:
+    def test_a_bad_image_skips_the_discriminator(self, twelve):
+        gan = make_gan(penalty=penalties.lecam())
+        update = jax.jit(gan.update)
+        state, metrics = update(gan.init(jax.random.key(0), twelve), twelve)
+        assert int(metrics["discriminator_skipped"]) == int(metrics["generator_skipped"]) == 0
+        after, metrics = update(state, twelve.at[3, 0, 0, 0].set(jnp.nan))
+        assert int(metrics["discriminator_skipped"]) == 1
+        assert int(metrics["generator_skipped"]) == 0  # it does not see real images
+        for name in ("params", "opt_state", "model_state"):
+            assert_trees_equal(
+                getattr(after, name).discriminator, getattr(state, name).discriminator
+            )
+        assert_trees_equal(after.game_state, state.game_state)
+        assert tree_differs(after.params.generator, state.params.generator)
+        assert int(after.step) == 2
+        again, metrics = update(after, twelve)  # and it goes on
+        assert int(metrics["discriminator_skipped"]) == 0
+        assert tree_differs(again.params.discriminator, after.params.discriminator)
+
+    @pytest.mark.parametrize("bad", [False, True])
+    def test_other_devices_choose_what_a_cpu_branches_to(self, twelve, bad, monkeypatch):
+        gan, batch = make_gan(optimizer=SGD), twelve.at[3].set(jnp.nan) if bad else twelve
+        state = gan.init(jax.random.key(0), twelve)
+        branched = jax.jit(gan.update)(state, batch)
+        monkeypatch.setattr(
+            jax.lax, "platform_dependent", lambda *args, cpu, default: default(*args)
+        )
+        chosen = jax.jit(lambda *args: gan.update(*args))(state, batch)
+        assert int(chosen[1]["discriminator_skipped"]) == bad
+        for one, other in zip(jax.tree.leaves(branched), jax.tree.leaves(chosen), strict=True):
+            if not jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
+                np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+    def test_a_bad_loss_skips_the_generator(self, twelve):
+        loss = losses.non_saturating()._replace(generator=lambda real, fake: jnp.log(0.0 * fake))
+        gan = make_gan(loss=loss, ema_half_life=10.0)
+        state = gan.init(jax.random.key(0), twelve)
+        after, metrics = jax.jit(gan.update)(state, twelve)
+        assert int(metrics["generator_skipped"]) == 1
+        for name in ("params", "opt_state"):
+            assert_trees_equal(getattr(after, name).generator, getattr(state, name).generator)
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves(after.ema_params))
+
+    def test_every_critic_that_skipped_is_counted(self, twelve):
+        gan = make_gan(discriminator_steps=3)
+        bad = twelve.at[0].set(jnp.inf).at[11].set(jnp.nan)
+        _, metrics = jax.jit(gan.update)(gan.init(jax.random.key(0), twelve), bad)
+        assert int(metrics["discriminator_skipped"]) == 2
+
+    def test_a_dead_member_does_not_touch_the_others(self, twelve):
+        gan = make_gan()
+        keys = jax.vmap(jax.random.key)(jnp.arange(2))
+        population = jax.vmap(gan.init, in_axes=(0, None))(keys, twelve)
+        batches = jnp.stack([twelve, twelve * jnp.nan])
+        after, metrics = jax.jit(jax.vmap(gan.update))(population, batches)
+        np.testing.assert_array_equal(metrics["discriminator_skipped"], [0, 1])
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves(after.params))
+
+
+EVERYTHING = {
+    "loss": losses.relativistic(),
+    "penalty": penalties.add(penalties.r1(0.1), penalties.lazy(penalties.lecam(), every=2)),
+    "augmentation": augment.adaptive(augment.translation(0.25), images_to_full=100),
+    "discriminator_steps": 2,
+    "packing": 2,
+    "ema_half_life": 50.0,
+    "ema_warmup": 0.1,
+    "diagnose": True,
+}
+
+
+def test_all_of_it_is_one_pure_update(twelve, tmp_path):
+    """One trace, a stable structure, vmap over seeds, and an exact resume, with everything on."""
+    gan = make_gan(**EVERYTHING)
+    traces = []
+
+    def update(state, images):
+        traces.append(1)
+        return gan.update(state, images)
+
+    jitted = jax.jit(update)
+    state = gan.init(jax.random.key(1), twelve)
+    for i in range(6):
+        if i == 3:
+            checkpoint.save(tmp_path, state).result()
+        state, _ = jitted(state, twelve)
+    assert len(traces) == 1
+    resumed = checkpoint.restore(tmp_path, like=jax.eval_shape(gan.init, jax.random.key(0), twelve))
+    for _ in range(3):
+        resumed, _ = jitted(resumed, twelve)
+    assert_trees_equal(resumed, state)
+    keys = jax.vmap(jax.random.key)(jnp.arange(2))
+    population = jax.vmap(gan.init, in_axes=(0, None))(keys, twelve)
+    many = jax.jit(jax.vmap(gan.update, in_axes=(0, None)))
+    for _ in range(6):
+        population, _ = many(population, twelve)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(population.params))
+
+
+def test_a_member_with_all_of_it_is_the_single_run(twelve):
+    """Trains by SGD: Adam makes whole steps of gradients that are 0 but for their rounding."""
+    gan = make_gan(**EVERYTHING, optimizer=SGD)
+    keys = jax.vmap(jax.random.key)(jnp.arange(2))
+    population = jax.vmap(gan.init, in_axes=(0, None))(keys, twelve)
+    state, update = gan.init(keys[1], twelve), jax.jit(gan.update)
+    many = jax.jit(jax.vmap(gan.update, in_axes=(0, None)))
+    for _ in range(6):
+        population, _ = many(population, twelve)
+        state, _ = update(state, twelve)
+    member = jax.tree.map(lambda x: x[1], population.params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), member, state.params)
+
+
+MIXTURE = {
+    name: {"loss": getattr(losses, name)()}
+    for name in (
+        "minimax",
+        "non_saturating",
+        "least_squares",
+        "hinge",
+        "relativistic",
+        "relativistic_average",
+    )
+}
+MIXTURE |= {
+    "wasserstein": {
+        "loss": losses.wasserstein(),
+        "optimizer": Pair(
+            optax.rmsprop(1e-3), optax.chain(optax.rmsprop(1e-3), optimizers.clip_weights(0.1))
+        ),
+    },
+    "wgan_gp": {
+        "loss": losses.wasserstein(),
+        "penalty": penalties.wgan_gp(),
+    },
+    "one_sided": {
+        "loss": losses.wasserstein(),
+        "penalty": penalties.wgan_gp(one_sided=True),
+    },
+    "r1": {"penalty": penalties.r1(0.1)},
+    "r1_and_r2": {
+        "loss": losses.relativistic(),
+        "penalty": penalties.add(penalties.r1(0.1), penalties.r2(0.1)),
+    },
+    "lazy_r1": {"penalty": penalties.lazy(penalties.r1(0.1), every=4)},
+    "dragan": {"penalty": penalties.dragan()},
+    "consistency": {
+        "penalty": penalties.consistency(
+            lambda key, x: x + 0.05 * jax.random.normal(key, x.shape, x.dtype)
+        )
+    },
+    "lecam": {"penalty": penalties.lecam()},
+    "instance_noise": {"augmentation": augment.instance_noise(0.1)},
+}
+
+
+@pytest.mark.parametrize("name", MIXTURE)
+def test_every_objective_trains_a_mixture(name):
+    """A ring of eight Gaussians, 300 steps: nothing is skipped, nothing is non-finite."""
+    angles = 2 * np.pi * np.random.default_rng(0).integers(0, 8, 2000) / 8
+    noise = np.random.default_rng(1).normal(0, 0.02, (2000, 2))
+    points = 0.7 * np.stack([np.cos(angles), np.sin(angles)], -1) + noise
+    points = jnp.asarray(points, jnp.float32)
+    settings = {
+        "generator": jaxgan.networks.MLPGenerator((2,), features=(32, 32)),
+        "discriminator": jaxgan.networks.MLPDiscriminator(features=(32, 32)),
+        "optimizer": Pair(optax.adam(2e-3, b1=0.5), optax.adam(2e-3, b1=0.5)),
+        "latents": 4,
+    }
+    gan = make_gan(**{**settings, **MIXTURE[name]})
+
+    def step(state, i):
+        return gan.update(state, jax.lax.dynamic_slice_in_dim(points, 50 * (i % 40), 50))
+
+    before = gan.init(jax.random.key(0), points[:50])
+    state, metrics = jax.jit(lambda s: jax.lax.scan(step, s, jnp.arange(300)))(before)
+    assert int(metrics["discriminator_skipped"].sum() + metrics["generator_skipped"].sum()) == 0
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves((state.params, metrics)))
+    assert all(tree_differs(a, b) for a, b in zip(state.params, before.params, strict=True))
+
+
+class TestBadInput:
+    def test_batches_that_cannot_be_divided(self, twelve):
+        gan = make_gan(discriminator_steps=2, packing=3)
+        state = gan.init(jax.random.key(0), twelve)
+        with pytest.raises(
+            ValueError, match=r"multiple of 6 .* got float32 of shape \(9, 4, 4, 1\)"
+        ):
+            gan.update(state, twelve[:9])
+
+    @pytest.mark.parametrize(
+        "name", ["discriminator_steps", "packing", "num_classes", "ema_warmup"]
+    )
+    def test_numbers_that_are_not_positive(self, name):
+        with pytest.raises(ValueError, match=f"{name} must be (positive|at least 1).*; got 0"):
+            make_gan(**{name: 0})
+
+    def test_labels_missing_or_too_many(self, twelve):
+        gan, plain = labelled_gan(), make_gan()
+        with pytest.raises(ValueError, match="given after images or latents, as num_classes=3"):
+            gan.init(jax.random.key(0), twelve)
+        with pytest.raises(ValueError, match="labels must be left out, as num_classes=None"):
+            plain.init(jax.random.key(0), twelve, LABELS)
+
+    def test_labels_of_a_wrong_kind(self, twelve):
+        gan = labelled_gan()
+        state = gan.init(jax.random.key(0), twelve, LABELS)
+        with pytest.raises(TypeError, match=r"integers; got float32 of shape \(12,\)"):
+            gan.update(state, twelve, LABELS.astype(jnp.float32))
+        with pytest.raises(ValueError, match=r"row of the batch, \(12,\); got \(11,\)"):
+            jax.jit(gan.update).lower(state, twelve, LABELS[:11])
+        with pytest.raises(ValueError, match=r"in \[0, 3\); got 0 to 3, shape \(12,\)"):
+            gan.update(state, twelve, LABELS.at[5].set(3))
+        with pytest.raises(ValueError, match=r"in \[0, 3\); got -1 to 2"):
+            gan.sample(state, jnp.zeros((2, LATENT_DIM)), jnp.array([-1, 2]))
+
+    def test_what_does_not_go_together(self):
+        with pytest.raises(ValueError, match="num_classes must be given with auxiliary"):
+            make_gan(auxiliary=Pair(1.0, 1.0))
+        with pytest.raises(TypeError, match=r"auxiliary must be a jaxgan.Pair"):
+            labelled_gan(auxiliary=1.0)
+        with pytest.raises(ValueError, match="packing must be 1 with num_classes"):
+            labelled_gan(packing=2)
+
+    def test_what_is_neither_penalty_nor_augmentation(self):
+        with pytest.raises(TypeError, match=r"A penalty must be"):
+            make_gan(penalty=10.0)
+        with pytest.raises(TypeError):
+            make_gan(augmentation="translation")
+
+    def test_as_many_labels_as_images_in_an_epoch(self, twelve):
+        gan = labelled_gan()
+        state = gan.init(jax.random.key(0), twelve, LABELS)
+        images = jnp.zeros((12, *SHAPE), jnp.uint8)
+        with pytest.raises(
+            ValueError, match=r"Labels must be \(12,\), as many as images; got \(11,\)"
+        ):
+            jaxgan.training.epochs(gan, state, images, LABELS[:11], batch_size=4)

@@ -1,0 +1,395 @@
+"""The benchmarks run, for two steps; how fast is for the benchmarks to say."""
+
+import functools
+import importlib
+import importlib.util
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from conftest import QUICKLY
+from jax.extend import core
+
+import jaxgan
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+run = functools.partial(subprocess.run, capture_output=True, text=True, env=QUICKLY)
+OURS = ["jaxgan, one scan an epoch", "jaxgan, one jit a step, host batches"]
+PEERS = {
+    "mlp": {
+        "torch, eager, fused Adam": "torch",
+        "tensorflow, XLA, one call a step": "tensorflow",
+        "tensorflow, XLA, one loop an epoch": "tensorflow",
+    },
+    "dcgan": {"torch, eager, channels-last": "torch"},
+}
+
+
+@pytest.mark.parametrize(
+    ("networks", "options"),
+    [("mlp", []), ("dcgan", ["--image-size", "8", "--batch-size", "4"])],
+    ids=["mlp", "dcgan"],
+)
+def test_step_time_runs_and_reports(tmp_path, networks, options):
+    path = tmp_path / "out" / "step_time.json"
+    script = [str(BENCHMARKS / "step_time.py"), "--quick", "--json", str(path)]
+    arguments = [*script, "--networks", networks, *options]
+    done = run([sys.executable, *arguments])
+    assert done.returncode == 0, done.stderr
+    report = json.loads(path.read_text())
+    names = [row["name"] for row in report["rows"]]
+    assert names[:2] == OURS
+    assert ("its matrix products alone" in names) == (networks == "mlp")
+    for peer, package in PEERS[networks].items():
+        assert (peer in names) == bool(importlib.util.find_spec(package))
+    for row in report["rows"]:
+        assert row["name"] in done.stdout
+        assert row["steps"] == 2
+        assert 0 < row["min_us"] <= row["median_us"] <= row["max_us"]
+    assert report["rows"][0]["ratio"] == 1.0
+    assert {"versions", "device", "command", "rounds", "dtype"} <= set(report)
+
+
+@pytest.mark.parametrize(
+    ("options", "num"),
+    [(["--only", "R1"], 2), pytest.param([], 24, marks=pytest.mark.slow)],
+    ids=["one", "all"],
+)
+def test_objectives_runs_and_reports(tmp_path, options, num):
+    path = tmp_path / "objectives.json"
+    script = [str(BENCHMARKS / "objectives.py"), "--quick", "--json", str(path)]
+    done = run([sys.executable, *script, *options])
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(path.read_text())["rows"]
+    assert rows[0]["name"] == "non-saturating"
+    assert len(rows) == num
+    assert all(row["median_us"] > 0 for row in rows)
+
+
+def test_convolutions_runs_and_reports(tmp_path):
+    path = tmp_path / "convolutions.json"
+    script = [str(BENCHMARKS / "convolutions.py"), "--quick", "--json", str(path)]
+    done = run([sys.executable, *script])
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["name"] for row in rows][:2] == ["strided", "strided, in a loop"]
+    assert len(rows) == 9
+    assert all(row["median_us"] > 0 for row in rows)
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import harness
+    import step_time
+
+    return harness, step_time
+
+
+def test_the_floor_is_all_the_products_of_a_step(modules):
+    """XLA must neither drop, merge nor hoist any of them: there are as many as in the epoch."""
+    _, step_time = modules
+    images = np.zeros((200, 28, 28, 1), np.uint8)
+    epoch, _ = step_time.lower_epoch(step_time.recipe(), images)
+    floor, _ = step_time.lower_products(num_steps=2)
+    products = re.compile(r" dot\(|custom-call\(.*(matmul|gemm)")
+    counts = [len(products.findall(lowered.compile().as_text())) for lowered in (epoch, floor)]
+    # Three of the 30 are outer products with one logit's gradient, which XLA may multiply out.
+    assert counts[0] == counts[1] >= 27
+
+
+def flat(params) -> list[np.ndarray]:
+    """Kernel, bias, kernel, bias, ... of a perceptron of ours, in order."""
+    return [np.array(dense[name]) for dense in params.values() for name in ("kernel", "bias")]
+
+
+@pytest.fixture
+def game(modules):
+    """Images, our weights, and the losses of four steps from them.
+
+    Before each step the generator's first kernel is made zero, so latents do not matter. Biases are
+    not zero at first, because in zero there are several opinions of leaky ReLU's gradient.
+    """
+    _, step_time = modules
+    images = np.random.default_rng(0).integers(0, 256, (100, 28, 28, 1), np.uint8)
+    gan, batch = step_time.recipe(), jaxgan.images.normalize(images)
+    state, update = gan.init(jax.random.key(0), batch), jax.jit(gan.update)
+    biased = jax.tree.map(lambda x: x + 0.1 if x.ndim == 1 else x, state.params)
+    weights, losses = [flat(params) for params in biased], []
+    state = state.replace(params=biased)
+    for _ in range(4):
+        generator = state.params.generator
+        kernel = jax.numpy.zeros_like(generator["Dense_0"]["kernel"])
+        generator = {**generator, "Dense_0": {**generator["Dense_0"], "kernel": kernel}}
+        params = state.params._replace(generator=generator)
+        state, metrics = update(state.replace(params=params), batch)
+        losses.append([metrics["discriminator_loss"], metrics["generator_loss"]])
+    return images, weights, np.array(losses)
+
+
+def test_torch_plays_the_same_game(game):
+    torch = pytest.importorskip("torch")
+    import torch_recipe
+
+    images, weights, expected = game
+    recipe = torch_recipe.first(images, 100, 100, 128)
+    networks = recipe.networks()
+    for network, arrays in zip(networks, weights, strict=True):
+        for parameter, array in zip(network.parameters(), arrays, strict=True):
+            parameter.data = torch.tensor(array.T)
+    step = torch_recipe.train_step(recipe._replace(networks=lambda: networks), lambda f: f)
+    losses = []
+    for _ in range(4):
+        next(networks[0].parameters()).data.zero_()
+        losses.append([float(value) for value in step(torch.arange(100))])
+    np.testing.assert_allclose(losses, expected, rtol=1e-3)
+
+
+def test_tensorflow_plays_the_same_game(game):
+    tf = pytest.importorskip("tensorflow")
+    import tf_recipe
+
+    images, weights, expected = game
+    count, *players = tf_recipe.start(100, 128, 784)
+    players = [[list(map(tf.constant, w)), *p[1:]] for w, p in zip(weights, players, strict=True)]
+    pixels, losses = tf.constant(images.reshape(100, 784)), []
+    for _ in range(4):
+        players[0][0][0] = tf.zeros([100, 128])
+        state = [count, *players]
+        (count, *players), values = tf_recipe.train_step(pixels, 100, state, tf.range(100))
+        losses.append([float(value) for value in values])
+    np.testing.assert_allclose(losses, expected, rtol=1e-3)
+
+
+def test_torch_dcgan_has_our_parameters(modules):
+    pytest.importorskip("torch")
+    import torch_dcgan
+
+    _, step_time = modules
+    gan = step_time.dcgan((32, 32, 3), np.dtype(np.float32))
+    state = jax.eval_shape(gan.init, jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32))
+    for player, network in {
+        "generator": torch_dcgan.generator(32, 3, latents=100),
+        "discriminator": torch_dcgan.discriminator(32, 3),
+    }.items():
+        sizes = [leaf.size for leaf in jax.tree.leaves(getattr(state.params, player))]
+        assert sorted(sizes) == sorted(p.numel() for p in network.parameters())
+
+
+def test_arms_take_turns(modules):
+    harness, _ = modules
+    calls = []
+    arms = [harness.Arm(name, lambda name=name: calls.append(name), 1) for name in "ab"]
+    rows = harness.round_robin(arms, rounds=2)
+    assert calls == ["a", "b", "a", "b", "a", "b"]
+    assert [row["name"] for row in rows] == ["a", "b"]
+
+
+def report_of(script, path, *options):
+    command = [sys.executable, str(BENCHMARKS / script), "--quick", "--json", str(path), *options]
+    done = run(command)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(path.read_text())
+    assert {"versions", "device", "command"} <= set(report)
+    assert all(row["median_us"] > 0 for row in report["rows"])
+    return report, done.stdout
+
+
+def test_population_runs_and_reports(tmp_path):
+    report, printed = report_of("population.py", tmp_path / "population.json")
+    names = ["1 member, vmap", "2 members, vmap", "2 members, one after the other"]
+    assert [row["name"] for row in report["rows"][:3]] == names
+    assert all(0 < row["utilisation"] < math.inf for row in report["rows"][:3])
+    assert "us a member" in printed
+
+
+def test_utilisation_is_the_members_operations_over_those_of_the_large_product(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    module = importlib.import_module("population")
+    rows = [{"name": "four", "median_us": 40.0}, {"name": "product", "median_us": 2.0}]
+    module.explain(rows, [(4, False)], side=10, flops=5_000)
+    # 5,000 operations in 10 us a member, where the product does 2,000 in 2 us.
+    assert rows[0]["utilisation"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "num"),
+    [
+        (["--only", "without drawing latents", "real and fake in one pass"], 3),
+        pytest.param([], 13, marks=pytest.mark.slow),
+    ],
+    ids=["some", "all"],
+)
+def test_breakdown_runs_and_reports(tmp_path, options, num):
+    report, _ = report_of("breakdown.py", tmp_path / "breakdown.json", *options)
+    assert report["rows"][0]["name"] == "the step"
+    assert len(report["rows"]) == num
+
+
+def test_whole_run_runs_and_reports(tmp_path):
+    report, _ = report_of("whole_run.py", tmp_path / "whole_run.json")
+    assert [row["steps"] for row in report["rows"]] == [4, 4]
+    assert sum(report["kernels_a_step"].values()) > 30
+
+
+def test_the_operations_of_a_step_are_those_of_its_products(monkeypatch):
+    """Counted in the traced update, where the real logits that XLA drops are still in."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import population
+    import step_time
+
+    gan = step_time.recipe()
+    images = np.zeros((step_time.BATCH, 28, 28, 1), np.float32)
+    state = gan.init(jax.random.key(0), images)
+
+    def flops(jaxpr):
+        total = 0
+        for eqn in jaxpr.eqns:
+            if eqn.primitive is jax.lax.dot_general_p:
+                ((contracted, _), _) = eqn.params["dimension_numbers"]
+                depth = np.prod([eqn.invars[0].aval.shape[axis] for axis in contracted])
+                total += 2 * int(depth) * eqn.outvars[0].aval.size
+            total += sum(flops(inner) for inner in core.jaxprs_in_params(eqn.params))
+        return total
+
+    dropped = 2 * step_time.BATCH * (784 * 128 + 128 * 128 + 128)
+    traced = flops(jax.make_jaxpr(gan.update)(state, images).jaxpr)
+    assert traced - dropped == population.step_flops()
+
+
+def test_kernels_are_counted_in_the_body_of_the_loop(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import whole_run
+
+    program = """
+%moved (p: f32[2]) -> f32[2] {
+  %p = f32[2]{0} parameter(0)
+  ROOT %f.1 = f32[2]{0} fusion(%p), kind=kLoop, calls=%fused
+}
+
+%still (p: f32[2]) -> f32[2] {
+  ROOT %p = f32[2]{0} parameter(0)
+}
+
+%body (arg: (s32[], f32[2])) -> (s32[], f32[2]) {
+  %arg = (s32[], f32[2]{0}) parameter(0)
+  %x = f32[2]{0} get-tuple-element(%arg), index=1
+  %y = f32[2]{0} copy(%x)
+  %z = f32[2]{0} conditional(%i, %y, %y), branch_computations={%still, %moved}
+  ROOT %t = (s32[], f32[2]{0}) tuple(%i, %z)
+}
+
+ENTRY %main (a: f32[2]) -> f32[2] {
+  %sorted = f32[2]{0} sort(%a)
+  ROOT %w = (s32[], f32[2]{0}) while(%t), condition=%less, body=%body
+}
+"""
+    assert whole_run.count_kernels(program) == {"copy": 1, "fusion": 1}
+
+
+@pytest.mark.slow
+def test_the_call_for_a_gpu_machine_makes_one_json(tmp_path):
+    path = tmp_path / "gpu.json"
+    done = subprocess.run(
+        ["bash", str(BENCHMARKS / "gpu.sh"), str(path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "QUICK": "1", "PYTHON": sys.executable},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    parts = json.loads(path.read_text())["parts"]
+    assert {"whole_run", "step_time", "population", "dcgan", "scaling"} <= set(parts)
+    assert all(part["rows"] for part in parts.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ([], ["the recipe", "batch 25", "width 64", "pixels 32"]),
+        (["--dcgan"], ["DCGAN, pixels 8", "DCGAN, pixels 16"]),
+    ],
+    ids=["mlp", "dcgan"],
+)
+def test_scaling_runs_and_reports(tmp_path, options, names):
+    report, printed = report_of("scaling.py", tmp_path / "scaling.json", *options)
+    assert [row["name"] for row in report["rows"]] == names
+    assert "us an image" in printed
+    for row in report["rows"]:
+        assert row["us_an_image"] == row["median_us"] / row["batch_size"]
+
+
+def test_sampling_runs_and_reports(tmp_path):
+    report, _ = report_of("sampling.py", tmp_path / "sampling.json")
+    assert [row["name"] for row in report["rows"]] == [
+        "mlp, float32, batch 4",
+        "mlp, bfloat16, batch 4",
+        "dcgan, float32, batch 2",
+        "dcgan, bfloat16, batch 2",
+    ]
+    for row in report["rows"]:
+        slowest, fastest = row["min_images_a_second"], row["max_images_a_second"]
+        assert 0 < slowest <= row["images_a_second"] <= fastest
+
+
+@pytest.mark.parametrize(
+    ("options", "num"),
+    [(["--only", "mlp, update"], 2), pytest.param([], 12, marks=pytest.mark.slow)],
+    ids=["one", "all"],
+)
+def test_compile_time_runs_and_reports(tmp_path, options, num):
+    report, _ = report_of("compile_time.py", tmp_path / "compile_time.json", *options)
+    names = ["mlp, update, trace and lower", "mlp, update, compile"]
+    assert [row["name"] for row in report["rows"][:2]] == names
+    assert len(report["rows"]) == num
+
+
+def test_input_pipeline_runs_and_reports(tmp_path):
+    report, _ = report_of("input_pipeline.py", tmp_path / "input_pipeline.json")
+    ways = ("reading", "in turn", "at once")
+    assert [row["name"] for row in report["rows"]] == [
+        "training alone",
+        "all on the device, one program",
+        "a jit a step, host batches",
+        *(f"waiting, {way}" for way in ways),
+        *(f"memory, {way}" for way in ways),
+    ]
+    hidden = [row["name"] for row in report["rows"] if "hidden" in row]
+    assert hidden == ["waiting, at once", "memory, at once"]
+
+
+def test_evaluation_runs_and_reports(tmp_path):
+    report, _ = report_of("evaluation.py", tmp_path / "evaluation.json")
+    peers = {"prdc": "precision, recall, density, coverage", "scipy": "Frechet distance"}
+    names = ["all metrics, jaxgan"]
+    for package, metric in peers.items():
+        there = [package] if importlib.util.find_spec(package) else []
+        names += [f"{metric}, {name}" for name in ("jaxgan", *there)]
+    assert [row["name"] for row in report["rows"]] == names
+    assert all(row["ratio_to_ours"] == 1 for row in report["rows"] if "jaxgan" in row["name"])
+
+
+def test_the_peers_find_the_same_scores(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    module = importlib.import_module("evaluation")
+    real, fake = np.random.default_rng(0).normal(size=(2, 60, 4))
+    for package, (ours, peers) in zip(("prdc", "scipy"), module.PAIRS.values(), strict=True):
+        pytest.importorskip(package)
+        assert ours(real, fake) == pytest.approx(peers[package](real, fake))
+
+
+def test_start_up_runs_and_reports(tmp_path):
+    report, _ = report_of("start_up.py", tmp_path / "start_up.json")
+    assert [row["name"] for row in report["rows"]] == ["first start", "second start"]
+    for row in report["rows"]:
+        parts = ("imports", "data", "init", "lowering", "compiling", "training")
+        assert all(row[part] > 0 for part in parts)
+        assert sum(row[part] for part in parts) <= row["median_seconds"]

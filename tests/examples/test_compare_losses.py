@@ -1,0 +1,156 @@
+"""examples/compare_losses.py: what it compares, and an epoch of it, run as a user runs it."""
+
+import functools
+import importlib
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from conftest import PYTHON, QUICKLY
+from PIL import Image
+
+import jaxgan
+from jaxgan import evaluation
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def compare_losses(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    return importlib.import_module("compare_losses")
+
+
+@pytest.fixture
+def arguments(compare_losses, monkeypatch):
+    def parse(*options):
+        monkeypatch.setattr(sys, "argv", ["compare_losses.py", *options])
+        return compare_losses.parse_arguments()
+
+    return parse
+
+
+@pytest.mark.parametrize("networks", ["mlp", "infogan"])
+def test_every_loss_plays_with_the_same_networks(compare_losses, arguments, networks):
+    args, start = arguments("--networks", networks), np.zeros((1, 28, 28, 1), np.float32)
+    shapes = set()
+    for name in compare_losses.METHODS:
+        state = jax.eval_shape(compare_losses.make_gan(name, args).init, jax.random.key(0), start)
+        leaves, structure = jax.tree.flatten(state.params)
+        shapes.add((structure, tuple(leaf.shape for leaf in leaves)))
+    assert len(shapes) == 1
+
+
+def test_the_weights_of_wgan_stay_clipped(compare_losses, arguments):
+    images = np.random.default_rng(0).normal(size=(8, 28, 28, 1)).astype(np.float32)
+    gan = compare_losses.make_gan("wgan", arguments("--networks", "mlp"))
+    state = gan.init(jax.random.key(0), images)
+    largest = lambda: max(abs(leaf).max() for leaf in jax.tree.leaves(state.params.discriminator))
+    assert largest() > 0.05
+    state, _ = jax.jit(gan.update)(state, images)
+    assert largest() <= 0.01 + 1e-6
+
+
+def test_a_score_is_of_what_a_file_would_hold(compare_losses):
+    rng = np.random.default_rng(0)
+    real = rng.integers(0, 256, (90, 2, 2, 1), np.uint8)
+    flat = lambda images: images.reshape(images.shape[0], -1)
+    spaces = {"flat": compare_losses.load_space(flat, real)}
+    score = lambda x: compare_losses.score(x, spaces)
+    same = (real / 127.5 - 1.0).astype(np.float32)
+    assert score(same) == score(real) == pytest.approx({"flat": 0.0, "coverage": 1.0}, abs=1e-9)
+    assert score(0.5 * same)["flat"] > 0.1
+    same[3, 0, 0] = math.nan
+    assert score(same) == {"flat": math.inf, "coverage": 0.0}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return jaxgan.datasets.load("mnist", "test", data_dir="embedded")
+
+
+@pytest.fixture
+def judge(compare_losses, digits):
+    """Says whether a run with these samples has collapsed; of other digits than those it knows."""
+    features = evaluation.mnist_v1().features
+    spaces = {"mnist-v1": compare_losses.load_space(features, digits.images[1::4])}
+    known = digits.images[3::4], digits.labels[3::4]
+    one_class = compare_losses.score_one_class(*known, spaces, 2000)
+
+    def has_collapsed(images):
+        scores = compare_losses.score(images, spaces)
+        return compare_losses.collapsed([scores["mnist-v1"]], [scores["coverage"]], one_class) == 1
+
+    return has_collapsed
+
+
+def test_what_makes_few_kinds_of_images_has_collapsed(judge, digits):
+    images, labels = digits.images[::2], digits.labels[::2]
+    one_of_each = np.stack([images[labels == i][0] for i in range(10)])
+    for image in (one_of_each[1], one_of_each[8], np.zeros_like(images[0])):
+        assert judge(np.repeat(image[None], 2000, axis=0))
+    assert judge(np.tile(one_of_each, (200, 1, 1, 1)))
+    for i in range(10):
+        assert judge(images[labels == i])
+    assert judge(np.full((2000, 28, 28, 1), math.nan, np.float32))
+    assert not judge(images)
+    assert not judge(images[:1000])
+
+
+def test_the_best_stands_first_and_the_collapsed_are_counted(compare_losses, capsys):
+    def make(loss, distances, coverages):
+        return {"loss": loss, "a": distances, "coverage": coverages, "skipped_steps": [0, 3]}
+
+    results = [
+        make("ns", [30.0, 301.0, 50.0, math.inf], [0.6, 0.7, 0.125, 0.0]),
+        make("mm", [40.0, 20.0], [0.5, 0.75]),
+    ]
+    one_class = {"distance": 301.0, "coverage": 0.125}
+    compare_losses.print_table(results, {"a": 1.25, "coverage": 0.96}, one_class)
+    header, _, floor, first, second = capsys.readouterr().out.strip().splitlines()
+    assert floor == "| *floor: training images* | 1.250 |  |  | 0.960 | | | |"
+    assert first == (
+        "| mm | 30.000 +- 10.000 | 30.00 | 20.00 to 40.00 | 0.625 +- 0.125 | 0 of 2 | 3 | "
+        "9.8 +- 0.9 |"
+    )
+    assert "| 3 of 4 |" in second
+    assert header.count("|") == first.count("|") == floor.count("|") == second.count("|")
+
+
+def test_a_loss_in_small(tmp_path):
+    script = [*PYTHON, str(EXAMPLES / "compare_losses.py")]
+    script += ["--data-dir", "embedded", "--networks", "mlp", "--losses", "wgan"]
+    script += ["--epochs", "1", "--runs", "2", "--batch-size", "5000", "--samples", "1000"]
+    run = functools.partial(subprocess.run, capture_output=True, text=True, env=QUICKLY)
+    done = run([*script, "--workdir", str(tmp_path / "run")])
+    assert done.returncode == 0, done.stderr
+    header, _, floor, *rows = done.stdout.strip().splitlines()
+    assert [row.split(" | ")[0] for row in rows] == ["| wgan"]
+    assert all(row.count("|") == header.count("|") for row in [floor, *rows])
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert [result["loss"] for result in summary["results"]] == ["wgan"]
+    for result in summary["results"]:
+        assert result["skipped_steps"] == [0, 0]
+        for space in ("mnist-v1", "random-v1"):
+            assert len(set(result[space])) == 2
+            assert min(result[space]) > summary["floor"][space]
+        assert all(0 <= x < summary["floor"]["coverage"] for x in result["coverage"])
+    assert rows[0].split(" | ")[6] == "2 of 2"  # after two steps
+    assert 0 < summary["one_class"]["coverage"] < 0.3 < 100 < summary["one_class"]["distance"]
+    with Image.open(tmp_path / "run" / "samples.png") as picture:
+        assert picture.size == (10 * 56, 56)
+    assert (tmp_path / "run" / "distances.png").exists()
+    refused = run([*script, "--workdir", str(tmp_path / "run")])
+    assert refused.returncode == 1
+    assert "is not empty" in refused.stderr
+
+
+def test_too_few_samples_are_refused(arguments, capsys):
+    with pytest.raises(SystemExit):
+        arguments("--samples", "999")
+    assert "--samples must be at least 1000; got 999" in capsys.readouterr().err

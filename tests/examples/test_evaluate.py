@@ -1,0 +1,93 @@
+"""examples/evaluate.py, run as a user runs it: on two steps of examples/mnist.py."""
+
+import importlib
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from conftest import PYTHON, QUICKLY
+from PIL import Image
+
+import jaxgan
+from jaxgan import checkpoint, evaluation
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(script, *options):
+    command = [*PYTHON, str(EXAMPLES / script), "--data-dir", "embedded"]
+    return subprocess.run([*command, *options], capture_output=True, text=True, env=QUICKLY)
+
+
+def test_the_report_of_two_steps(tmp_path):
+    workdir = tmp_path / "run"
+    options = ["--epochs", "1", "--batch-size", "5000", "--workdir", str(workdir)]
+    assert run("mnist.py", *options).returncode == 0
+    done = run("evaluate.py", "--checkpoint", str(workdir), "--samples", "1000", "--draws", "2")
+    assert done.returncode == 0, done.stderr
+    assert "the scores flatter the run" in done.stderr
+    with Image.open(workdir / "evaluation" / "report.png") as picture:
+        assert picture.width > 1000
+    report = json.loads((workdir / "evaluation" / "report.json").read_text())
+    assert (report["step"], report["num_samples"], report["num_train"]) == (2, 1000, 5000)
+    assert done.stdout.count("\n| mnist-v1 | ") == done.stdout.count("\n| random-v1 | ") == 8
+
+    for scores in (report["floor"], *report["draws"]):
+        assert sum(scores["shares"].values()) == pytest.approx(1.0)
+        assert sum(share > 0 for share in scores["shares"].values()) == scores["classes"]["classes"]
+    assert report["floor"]["classes"]["classes"] == 10
+
+    # The floors are the metrics of the two halves; and noise is far above them.
+    digits = jaxgan.datasets.load("mnist", "test", data_dir="embedded").images
+    train, test = (
+        evaluation.embed(evaluation.random_v1(), x) for x in (digits[0:2000:2], digits[1:2000:2])
+    )
+    floor = report["floor"]["random-v1"]
+    assert floor["frechet"] == pytest.approx(evaluation.frechet(train, test))
+    assert floor["nearest_neighbour_accuracy"] == pytest.approx(0.5, abs=0.1)
+    assert floor["authenticity"] > 0.1
+    for draw in report["draws"]:
+        assert draw["random-v1"]["frechet"] > 10 * floor["frechet"]
+        assert draw["mnist-v1"]["nearest_neighbour_accuracy"] > 0.9
+    assert not np.array_equal(*(list(draw["mnist-v1"].values()) for draw in report["draws"]))
+
+
+def test_a_missing_run_is_told_in_a_line(tmp_path):
+    done = run("evaluate.py", "--checkpoint", str(tmp_path))
+    assert done.returncode == 1
+    assert "config.json" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("config", ["{}", "[1]", "{", '{"seed": 0, "networks": "none"}'])
+def test_a_folder_of_something_else_is_told_in_a_line(tmp_path, config):
+    (tmp_path / "config.json").write_text(config)
+    done = run("evaluate.py", "--checkpoint", str(tmp_path))
+    assert done.returncode == 1
+    *_, line = done.stderr.splitlines()
+    assert "config.json is not what examples/mnist.py writes" in line
+    assert "Traceback" not in done.stderr
+
+
+def test_broken_parameters_are_told_in_a_line_and_a_cut_is_told(tmp_path, monkeypatch):
+    """Before anything is scored; and with more samples asked for than there are images."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    mnist = importlib.import_module("mnist")
+    monkeypatch.setattr(sys, "argv", ["mnist.py"])
+    args = mnist.parse_arguments()
+    gan = mnist.make_gan((28, 28, 1), args)
+    state = gan.init(jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
+    broken = state.replace(params=jax.tree.map(lambda x: x * math.nan, state.params))
+    (tmp_path / "config.json").write_text(json.dumps(vars(args), default=str))
+    checkpoint.save(tmp_path / "checkpoints", broken).result()
+    done = run("evaluate.py", "--checkpoint", str(tmp_path), "--samples", "20000")
+    assert done.returncode == 1
+    *_, cut, line = done.stderr.splitlines()
+    assert cut == "--samples is 5000: there are no more images to compare with."
+    assert line.startswith("5000 of 5000 samples hold NaN or infinity: the parameters of step 0")
+    assert "Traceback" not in done.stderr

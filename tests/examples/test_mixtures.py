@@ -1,0 +1,126 @@
+"""examples/mixtures.py: what it draws, and two small epochs of it, run as a user runs it."""
+
+import functools
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PYTHON, QUICKLY
+
+from jaxgan import evaluation
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def mixtures(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    return importlib.import_module("mixtures")
+
+
+@pytest.mark.parametrize(("mixture", "num"), [("ring", 8), ("grid", 25)])
+def test_the_training_points_are_a_perfect_sampler(mixtures, mixture, num):
+    means, sigma = mixtures.MIXTURES[mixture]
+    found = evaluation.mixture_coverage(mixtures.draw_points(mixture, 20_000, seed=0), means, sigma)
+    assert found.modes == len(means) == num
+    assert found.high_quality == pytest.approx(0.989, abs=0.003)
+    assert found.kl < 10 * found.kl_floor
+
+
+def test_a_method_in_small(tmp_path):
+    sizes = {"epochs": 2, "runs": 2, "points": 40, "batch-size": 4, "samples": 50}
+    sizes |= {"generator-width": 4, "discriminator-width": 3}
+    options = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
+    script = [*PYTHON, str(EXAMPLES / "mixtures.py")]
+    some = [
+        "--mixtures",
+        "ring",
+        "--methods",
+        "pacgan2",
+        "--workdir",
+        str(tmp_path / "run"),
+    ]
+    run = functools.partial(subprocess.run, capture_output=True, text=True, env=QUICKLY)
+    done = run([*script, *options, *some])
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| ring")]
+    assert [row.split(" | ")[1] for row in rows] == ["*perfect sampler*", "pacgan2"]
+    assert rows[1].endswith("| 7.9 / 95.6% / 0.07 |")
+    assert (tmp_path / "run" / "points.png").exists()
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    for result in summary["results"]:
+        assert [run["num_samples"] for run in result["runs"]] == [50, 50]
+        assert all(0 <= run["modes"] <= 8 for run in result["runs"])
+        assert result["skipped_steps"] == [0, 0]
+    refused = run([*script, *options, *some])
+    assert refused.returncode == 1
+    assert "is not empty" in refused.stderr
+
+
+def test_only_runs_of_high_quality_count_as_collapsed(mixtures):
+    """Points strewn at random reach many modes, and say nothing; nor do few good ones."""
+    means = mixtures.MIXTURES["grid"][0].astype(np.float32)
+    strewn = np.random.default_rng(0).uniform(-5, 5, (2500, 2)).astype(np.float32)
+    in_one_mode = np.tile(means[7], (2500, 1))
+    runs = [strewn, in_one_mode, mixtures.draw_points("grid", 2500, seed=4), strewn * np.nan]
+    found = [mixtures.count("grid", np.asarray(run)) for run in runs]
+    assert [run.modes for run in found][1:] == [1, 25, 0]
+    assert found[0].modes > 12
+    cells = [cell.strip() for cell in mixtures.row("grid", "gan", found, 3).split("|")]
+    assert cells[7:10] == ["2 of 4", "1 of 2", "3"]  # under way, collapsed, skipped steps
+    assert cells[5].endswith("(3 of 4 runs)")  # the mean KL is of those that have one
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--learning-rate", "-1"), ("--gamma", "nan"), ("--generator-width", "0"), ("--runs", "0")],
+)
+def test_options_that_make_no_sense_are_refused(mixtures, monkeypatch, capsys, options):
+    monkeypatch.setattr(sys, "argv", ["mixtures.py", *options])
+    with pytest.raises(SystemExit):
+        mixtures.parse_arguments()
+    assert options[0] in capsys.readouterr().err
+
+
+def test_the_defaults_are_the_papers(mixtures, monkeypatch):
+    """PacGAN, appendix: 100,000 points, 400 epochs, Adam 1e-4, batches of 100, 10 runs."""
+    monkeypatch.setattr(sys, "argv", ["mixtures.py"])
+    args = mixtures.parse_arguments()
+    assert (args.points, args.epochs, args.batch_size, args.runs) == (100_000, 400, 100, 10)
+    assert (args.learning_rate, args.samples) == (1e-4, 2500)
+    assert (args.generator_width, args.discriminator_width) == (400, 200)
+    assert mixtures.make_gan("rpgan", args) is not None
+
+
+def test_an_epoch_shows_each_point_once_to_a_single_gan(mixtures):
+    """Nothing is skipped or repeated: a stand-in GAN adds up what it is shown."""
+    import jax
+    import jax.numpy as jnp
+
+    import jaxgan
+
+    points = jnp.arange(12.0).reshape(6, 2)
+
+    def update(state, batch):
+        zero = jnp.zeros((), jnp.int32)
+        skipped = {"generator_skipped": zero, "discriminator_skipped": zero}
+        return state.replace(step=state.step + 1, params=state.params + batch.sum(axis=0)), skipped
+
+    gan = jaxgan.GAN(init=None, update=update, sample=None)
+    state = jaxgan.TrainState(
+        step=jnp.zeros((), jnp.int32),
+        key=jax.random.key(0),
+        params=jnp.zeros(2),
+        opt_state=(),
+        model_state=(),
+        ema_params=None,
+        game_state=(),
+    )
+    epoch = mixtures.make_epoch(gan, 6, 2, packing=1)
+    state, skipped = jax.jit(epoch)(state, points)
+    np.testing.assert_array_equal(state.params, points.sum(axis=0))
+    assert (int(state.step), int(skipped)) == (3, 0)

@@ -1,0 +1,226 @@
+"""The example, run as a user runs it: for two steps an epoch, on the embedded digits."""
+
+import importlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from conftest import PYTHON, QUICKLY, assert_trees_equal
+from PIL import Image
+
+import jaxgan
+from jaxgan import checkpoint
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def arguments(workdir, *options):
+    fixed = ["--data-dir", "embedded", "--batch-size", "5000", "--workdir", str(workdir)]
+    return [*fixed, *options]
+
+
+def command(workdir, *options):
+    return [*PYTHON, str(EXAMPLES / "mnist.py"), *arguments(workdir, *options)]
+
+
+def run(workdir, *options, env=None):
+    return subprocess.run(command(workdir, *options), capture_output=True, text=True, env=env)
+
+
+@pytest.fixture
+def caching(tmp_path_factory):
+    """An environment where compiled programs are kept, as they are for users."""
+    folder = str(tmp_path_factory.mktemp("cache"))
+    return {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "1", "XDG_CACHE_HOME": folder}
+
+
+@pytest.fixture
+def mnist(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    return importlib.import_module("mnist")
+
+
+def final_state(mnist, workdir):
+    args = Namespace(
+        networks="mlp", learning_rate=1e-3, beta1=0.5, loss="non_saturating", penalty="none"
+    )
+    gan = mnist.make_gan((28, 28, 1), args)
+    like = jax.eval_shape(gan.init, jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
+    return checkpoint.restore(workdir / "checkpoints", like=like)
+
+
+def untimed(workdir):
+    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [
+        {k: v for k, v in r.items() if not k.startswith("seconds") and k != "steps_per_second"}
+        for r in records
+    ]
+
+
+@pytest.fixture(scope="module")
+def two_epochs(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("two") / "run"
+    done = run(workdir, "--epochs", "2")
+    assert done.returncode == 0, done.stderr
+    return workdir
+
+
+def test_the_work_directory_holds_what_it_should(two_epochs):
+    assert {path.name for path in two_epochs.iterdir()} == {
+        ".lock",
+        "checkpoints",
+        "config.json",
+        "curves.png",
+        "frames",
+        "metrics.jsonl",
+        "samples.png",
+        "summary.json",
+        "training.gif",
+        "traversal.png",
+    }
+    for name, size in {"samples.png": (448, 448), "traversal.png": (560, 560)}.items():
+        with Image.open(two_epochs / name) as picture:
+            assert picture.size == size
+    with Image.open(two_epochs / "training.gif") as gif:
+        assert gif.n_frames == 2
+    assert checkpoint.steps(two_epochs / "checkpoints") == [2, 4]
+
+
+def test_the_summary_and_metrics_say_what_was_run(two_epochs):
+    summary = json.loads((two_epochs / "summary.json").read_text())
+    assert summary["source"] == "mnist: the 10,000 test digits that ship with jaxgan"
+    assert (summary["num_images"], summary["epochs"], summary["steps"]) == (10_000, 2, 4)
+    assert summary["steps_per_second"] == pytest.approx(4 / summary["seconds"])
+    assert summary["compile_seconds"] > 0
+    assert summary["device"] == jax.devices()[0].device_kind
+    assert summary["versions"]["jaxgan"] == jaxgan.__version__
+    records = untimed(two_epochs)
+    assert [(r["epoch"], r["step"]) for r in records] == [(1, 2), (2, 4)]
+    for record in records:
+        assert 0 < record["fake_probability"] < 1
+        assert 0 < record["real_probability"] < 1
+        assert record["pixel_diversity"] >= 0
+        assert record["generator_skipped"] == record["discriminator_skipped"] == 0
+        assert {"generator_loss", "discriminator_loss"} <= set(record)
+
+
+def test_resume_is_the_same_run_to_the_bit_and_guards_it(mnist, two_epochs, tmp_path, caching):
+    """The resumed one runs what the first compiled; the whole one, what it compiled itself."""
+    assert run(tmp_path, "--epochs", "1", env=caching).returncode == 0
+    refused = run(tmp_path, "--epochs", "1")
+    assert refused.returncode == 1
+    assert "is not empty. Resume the run" in refused.stderr
+    refused = run(tmp_path, "--epochs", "2", "--resume", "--seed", "3")
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("or choose another folder:\n  seed: 0 there, 3 now\n")
+    # A line that was logged after the checkpoint must not be there twice.
+    with (tmp_path / "metrics.jsonl").open("a") as log:
+        log.write('{"epoch": 2, "lost": true}\n')
+    resumed = run(tmp_path, "--epochs", "2", "--resume", env=caching)
+    assert resumed.returncode == 0, resumed.stderr
+    assert_trees_equal(final_state(mnist, tmp_path), final_state(mnist, two_epochs))
+    assert untimed(tmp_path) == untimed(two_epochs)
+    for name in ("samples.png", "traversal.png", "training.gif"):
+        assert (tmp_path / name).read_bytes() == (two_epochs / name).read_bytes()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finishes_the_epoch_saves_and_says_how_to_resume(mnist, tmp_path, signum):
+    endless = command(tmp_path, "--epochs", "100000")
+    with subprocess.Popen(endless, stderr=subprocess.PIPE, text=True, env=QUICKLY) as process:
+        try:
+            while not (tmp_path / "metrics.jsonl").exists() or not untimed(tmp_path):
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.send_signal(signum)
+            _, errors = process.communicate()
+        finally:
+            process.kill()
+    assert process.returncode == 128 + signum
+    assert "Stopped and saved. To go on: python " in errors
+    assert errors.rstrip().endswith("--resume")
+    last = untimed(tmp_path)[-1]
+    assert int(final_state(mnist, tmp_path).step) == last["step"] == 2 * last["epoch"]
+    assert json.loads((tmp_path / "summary.json").read_text())["epochs"] == last["epoch"]
+
+
+BROKEN = "import mnist; mnist.images.grid = lambda *_: 1 / 0; mnist.main()"
+
+
+def test_an_exception_in_the_loop_leaves_the_epoch_saved(mnist, tmp_path):
+    options = arguments(tmp_path, "--epochs", "3")
+    broken = [sys.executable, "-c", BROKEN, *options]
+    done = subprocess.run(broken, cwd=EXAMPLES, capture_output=True, text=True, env=QUICKLY)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+    assert int(final_state(mnist, tmp_path).step) == 2
+    assert [record["epoch"] for record in untimed(tmp_path)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--epochs", "0"), "--epochs must be at least 1; got 0"),
+        (("--batch-size", "0"), "--batch-size must be at least 1; got 0"),
+        (("--batch-size", "10001"), "from 1 to the number of images, 10000; got 10001"),
+        (("--learning-rate", "0"), "--learning-rate must be positive; got 0.0"),
+        (("--beta1", "1"), "--beta1 must be in [0, 1); got 1.0"),
+        (("--resume",), "Nothing to resume"),
+        (("--dataset", "kmnist"), "Only mnist"),
+    ],
+)
+def test_bad_options_are_told_in_a_line(mnist, tmp_path, monkeypatch, capsys, options, said):
+    monkeypatch.setattr(sys, "argv", ["mnist.py", *arguments(tmp_path / "run", *options)])
+    with pytest.raises(SystemExit) as stopped:
+        mnist.main()
+    assert stopped.value.code not in (0, None)
+    assert said in f"{stopped.value.code} {capsys.readouterr().err}"
+    assert not (tmp_path / "run").exists()  # a corrected command finds nothing in its way
+
+
+def test_a_run_that_lost_its_log_or_frames(two_epochs, tmp_path):
+    shutil.copytree(two_epochs, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "frames")
+    (tmp_path / "metrics.jsonl").write_text("{oops")  # the checkpoint knows all of it
+    done = run(tmp_path, "--epochs", "2", "--resume", env=QUICKLY)
+    assert done.returncode == 0, done.stderr
+    assert "No training.gif" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert untimed(tmp_path) == untimed(two_epochs)
+
+
+def test_losses_and_penalties_by_name(tmp_path):
+    done = run(
+        tmp_path, "--epochs", "1", "--loss", "relativistic", "--penalty", "r1_r2", env=QUICKLY
+    )
+    assert done.returncode == 0, done.stderr
+    assert untimed(tmp_path)[0]["penalty"] > 0
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["loss"], config["penalty"]) == ("relativistic", "r1_r2")
+
+
+def test_too_many_skipped_steps_in_a_row_stop_the_run(mnist):
+    fine = {"generator_skipped": np.array([1, 0] * 300), "discriminator_skipped": np.zeros(600)}
+    mnist.stop_if_not_finite(fine, epoch=3)
+    bad = {**fine, "discriminator_skipped": np.arange(600) >= 500}
+    with pytest.raises(SystemExit, match=r"epoch 3: the discriminator's .* in 100 steps in a row"):
+        mnist.stop_if_not_finite(bad, epoch=3)
+
+
+@pytest.mark.slow
+def test_the_recipe_learns_digits_and_does_not_collapse(tmp_path):
+    """Ten epochs of the embedded digits: varied as real ones, and neither player has won."""
+    assert run(tmp_path, "--epochs", "10", "--batch-size", "100").returncode == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    last = summary["last_epoch"]
+    assert last["pixel_diversity"] > 0.7 * summary["pixel_diversity_of_real_images"]
+    assert 0.1 < last["fake_probability"] < last["real_probability"] < 0.9

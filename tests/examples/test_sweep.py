@@ -1,0 +1,104 @@
+"""The sweep, run as a user runs it: a population of four, two steps an epoch, embedded digits."""
+
+import importlib
+import json
+import subprocess
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import pytest
+from conftest import PYTHON, QUICKLY
+from PIL import Image
+
+import jaxgan
+from jaxgan import checkpoint, population
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+RATES = ["1e-3", "1e-2"]
+
+
+def run(*options):
+    command = [*PYTHON, str(EXAMPLES / "sweep.py"), "--data-dir", "embedded"]
+    return subprocess.run([*command, *options], capture_output=True, text=True, env=QUICKLY)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("sweep") / "run"
+    options = ["--batch-size", "5000", "--epochs", "2", "--seeds", "2"]
+    done = run(*options, "--learning-rates", *RATES, "--workdir", str(workdir))
+    assert done.returncode == 0, done.stderr
+    return workdir, done.stdout
+
+
+def test_it_prints_a_table_and_writes_pictures_and_figures(swept):
+    workdir, printed = swept
+    header, _, *rows = printed.strip().splitlines()
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == ["0.001", "0.01"]
+    assert all(row.count("|") == header.count("|") for row in rows)
+    assert {path.name for path in workdir.iterdir()} == {
+        ".lock",
+        "checkpoints",
+        "config.json",
+        "samples.png",
+        "summary.json",
+        "sweep.png",
+    }
+    with Image.open(workdir / "samples.png") as picture:
+        assert picture.size == (16 * 28, 4 * 28)
+    history = json.loads((workdir / "summary.json").read_text())["history"]
+    losses = np.array(history["generator_loss"])
+    assert losses.shape == (4, 2)
+    median = np.median(np.float32(losses[2:, -1]))  # as the script computes it
+    assert f"| 0.01 | {median:.3g} " in rows[1]
+
+
+def test_a_member_is_a_run_of_its_own(swept, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    sweep = importlib.import_module("sweep")
+    data = jaxgan.datasets.load("mnist", "train", "embedded")
+    gan = sweep.make_gan((28, 28, 1), beta1=0.5)
+    batch = jaxgan.images.normalize(data.images[:1])
+    rates = [float(rate) for rate in RATES]
+    like = jax.eval_shape(lambda: sweep.make_population(gan, batch, rates, 2))
+    states = checkpoint.restore(swept[0] / "checkpoints", like=like)
+    member = population.pick(states, 1)
+    rate = population.hyperparameters(member)["generator"]["learning_rate"]
+    np.testing.assert_allclose(rate, 1e-3, rtol=1e-6)
+
+    adam = optax.adam(1e-3, b1=0.5)
+    alone = jaxgan.gan(
+        jaxgan.networks.MLPGenerator(),
+        jaxgan.networks.MLPDiscriminator(),
+        jaxgan.losses.non_saturating(real_label=0.9),
+        jaxgan.Pair(adam, adam),
+        latents=100,
+    )
+    state = alone.init(jax.random.key(1), batch)
+    train = lambda s: jaxgan.training.epochs(alone, s, data.images, num_epochs=2, batch_size=5000)
+    state, _ = jax.jit(train)(state)
+    # Adam makes whole steps of gradients that are next to nothing, so single weights may be apart.
+    # A wrong beta1 sets the mean weight 6e-4 apart, other rounding 6e-6.
+    assert distance(member.params, state.params) < 1e-4
+    assert distance(population.pick(states, 0).params, state.params) > 1e-2  # of another seed
+
+
+def distance(a, b) -> float:
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return max(float(np.abs(x - y).mean()) for x, y in pairs if x.ndim > 1)
+
+
+def test_what_is_refused_is_told_in_a_line(swept, tmp_path):
+    workdir, _ = swept
+    for options, said in (
+        (("--workdir", str(workdir)), str(workdir)),
+        (("--seeds", "0"), "--seeds must be at least 1; got 0"),
+        (("--learning-rates", "0"), "--learning-rates must be positive"),
+    ):
+        fixed = ("--batch-size", "5000", "--seeds", "1")
+        done = run("--workdir", str(tmp_path / "new"), *fixed, *options)
+        assert done.returncode != 0
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr

@@ -1,0 +1,165 @@
+"""Many updates are one program, their batches a pure function of (seed, step)."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from conftest import BATCH, SHAPE, assert_trees_equal, make_gan, tree_differs
+
+import jaxgan
+from jaxgan import training
+from jaxgan.images import normalize
+from jaxgan.training import _shuffle
+
+UPDATES = 4  # 23 images make so many batches of five
+
+
+@pytest.fixture
+def epoch(gan):
+    return jax.jit(functools.partial(training.epochs, gan, batch_size=BATCH))
+
+
+def indices(step, *, seed=0, num_images=23, batch_size=BATCH):
+    key = jax.random.key(seed)
+    found = training.batch_indices(key, step, num_images=num_images, batch_size=batch_size)
+    return np.asarray(found)
+
+
+def order(epoch, *, seed=0):
+    steps = range(UPDATES * epoch, UPDATES * (epoch + 1))
+    return np.stack([indices(step, seed=seed) for step in steps])
+
+
+def assert_trees_close(a, b, atol):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=atol), a, b)
+
+
+class TestBatches:
+    def test_an_epoch_shows_each_image_at_most_once(self):
+        seen = order(0)
+        assert seen.shape == (UPDATES, BATCH)
+        assert len(np.unique(seen)) == 20
+        assert seen.min() >= 0
+        assert seen.max() < 23
+
+    def test_what_is_left_out_changes_from_epoch_to_epoch(self):
+        seen = np.concatenate([np.unique(order(epoch)) for epoch in range(8)])
+        assert len(np.unique(seen)) == 23
+
+    def test_order_depends_on_seed_and_epoch_alone(self):
+        np.testing.assert_array_equal(order(0), order(0))
+        assert not np.array_equal(order(0), order(1))
+        assert not np.array_equal(order(0), order(0, seed=1))
+
+    def test_shuffling_uses_no_key_of_a_step(self, state):
+        shuffle_key = jax.random.fold_in(state.key, _shuffle._SHUFFLE)
+        last_step = jnp.iinfo(state.step.dtype).max
+        assert last_step < _shuffle._SHUFFLE
+        for step in (0, 1, last_step):
+            step_key = jax.random.fold_in(state.key, step)
+            assert (jax.random.key_data(shuffle_key) != jax.random.key_data(step_key)).any()
+
+    @pytest.mark.parametrize("batch_size", [0, -1, 24])
+    def test_sizes_that_do_not_fit(self, gan, state, uint8_images, batch_size):
+        with pytest.raises(
+            ValueError, match=f"from 1 to the number of images, 23; got {batch_size}"
+        ):
+            training.epochs(gan, state, uint8_images, batch_size=batch_size)
+
+
+def test_steps_are_updates_one_by_one(batch, uint8_images):
+    """Trains by SGD: Adam divides gradients by their size, and so magnifies their rounding."""
+    gan = make_gan(optimizer=jaxgan.Pair(optax.sgd(0.1), optax.sgd(0.1)))
+    state = gan.init(jax.random.key(0), batch)
+    run = functools.partial(training.steps, gan, num_steps=6, batch_size=BATCH)
+    scanned, metrics = jax.jit(run)(state, uint8_images)
+    single, update = state, jax.jit(gan.update)
+    for i in range(6):
+        single, one = update(single, normalize(uint8_images[indices_of(state.key, i)]))
+        np.testing.assert_allclose(metrics["generator_loss"][i], one["generator_loss"], rtol=1e-5)
+    assert metrics["generator_loss"].shape == (6,)
+    assert_trees_close(scanned.params, single.params, atol=1e-5)
+
+
+def indices_of(key, step):
+    return np.asarray(training.batch_indices(key, step, num_images=23, batch_size=BATCH))
+
+
+def test_epochs_are_their_steps(gan, state, uint8_images):
+    epochs = functools.partial(training.epochs, gan, num_epochs=2, batch_size=BATCH)
+    steps = functools.partial(training.steps, gan, num_steps=2 * UPDATES, batch_size=BATCH)
+    by_epoch, epoch_metrics = jax.jit(epochs)(state, uint8_images)
+    by_step, step_metrics = jax.jit(steps)(state, uint8_images)
+    assert_trees_equal(by_epoch, by_step)
+    assert epoch_metrics["generator_loss"].shape == (2, UPDATES)
+    flat = jax.tree.map(jnp.ravel, epoch_metrics)
+    assert_trees_equal(flat, step_metrics)
+
+
+def test_a_run_cut_anywhere_is_the_run(gan, state, uint8_images):
+    @functools.partial(jax.jit, static_argnames="num_steps")
+    def run(state, num_steps):
+        steps = functools.partial(training.steps, gan, num_steps=num_steps, batch_size=BATCH)
+        return steps(state, uint8_images)[0]
+
+    whole = run(state, num_steps=9)
+    assert_trees_equal(run(run(state, num_steps=3), num_steps=6), whole)
+    assert int(whole.step) == 9
+
+
+def test_epochs_compile_once_and_donate(gan, state, uint8_images):
+    traces = []
+
+    def run(state, images):
+        traces.append(1)
+        return training.epochs(gan, state, images, batch_size=BATCH)
+
+    epoch = jax.jit(run, donate_argnums=0)
+    images = jnp.asarray(uint8_images)
+    before = state
+    for _ in range(3):
+        state, _ = epoch(state, images)
+    assert len(traces) == 1
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(before.params))
+    assert not images.is_deleted()
+    assert int(state.step) == 12
+
+
+def test_it_lowers_for_gpus_with_a_branch_less_for_each_player(gan, state, uint8_images):
+    """A GPU would have to ask the host which way to go; there is none here to try it."""
+    epochs = functools.partial(training.epochs, gan, batch_size=BATCH)
+    traced = jax.jit(epochs).trace(state, uint8_images)
+    texts = [traced.lower(lowering_platforms=(on,)).as_text() for on in ("cpu", "cuda")]
+    branches = [text.count("stablehlo.case") for text in texts]
+    assert branches[0] - branches[1] == 2
+
+
+def test_numpy_images_may_be_closed_over(gan, state, uint8_images, epoch):
+    closed = jax.jit(lambda s: training.epochs(gan, s, uint8_images, batch_size=BATCH))
+    assert_trees_equal(closed(state)[0].step, epoch(state, uint8_images)[0].step)
+    eager, _ = training.epochs(gan, state, uint8_images, batch_size=BATCH)
+    assert int(eager.step) == UPDATES
+
+
+def test_training_moves_both_players(state, uint8_images, epoch):
+    after, _ = epoch(state, uint8_images)
+    assert tree_differs(state.params.generator, after.params.generator)
+    assert tree_differs(state.params.discriminator, after.params.discriminator)
+    assert_trees_equal(state.key, after.key)
+
+
+def test_images_that_are_not_uint8_or_not_images(gan, state):
+    with pytest.raises(TypeError, match=r"must be uint8.*got float32"):
+        training.epochs(gan, state, jnp.zeros((23, *SHAPE)), batch_size=5)
+    with pytest.raises(ValueError, match=r"\[num, height, width, channels\]; got \(23, 16\)"):
+        training.steps(gan, state, jnp.zeros((23, 16), jnp.uint8), num_steps=1, batch_size=5)
+
+
+def test_nothing_to_do(gan, state, uint8_images):
+    with pytest.raises(ValueError, match="num_steps must be at least 1; got 0"):
+        training.steps(gan, state, uint8_images, num_steps=0, batch_size=5)
+    with pytest.raises(ValueError, match="num_epochs must be at least 1; got 0"):
+        training.epochs(gan, state, uint8_images, num_epochs=0, batch_size=5)
