@@ -9,17 +9,19 @@ ValueError.
 
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
 
 from jaxgan._internal import checks
 from jaxgan.types import PyTree
 
 __all__ = [
     "Augmentation",
+    "AugmentationApply",
     "PlainAugmentation",
     "State",
     "adaptive",
@@ -33,6 +35,7 @@ __all__ = [
     "with_probability",
 ]
 
+_PIXELS = "[batch, height, width, channels]"
 _TOLERANCE = 1e-6  # exceeds the rounding of a mean of signs in float32
 
 State = PyTree
@@ -42,15 +45,13 @@ State = PyTree
 class PlainAugmentation(Protocol):
     """An augmentation without a state: `(key, images) -> images`, of the same shape and dtype."""
 
-    def __call__(self, key: jax.Array, images: jax.Array, /) -> jax.Array: ...
+    def __call__(self, key: Array, images: Array, /) -> Array: ...
 
 
 class AugmentationApply(Protocol):
     """Augments images: `(state, key, images, *, step) -> images`."""
 
-    def __call__(
-        self, state: State, key: jax.Array, images: jax.Array, *, step: jax.Array
-    ) -> jax.Array: ...
+    def __call__(self, state: State, key: Array, images: Array, *, step: Array) -> Array: ...
 
 
 class Augmentation(NamedTuple):
@@ -69,7 +70,7 @@ class Augmentation(NamedTuple):
 
     init: Callable[[], State]
     apply: AugmentationApply
-    adapt: Callable[[State, jax.Array], State]
+    adapt: Callable[[State, Array], State]
 
 
 def as_augmentation(augmentation: Augmentation | PlainAugmentation) -> Augmentation:
@@ -91,7 +92,7 @@ def as_augmentation(augmentation: Augmentation | PlainAugmentation) -> Augmentat
     """
     if isinstance(augmentation, Augmentation):
         return augmentation
-    _check_plain("as_augmentation", augmentation)
+    _check_plain(augmentation)
     return Augmentation(
         init=lambda: (),
         apply=lambda state, key, images, *, step: augmentation(key, images),
@@ -127,8 +128,8 @@ def translation(ratio: float = 0.125) -> PlainAugmentation:
     """
     checks.real("ratio", ratio, 0.0, 1.0)
 
-    def apply(key: jax.Array, images: jax.Array) -> jax.Array:
-        images = _as_images("translation", key, images, rank=4)
+    def apply(key: Array, images: Array) -> Array:
+        images = _check(key, images, _PIXELS)
         reach = [_pixels(ratio, size) for size in images.shape[1:3]]
         padded = jnp.pad(images, [(0, 0), *((pixels, pixels) for pixels in reach), (0, 0)])
         top, left = (
@@ -169,15 +170,15 @@ def cutout(ratio: float = 0.5) -> PlainAugmentation:
     """
     checks.real("ratio", ratio, 0.0, 1.0)
 
-    def covered(key: jax.Array, batch: int, size: int) -> jax.Array:
+    def covered(key: Array, batch: int, size: int) -> Array:
         box = _pixels(ratio, size)
         # An even box is centred between two pixels, where there is one place more.
         centre = jax.random.randint(key, (batch, 1), 0, size + 1 - box % 2)
         offset = jnp.arange(size)[None, :] - (centre - box // 2)
         return (offset >= 0) & (offset < box)
 
-    def apply(key: jax.Array, images: jax.Array) -> jax.Array:
-        images = _as_images("cutout", key, images, rank=4)
+    def apply(key: Array, images: Array) -> Array:
+        images = _check(key, images, _PIXELS)
         row_key, column_key = jax.random.split(key)
         rows = covered(row_key, images.shape[0], images.shape[1])
         columns = covered(column_key, images.shape[0], images.shape[2])
@@ -213,8 +214,8 @@ def colour() -> PlainAugmentation:
       Zhao et al., 2020, https://arxiv.org/abs/2006.10738
     """
 
-    def apply(key: jax.Array, images: jax.Array) -> jax.Array:
-        images = _as_images("colour", key, images, rank=4)
+    def apply(key: Array, images: Array) -> Array:
+        images = _check(key, images, _PIXELS)
         brightness, saturation, contrast = (
             _uniform(k, images, low, high)
             for k, low, high in zip(
@@ -249,10 +250,10 @@ def compose(*augmentations: PlainAugmentation) -> PlainAugmentation:
       [[2. 2.]]
     """
     for augmentation in augmentations:
-        _check_plain("compose", augmentation)
+        _check_plain(augmentation)
 
-    def apply(key: jax.Array, images: jax.Array) -> jax.Array:
-        images = _as_images("compose", key, images)
+    def apply(key: Array, images: Array) -> Array:
+        images = _check(key, images)
         keys = jax.random.split(key, len(augmentations))
         for k, augmentation in zip(keys, augmentations, strict=True):
             images = augmentation(k, images)
@@ -283,7 +284,7 @@ def diffaugment() -> PlainAugmentation:
 
 
 def with_probability(
-    augmentation: PlainAugmentation, probability: float | jax.Array
+    augmentation: PlainAugmentation, probability: float | Array
 ) -> PlainAugmentation:
     r"""Augments each image with a probability, and leaves the others as they are.
 
@@ -313,21 +314,18 @@ def with_probability(
       Karras et al., Training Generative Adversarial Networks with Limited Data, 2020,
       https://arxiv.org/abs/2006.06676
     """
-    _check_plain("with_probability", augmentation)
+    _check_plain(augmentation)
     checks.real("probability", probability, 0.0, 1.0)
 
-    def apply(key: jax.Array, images: jax.Array) -> jax.Array:
-        images = _as_images("with_probability", key, images)
+    def apply(key: Array, images: Array) -> Array:
+        images = _check(key, images)
         choice_key, augmentation_key = jax.random.split(key)
         draws = jax.random.uniform(choice_key, images.shape[:1], jnp.float32)
         chosen = draws < jnp.asarray(probability, jnp.float32)
         augmented = augmentation(augmentation_key, images)
         found = (getattr(augmented, "shape", None), getattr(augmented, "dtype", None))
-        if found != (images.shape, images.dtype):
-            raise ValueError(
-                f"An augmentation must keep shape and dtype, {checks.show(images)}; got "
-                f"{checks.show(augmented)}. Let it crop and cast what it returns."
-            )
+        fits, expected = found == (images.shape, images.dtype), checks.show(images)
+        checks.require(fits, "An augmentation's result", expected, checks.show(augmented))
         return jnp.where(jnp.expand_dims(chosen, range(1, images.ndim)), augmented, images)
 
     return apply
@@ -367,19 +365,19 @@ def adaptive(
     References:
       Karras et al., 2020, https://arxiv.org/abs/2006.06676
     """
-    _check_plain("adaptive", augmentation)
+    _check_plain(augmentation)
     checks.real("target", target, -1.0, 1.0)
     checks.real("images_to_full", images_to_full, 1)
 
     def init() -> State:
         return {"probability": jnp.zeros((), jnp.float32)}
 
-    def apply(state: State, key: jax.Array, images: jax.Array, *, step: jax.Array) -> jax.Array:
+    def apply(state: State, key: Array, images: Array, *, step: Array) -> Array:
         del step
         checks.tree_matches("The state of an adaptive augmentation", state, jax.eval_shape(init))
         return with_probability(augmentation, state["probability"])(key, images)
 
-    def adapt(state: State, real_logits: jax.Array) -> State:
+    def adapt(state: State, real_logits: Array) -> State:
         real_logits = checks.array("real_logits", real_logits, jnp.floating, "[batch]")
         checks.tree_matches("The state of an adaptive augmentation", state, jax.eval_shape(init))
         gap = jnp.mean(jnp.sign(real_logits).astype(jnp.float32)) - target
@@ -390,7 +388,7 @@ def adaptive(
     return Augmentation(init, apply, adapt)
 
 
-def instance_noise(std: float | jax.Array | Callable[[jax.Array], Any]) -> Augmentation:
+def instance_noise(std: float | Array | Callable[[Array], ArrayLike]) -> Augmentation:
     r"""Adds Gaussian noise to each pixel, $y = x + \sigma \epsilon$ with $\epsilon \sim N(0, 1)$.
 
     With it the distributions of real and fake images overlap, so that their divergence is finite.
@@ -419,8 +417,8 @@ def instance_noise(std: float | jax.Array | Callable[[jax.Array], Any]) -> Augme
     if not callable(std) or inspect.isclass(std):
         checks.real("std", std, 0.0)
 
-    def noisy(key: jax.Array, images: jax.Array, step: jax.Array) -> jax.Array:
-        images = _as_images("instance_noise", key, images)
+    def noisy(key: Array, images: Array, step: Array) -> Array:
+        images = _check(key, images)
         # optax's schedules mix dtypes; that must not trouble a caller who forbids it elsewhere.
         with jax.numpy_dtype_promotion("standard"):
             now = std(step) if callable(std) else std
@@ -440,31 +438,21 @@ def _pixels(ratio: float, size: int) -> int:
     return int(ratio * size + 0.5)
 
 
-def _uniform(key: jax.Array, images: jax.Array, low: float, high: float) -> jax.Array:
+def _uniform(key: Array, images: Array, low: float, high: float) -> Array:
     # Drawn in float32, so that a key means the same in every dtype.
     draws = jax.random.uniform(key, (images.shape[0], 1, 1, 1), jnp.float32, low, high)
     return draws.astype(images.dtype)
 
 
-def _stretch(images: jax.Array, factor: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+def _stretch(images: Array, factor: Array, axes: tuple[int, ...]) -> Array:
     mean = jnp.mean(images, axes, keepdims=True)
     return mean + factor * (images - mean)
 
 
-def _as_images(name: str, key: Any, images: Any, rank: int | None = None) -> jax.Array:
+def _check(key: Array, images: Array, form: str = "[batch, ...]") -> Array:
     checks.key(key)
-    if not isinstance(images, jax.Array | np.ndarray):
-        raise TypeError(f"{name} needs float images; got {checks.show(images)}, which is no array.")
-    if not jnp.issubdtype(images.dtype, jnp.floating):
-        raise TypeError(f"{name} needs float images; got {images.dtype} of shape {images.shape}.")
-    if images.ndim < 2 or rank not in (None, images.ndim) or not images.size:
-        needed = "[batch, ...]" if rank is None else "[batch, height, width, channels]"
-        raise ValueError(f"{name} needs images {needed}; got shape {images.shape}.")
-    return jnp.asarray(images)
+    return checks.array("images", images, jnp.floating, form, lists=False)
 
 
-def _check_plain(name: str, augmentation: Any) -> None:
-    if not callable(augmentation) or inspect.isclass(augmentation):
-        raise TypeError(
-            f"{name} takes functions (key, images) -> images; got {checks.show(augmentation)}."
-        )
+def _check_plain(augmentation: PlainAugmentation) -> None:
+    checks.function("An augmentation", augmentation, "(key, images) -> images", or_class=False)

@@ -19,12 +19,10 @@ $\sigma(x) = 1 / (1 + e^{-x})$, and $\mathrm{softplus}(x) = \log(1 + e^x)$, so t
 $-\log\sigma(x) = \mathrm{softplus}(-x)$ and $-\log(1 - \sigma(x)) = \mathrm{softplus}(x)$.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
+from jax import Array
 from jax.nn import relu, softplus
 
 from jaxgan._internal import checks
@@ -112,14 +110,10 @@ def non_saturating(real_label: float = 0.9, fake_label: float = 0.0) -> Pair[Los
     """
     checks.real("real_label", real_label)
     checks.real("fake_label", fake_label)
-    if not 0.0 < real_label <= 1.0:
-        raise ValueError(
-            f"real_label must be in (0, 1]; got {real_label}. 0.9 is the usual choice."
-        )
-    if not 0.0 <= fake_label < real_label:
-        raise ValueError(
-            f"fake_label must be in [0, real_label), here [0, {real_label}); got {fake_label}."
-        )
+    fits, advice = 0.0 < real_label <= 1.0, "0.9 is the usual choice."
+    checks.require(fits, "real_label", "in (0, 1]", f"{real_label}", advice)
+    fits, expected = 0.0 <= fake_label < real_label, f"in [0, real_label), here [0, {real_label})"
+    checks.require(fits, "fake_label", expected, f"{fake_label}")
     return _pair(
         generator=lambda real, fake: _cross_entropy(fake, 1.0),
         discriminator=lambda real, fake: (
@@ -167,11 +161,9 @@ def least_squares(
     checks.real("real_label", real_label)
     checks.real("fake_label", fake_label)
     checks.real("generator_label", generator_label)
-    if not (fake_label < real_label and fake_label < generator_label):
-        raise ValueError(
-            "fake_label must be below real_label and generator_label; got "
-            f"{fake_label=}, {real_label=}, {generator_label=}."
-        )
+    fits = fake_label < real_label and fake_label < generator_label
+    got = f"{fake_label=}, {real_label=}, {generator_label=}"
+    checks.require(fits, "fake_label", "below real_label and generator_label", got)
     return _pair(
         generator=lambda real, fake: 0.5 * jnp.square(fake - generator_label),
         discriminator=lambda real, fake: (
@@ -300,7 +292,7 @@ def relativistic_average() -> Pair[Loss]:
     )
 
 
-def auxiliary_classifier(class_logits: jax.Array, labels: jax.Array) -> jax.Array:
+def auxiliary_classifier(class_logits: Array, labels: Array) -> Array:
     r"""The classification term of AC-GAN: softmax cross-entropy of the discriminator's second head.
 
     For an image of class $y$ with class logits $c$,
@@ -333,51 +325,30 @@ def auxiliary_classifier(class_logits: jax.Array, labels: jax.Array) -> jax.Arra
       Odena et al., Conditional Image Synthesis with Auxiliary Classifier GANs, 2017,
       https://arxiv.org/abs/1610.09585
     """
-    _check(
-        "class_logits must be float [batch, num_classes] and labels integer [batch]",
-        (class_logits, jnp.floating),
-        (labels, jnp.integer),
-        shapes_fit=lambda: class_logits.ndim == 2 and labels.shape == class_logits.shape[:1],
-    )
-    class_logits = jnp.asarray(class_logits)
+    form = "[batch, num_classes]"
+    class_logits = checks.array("class_logits", class_logits, jnp.floating, form, lists=False)
     labels = checks.labels(labels, class_logits.shape[:1], class_logits.shape[1])
     # optax subtracts two numbers as large as the logits, which in bfloat16 leaves little of either.
     largest = jax.lax.stop_gradient(class_logits.max(axis=1, keepdims=True))
     return optax.losses.softmax_cross_entropy_with_integer_labels(class_logits - largest, labels)
 
 
-def _cross_entropy(logits: jax.Array, target: float) -> jax.Array:
+def _cross_entropy(logits: Array, target: float) -> Array:
     targets = jnp.full_like(logits, target)
     return optax.losses.sigmoid_binary_cross_entropy(logits, targets)
 
 
-def _pair(
-    generator: Callable[[jax.Array, jax.Array], jax.Array],
-    discriminator: Callable[[jax.Array, jax.Array], jax.Array],
-) -> Pair[Loss]:
-    def checked(formula) -> Loss:
-        def loss(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
-            _check(
-                "real_logits and fake_logits must be float [batch], as many real as fake",
-                (real_logits, jnp.floating),
-                (fake_logits, jnp.floating),
-                # [batch, 1] against [batch] would broadcast, and train on [batch, batch] nonsense.
-                shapes_fit=lambda: real_logits.ndim == 1 and real_logits.shape == fake_logits.shape,
-            )
-            return formula(real_logits, fake_logits)
-
-        return loss
-
-    return Pair(checked(generator), checked(discriminator))
+def _pair(generator: Loss, discriminator: Loss) -> Pair[Loss]:
+    return Pair(_checked(generator), _checked(discriminator))
 
 
-def _check(expected: str, *arrays: tuple[jax.Array, type], shapes_fit: Callable[[], bool]) -> None:
-    """Checks the arrays of a loss together, so that an error shows one beside the other."""
-    for x, _ in arrays:
-        if not isinstance(x, jax.Array | np.ndarray):
-            raise TypeError(f"{expected}; got {checks.show(x)}, which is no array.")
-    got = " and ".join(f"{x.dtype} of shape {x.shape}" for x, _ in arrays)
-    if not all(jnp.issubdtype(x.dtype, kind) for x, kind in arrays):
-        raise TypeError(f"{expected}; got {got}.")
-    if not shapes_fit() or not all(x.size for x, _ in arrays):
-        raise ValueError(f"{expected}; got {got}.")
+def _checked(formula: Loss) -> Loss:
+    def loss(real_logits: Array, fake_logits: Array, /) -> Array:
+        checks.array("real_logits", real_logits, jnp.floating, "[batch]", lists=False)
+        checks.array("fake_logits", fake_logits, jnp.floating, "[batch]", lists=False)
+        # Without this check one logit would be compared with every logit of the other side.
+        fits, got = real_logits.shape == fake_logits.shape, (real_logits.shape, fake_logits.shape)
+        checks.require(fits, "real_logits and fake_logits", "of the same shape", f"{got}")
+        return formula(real_logits, fake_logits)
+
+    return loss

@@ -8,20 +8,23 @@ discriminator's loss.
 """
 
 import functools
-import inspect
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from jaxgan._internal import checks
+from jaxgan.augment import PlainAugmentation
 from jaxgan.types import PyTree
 
 __all__ = [
     "Critic",
     "Injected",
     "Penalty",
+    "PenaltyApply",
+    "PlainPenalty",
     "add",
     "as_penalty",
     "consistency",
@@ -34,16 +37,14 @@ __all__ = [
     "wgan_gp",
 ]
 
-Critic = Callable[[jax.Array], jax.Array]
+Critic = Callable[[Array], Array]
 """Images `[batch, ...]` to logits `[batch]`."""
 
 
 class PlainPenalty(Protocol):
     """A penalty without a state: `(critic, real, fake, key) -> [batch]` or a scalar."""
 
-    def __call__(
-        self, critic: Critic, real: jax.Array, fake: jax.Array, key: jax.Array, /
-    ) -> jax.Array: ...
+    def __call__(self, critic: Critic, real: Array, fake: Array, key: Array, /) -> Array: ...
 
 
 class PenaltyApply(Protocol):
@@ -53,12 +54,12 @@ class PenaltyApply(Protocol):
         self,
         state: PyTree,
         critic: Critic,
-        real: jax.Array,
-        fake: jax.Array,
+        real: Array,
+        fake: Array,
         *,
-        key: jax.Array,
-        step: jax.Array,
-    ) -> tuple[jax.Array, PyTree]: ...
+        key: Array,
+        step: Array,
+    ) -> tuple[Array, PyTree]: ...
 
 
 class Penalty(NamedTuple):
@@ -92,13 +93,12 @@ def as_penalty(penalty: Penalty | PlainPenalty) -> Penalty:
     """
     if isinstance(penalty, Penalty):
         return penalty
-    if not callable(penalty) or inspect.isclass(penalty):
-        raise TypeError(
-            "A penalty must be a jaxgan.penalties.Penalty or a function (critic, real, fake, key); "
-            f"got {checks.show(penalty)}."
-        )
+    form = "(critic, real, fake, key) -> values, or a jaxgan.penalties.Penalty"
+    checks.function("A penalty", penalty, form, or_class=False)
 
-    def apply(state, critic, real, fake, *, key, step):
+    def apply(
+        state: PyTree, critic: Critic, real: Array, fake: Array, *, key: Array, step: Array
+    ) -> tuple[Array, PyTree]:
         del step
         return penalty(critic, real, fake, key), state
 
@@ -203,10 +203,9 @@ def wgan_gp(weight: float = 10.0, *, one_sided: bool = False) -> Penalty:
       https://arxiv.org/abs/1709.08894 (one-sided)
     """
     checks.real("weight", weight, 0)
-    if not isinstance(one_sided, bool):
-        raise TypeError(f"one_sided must be True or False; got {checks.show(one_sided)}.")
+    checks.boolean("one_sided", one_sided)
 
-    def penalty(critic, real, fake, key):
+    def penalty(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
         return weight * _slope_excess(critic, _between(key, real, fake), one_sided)
 
     return _of_images(penalty)
@@ -238,7 +237,7 @@ def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Penalty:
     checks.real("weight", weight, 0)
     checks.real("scale", scale, 0)
 
-    def penalty(critic, real, fake, key):
+    def penalty(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
         noise_key, between_key = jax.random.split(key)
         noise = jax.random.uniform(noise_key, real.shape, real.dtype)
         around = real + scale * jnp.std(real) * noise
@@ -247,7 +246,7 @@ def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Penalty:
     return _of_images(penalty)
 
 
-def consistency(augmentation: Callable, weight: float = 10.0) -> Penalty:
+def consistency(augmentation: PlainAugmentation, weight: float = 10.0) -> Penalty:
     r"""Consistency regularisation, $\lambda\,(D(x) - D(T(x)))^2$ for real images $x$.
 
     Args:
@@ -271,7 +270,7 @@ def consistency(augmentation: Callable, weight: float = 10.0) -> Penalty:
     checks.function("augmentation", augmentation, "(key, images) -> images")
     checks.real("weight", weight, 0)
 
-    def penalty(critic, real, fake, key):
+    def penalty(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
         return weight * jnp.square(critic(real) - critic(augmentation(key, real)))
 
     return _of_images(penalty)
@@ -310,13 +309,15 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
     """
     checks.real("weight", weight, 0)
     checks.real("decay", decay)
-    if checks.is_concrete(decay) and not 0 <= decay < 1:
-        raise ValueError(f"decay must be in [0, 1); got {decay}.")
+    in_range = not checks.is_concrete(decay) or 0 <= decay < 1
+    checks.require(bool(in_range), "decay", "in [0, 1)", f"{decay}")
 
-    def init():
+    def init() -> dict[str, Array]:
         return {"sum": jnp.zeros(2), "bias": jnp.ones(())}
 
-    def apply(state, critic, real, fake, *, key, step):
+    def apply(
+        state: PyTree, critic: Critic, real: Array, fake: Array, *, key: Array, step: Array
+    ) -> tuple[Array, PyTree]:
         critic, real, fake = _check(critic, real, fake)
         checks.tree_matches("The state of lecam", state, jax.eval_shape(init))
         logits = (critic(real), critic(fake))
@@ -361,8 +362,10 @@ def lazy(penalty: Penalty | PlainPenalty, every: int = 16) -> Penalty:
     checks.integer("every", every)
     penalty = as_penalty(penalty)
 
-    def apply(state, critic, real, fake, *, key, step):
-        def now(state):
+    def apply(
+        state: PyTree, critic: Critic, real: Array, fake: Array, *, key: Array, step: Array
+    ) -> tuple[Array, PyTree]:
+        def now(state: PyTree) -> tuple[Array, PyTree]:
             values, state = penalty.apply(state, critic, real, fake, key=key, step=step)
             return every * jnp.mean(values), state
 
@@ -389,14 +392,16 @@ def add(*penalties: Penalty | PlainPenalty) -> Penalty:
       >>> from jaxgan import penalties
       >>> penalty = penalties.add(penalties.r1(1.0), penalties.lazy(penalties.r2(1.0), every=4))
     """
-    if not penalties:
-        raise ValueError("add needs at least one penalty; got none. For none, gan takes None.")
+    advice = "For none, give jaxgan.gan penalty=None."
+    checks.require(len(penalties) > 0, "penalties", "at least one", "none", advice)
     parts = [as_penalty(penalty) for penalty in penalties]
 
-    def init():
+    def init() -> tuple[PyTree, ...]:
         return tuple(part.init() for part in parts)
 
-    def apply(state, critic, real, fake, *, key, step):
+    def apply(
+        state: PyTree, critic: Critic, real: Array, fake: Array, *, key: Array, step: Array
+    ) -> tuple[Array, PyTree]:
         checks.tree_matches("The state of added penalties", state, jax.eval_shape(init))
         keys = jax.random.split(key, len(parts))
         pairs = [
@@ -412,7 +417,7 @@ def add(*penalties: Penalty | PlainPenalty) -> Penalty:
 class Injected(NamedTuple):
     """The state of a penalty made by `inject`: numbers that may be changed, and its own state."""
 
-    hyperparams: dict[str, jax.Array]
+    hyperparams: dict[str, Array]
     inner_state: PyTree
 
 
@@ -442,18 +447,18 @@ def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
     def made(**numbers: float) -> Penalty:
         for name, x in numbers.items():
             checks.real(name, x)
-        penalty = make(**numbers)  # checks them too, while they are known
-        if not isinstance(penalty, Penalty):
-            raise TypeError(
-                "make must return a jaxgan.penalties.Penalty, as r1 does; got "
-                f"{checks.show(penalty)}. as_penalty makes one of a function."
-            )
+        penalty = make(**numbers)  # checks the numbers too, while they are concrete
+        advice = "as_penalty makes one of a function."
+        name, expected = "What make returns", "a jaxgan.penalties.Penalty, as of r1"
+        checks.instance(name, penalty, Penalty, expected, advice)
 
         def init() -> Injected:
             hyperparams = {name: jnp.asarray(x, jnp.float32) for name, x in numbers.items()}
             return Injected(hyperparams, penalty.init())
 
-        def apply(state, critic, real, fake, *, key, step):
+        def apply(
+            state: PyTree, critic: Critic, real: Array, fake: Array, *, key: Array, step: Array
+        ) -> tuple[Array, PyTree]:
             checks.tree_matches("The state of an injected penalty", state, jax.eval_shape(init))
             now = {name: x.astype(real.dtype) for name, x in state.hyperparams.items()}
             values, inner_state = make(**now).apply(
@@ -466,46 +471,40 @@ def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
     return made
 
 
-def _of_images(penalty: Callable) -> Penalty:
+def _of_images(penalty: PlainPenalty) -> Penalty:
     """A penalty without a state, of a function that need not check what it is given."""
 
-    def checked(critic, real, fake, key):
+    def checked(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
         checks.key(key)
         return penalty(*_check(critic, real, fake), key)
 
     return as_penalty(checked)
 
 
-def _check(critic: object, real: object, fake: object) -> tuple[Critic, jax.Array, jax.Array]:
+def _check(critic: Critic, real: Array, fake: Array) -> tuple[Critic, Array, Array]:
     checks.function("critic", critic, "images -> logits")
-    real, fake = (
-        checks.array(name, x, jnp.floating) for name, x in (("real", real), ("fake", fake))
-    )
-    # Of one image against many, or one channel against three, the smaller would be repeated.
-    if real.shape != fake.shape:
-        raise ValueError(
-            f"real and fake must be of one shape; got {real.shape} and {fake.shape}. Give as many "
-            "fake images as real ones."
-        )
+    real = checks.array("real", real, jnp.floating)
+    fake = checks.array("fake", fake, jnp.floating)
+    # Broadcasting would repeat one image, or one channel, of the smaller array.
+    got = f"{real.shape} and {fake.shape}"
+    checks.require(real.shape == fake.shape, "real and fake", "of one shape", got)
 
-    def judge(images: jax.Array) -> jax.Array:
+    def checked_critic(images: Array) -> Array:
         logits = critic(images)
-        if jnp.shape(logits) != images.shape[:1]:
-            raise ValueError(
-                f"critic must give logits [batch], here {images.shape[:1]}; got "
-                f"{jnp.shape(logits)}. Drop its other axes."
-            )
+        expected, got = f"of shape {images.shape[:1]}, [batch]", f"{jnp.shape(logits)}"
+        fits = jnp.shape(logits) == images.shape[:1]
+        checks.require(fits, "The critic's logits", expected, got, "Drop the other axes.")
         return logits
 
-    return judge, real, fake
+    return checked_critic, real, fake
 
 
-def _squared_norm(critic: Critic, images: jax.Array) -> jax.Array:
+def _squared_norm(critic: Critic, images: Array) -> Array:
     grads = jax.grad(lambda x: jnp.sum(critic(x)))(images)
     return jnp.sum(jnp.square(grads), axis=tuple(range(1, grads.ndim)))
 
 
-def _slope_excess(critic: Critic, images: jax.Array, one_sided: bool) -> jax.Array:
+def _slope_excess(critic: Critic, images: Array, one_sided: bool) -> Array:
     squared = _squared_norm(critic, images)
     # The square root has no gradient at 0, and a NaN there would spread through the other branch.
     flat = squared == 0
@@ -514,6 +513,6 @@ def _slope_excess(critic: Critic, images: jax.Array, one_sided: bool) -> jax.Arr
     return jnp.square(excess)
 
 
-def _between(key: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
+def _between(key: Array, a: Array, b: Array) -> Array:
     share = jax.random.uniform(key, (a.shape[0],) + (1,) * (a.ndim - 1), a.dtype)
     return share * a + (1.0 - share) * b

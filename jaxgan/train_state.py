@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxgan._internal import checks
-from jaxgan.types import ModelState, Pair, Params
+from jaxgan.types import ModelState, Pair, Params, PyTree
 
 __all__ = ["TrainState", "create"]
 
@@ -48,7 +48,7 @@ class TrainState:
     opt_state: Pair[optax.OptState]
     model_state: Pair[ModelState]
     ema_params: Params | None = None
-    game_state: Any = ()
+    game_state: PyTree = ()
 
     def replace(self, **changes: Any) -> "TrainState":
         """Returns a copy with the named fields changed.
@@ -60,8 +60,9 @@ class TrainState:
           TypeError: a name is not a field.
         """
         names = [field.name for field in dataclasses.fields(self)]
-        if unknown := sorted(set(changes) - set(names)):
-            raise TypeError(f"A TrainState has no {unknown}, only {names}.")
+        for name in changes:
+            known = name in names
+            checks.require(known, "A field", f"one of {names}", repr(name), error=TypeError)
         return dataclasses.replace(self, **changes)
 
 
@@ -72,7 +73,7 @@ def create(
     model_state: Pair[ModelState] | None = None,
     *,
     ema: bool = False,
-    game_state: Any = (),
+    game_state: PyTree = (),
 ) -> TrainState:
     """Makes the state of step 0 from initialised parameters.
 
@@ -92,37 +93,32 @@ def create(
       TypeError: `key` is not a single typed PRNG key, what belongs to two players no `Pair`, an
         optimizer no optax transformation, or parameters are no arrays of floats.
     """
+    model_state = Pair({}, {}) if model_state is None else model_state
     checks.key(key)
-    for name, value in (("params", params), ("optimizer", optimizer), ("model_state", model_state)):
-        if not isinstance(value, Pair) and not (name == "model_state" and value is None):
-            raise TypeError(
-                f"{name} must be a jaxgan.Pair, one for each player; got {checks.show(value)}."
-            )
-    _check_players(params, optimizer)
-    if not isinstance(ema, bool):
-        raise TypeError(f"ema must be True or False; got {checks.show(ema)}.")
+    checks.pair("params", params, "pytrees of float arrays")
+    _check_floats(params)
+    checks.pair("optimizer", optimizer, "optax transformations", _is_optimizer)
+    checks.pair("model_state", model_state, "pytrees of arrays")
+    checks.boolean("ema", ema)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         key=key,
         params=params,
         opt_state=Pair(*(opt.init(p) for opt, p in zip(optimizer, params, strict=True))),
-        model_state=Pair({}, {}) if model_state is None else model_state,
+        model_state=model_state,
         ema_params=jax.tree.map(jnp.copy, params.generator) if ema else None,
         game_state=game_state,
     )
 
 
-def _check_players(params: Pair[Params], optimizer: Pair[optax.GradientTransformation]) -> None:
-    for player, one in optimizer._asdict().items():
-        if not callable(getattr(one, "init", None)):
-            raise TypeError(
-                f"optimizer.{player} must be an optax transformation, such as optax.adam(1e-3); "
-                f"got {checks.show(one)}."
-            )
+def _check_floats(params: Pair[Params]) -> None:
+    advice = "Move what is not trained to the model state."
     for player, tree in params._asdict().items():
         for leaf in jax.tree.leaves(tree):
-            if not jnp.issubdtype(getattr(leaf, "dtype", object), jnp.inexact):
-                raise TypeError(
-                    f"The {player}'s parameters must be floats, in arrays, which an optimizer can "
-                    f"move; got {checks.show(leaf)}. What is not trained is model state."
-                )
+            fits = jnp.issubdtype(getattr(leaf, "dtype", object), jnp.inexact)
+            name, got = f"The {player}'s parameters", checks.show(leaf)
+            checks.require(fits, name, "arrays of floats", got, advice, error=TypeError)
+
+
+def _is_optimizer(value: object) -> bool:
+    return all(callable(getattr(value, name, None)) for name in ("init", "update"))

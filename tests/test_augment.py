@@ -476,13 +476,13 @@ def test_as_augmentation_wraps_a_plain_function():
 )
 @pytest.mark.parametrize("wrong", ["colour", None, augment.Augmentation, (FLIP,)])
 def test_what_is_no_plain_function_is_refused(make, wrong):
-    with pytest.raises(TypeError, match=r"functions \(key, images\) -> images; got"):
+    with pytest.raises(TypeError, match=r"a function \(key, images\) -> images; got"):
         make(wrong)
 
 
 @pytest.mark.parametrize("make", [augment.compose, augment.adaptive])
 def test_an_augmentation_is_no_plain_function(make):
-    with pytest.raises(TypeError, match=r"functions \(key, images\) -> images; got Augmentation"):
+    with pytest.raises(TypeError, match=r"a function \(key, images\) -> images; got Augmentation"):
         make(augment.instance_noise(0.1))
 
 
@@ -491,7 +491,9 @@ def test_an_augmentation_is_no_plain_function(make):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_integer_images_are_refused(name):
-    with pytest.raises(TypeError, match=r"float images; got uint8 of shape \(2, 4, 4, 3\)"):
+    with pytest.raises(
+        TypeError, match=r"images must be float .*; got uint8 of shape \(2, 4, 4, 3\)"
+    ):
         applied(name)(KEY, jnp.zeros((2, 4, 4, 3), jnp.uint8))
 
 
@@ -564,5 +566,5 @@ def test_logits_that_are_not_one_an_image_are_refused(shape):
     [lambda key, x: x[:, :1], lambda key, x: x.astype(jnp.bfloat16), lambda key, x: None],
 )
 def test_an_augmentation_that_changes_shape_or_dtype_is_refused(changes):
-    with pytest.raises(ValueError, match=r"must keep shape and dtype, float32 of .*; got"):
+    with pytest.raises(ValueError, match=r"An augmentation's result must be float32 of .*; got"):
         jax.jit(augment.with_probability(changes, 0.5))(KEY, jnp.zeros((2, 3)))

@@ -348,9 +348,10 @@ def test_least_squares_labels_that_do_not_fit_are_refused(labels):
 )
 def test_logits_of_unfit_shapes_are_refused_at_trace_time(name, player, real, fake):
     arguments = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (real, fake))
-    with pytest.raises(ValueError, match=r"must be float .*, as many real as fake") as error:
+    said = [rf"{side}_logits must be float \[batch\]; got shape" for side in ("real", "fake")]
+    said = "|".join([*said, r"the same shape; got \(\(3,\), \(4,\)\)"])
+    with pytest.raises(ValueError, match=said):
         jax.eval_shape(getattr(CASES[name].loss, player), *arguments)
-    assert str(error.value).endswith(f"got float32 of shape {real} and float32 of shape {fake}.")
 
 
 @every_loss
@@ -359,7 +360,7 @@ def test_logits_of_unfit_shapes_are_refused_at_trace_time(name, player, real, fa
     ("real", "fake"), [("int32", "float32"), ("float32", "uint8"), ("bool", "bool")]
 )
 def test_logits_that_are_not_floats_are_refused(name, player, real, fake):
-    with pytest.raises(TypeError, match=f"got {real} of shape .* and {fake} of shape"):
+    with pytest.raises(TypeError, match=rf"must be float \[batch\]; got ({real}|{fake}) of shape"):
         getattr(CASES[name].loss, player)(jnp.zeros(3, real), jnp.zeros(3, fake))
 
 
@@ -420,9 +421,9 @@ def test_auxiliary_classifier_keeps_its_precision_far_from_zero():
 )
 def test_class_logits_and_labels_of_unfit_shapes_are_refused(class_logits, labels):
     logits, integers = jnp.zeros(class_logits), jnp.zeros(labels, jnp.int32)
-    with pytest.raises(ValueError, match=r"must be float \[batch, num_classes\]") as error:
+    said = r"class_logits must be float \[batch, num_classes\]|Labels must be one for each row"
+    with pytest.raises(ValueError, match=said):
         losses.auxiliary_classifier(logits, integers)
-    assert f"float32 of shape {class_logits} and int32 of shape {labels}" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -430,5 +431,7 @@ def test_class_logits_and_labels_of_unfit_shapes_are_refused(class_logits, label
 )
 def test_class_logits_and_labels_of_unfit_dtypes_are_refused(class_logits, labels):
     logits, integers = jnp.zeros((4, 3), class_logits), jnp.zeros(4, labels)
-    with pytest.raises(TypeError, match=rf"got {class_logits} of shape \(4, 3\) and {labels} of"):
+    with pytest.raises(
+        TypeError, match=rf"got ({class_logits} of shape \(4, 3\)|{labels} of shape)"
+    ):
         losses.auxiliary_classifier(logits, integers)

@@ -217,7 +217,7 @@ def test_clipped_weights_stay_in_their_box():
         (lambda: penalties.consistency(shifted, -1.0), "weight must be at least 0"),
         (lambda: penalties.lecam(decay=1.0), r"decay must be in \[0, 1\); got 1.0"),
         (lambda: penalties.lazy(penalties.r1(), every=0), "every must be at least 1; got 0"),
-        (lambda: penalties.add(), "at least one penalty; got none"),
+        (lambda: penalties.add(), "penalties must be at least one; got none"),
         (lambda: optimizers.clip_weights(0.0), "limit must be positive and finite; got 0.0"),
     ],
 )
@@ -230,7 +230,9 @@ def test_numbers_out_of_range(make, said):
 def test_what_is_no_penalty(wrong):
     with pytest.raises(TypeError, match="A penalty must be"):
         penalties.add(wrong)
-    with pytest.raises(TypeError, match=r"make must return a jaxgan.penalties.Penalty.*; got"):
+    with pytest.raises(
+        TypeError, match=r"What make returns must be a jaxgan.penalties.Penalty.*; got"
+    ):
         penalties.inject(lambda: wrong)()
     with pytest.raises(TypeError, match="one_sided must be True or False; got"):
         penalties.wgan_gp(one_sided=wrong)

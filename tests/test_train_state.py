@@ -70,9 +70,11 @@ def test_keys_that_are_no_single_typed_key(key):
 
 def test_players_that_are_none():
     key, params, sgd = jax.random.key(0), Pair({"w": jnp.ones(2)}, {"w": jnp.ones(2)}), optax.sgd(1)
-    with pytest.raises(TypeError, match=r"optimizer.generator must be an optax .*; got 1"):
+    with pytest.raises(
+        TypeError, match=r"optimizer must be .* optax transformations; got generator=1"
+    ):
         create(key, params, Pair(1, 2))
-    with pytest.raises(TypeError, match=r"generator's parameters must be floats, in arrays.*got 1"):
+    with pytest.raises(TypeError, match=r"generator's parameters must be arrays of floats; got 1"):
         create(key, Pair(1, 2), Pair(sgd, sgd))
     with pytest.raises(TypeError, match=r"discriminator's parameters .*got int32 of shape"):
         create(key, params._replace(discriminator=[jnp.arange(3)]), Pair(sgd, sgd))

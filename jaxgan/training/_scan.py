@@ -7,21 +7,24 @@ stops and resumes is the same run.
 
 import jax
 import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
 
 from jaxgan._game import GAN
 from jaxgan._internal import checks
+from jaxgan._internal.shapes import Int, UInt8
 from jaxgan.images import normalize
 from jaxgan.train_state import TrainState
 from jaxgan.training._channels_last import channels_last
-from jaxgan.training._shuffle import batch_indices, steps_per_epoch
+from jaxgan.training._shuffle import indices_of_step, steps_per_epoch
 from jaxgan.types import Metrics
 
 
 def steps(
     gan: GAN,
     state: TrainState,
-    images: jax.Array,
-    labels: jax.Array | None = None,
+    images: ArrayLike,
+    labels: ArrayLike | None = None,
     *,
     num_steps: int,
     batch_size: int,
@@ -66,25 +69,14 @@ def steps(
     images, labels = _check(gan, state, images, labels)
     checks.integer("num_steps", num_steps)
     steps_per_epoch(images.shape[0], batch_size)
-    update = channels_last(gan.update)
-
-    def step(state: TrainState, indices: jax.Array) -> tuple[TrainState, Metrics]:
-        batch = normalize(images[indices])
-        return update(state, batch, None if labels is None else labels[indices])
-
-    def batch_of(step: jax.Array) -> jax.Array:
-        num_images = images.shape[0]
-        return batch_indices(state.key, step, num_images=num_images, batch_size=batch_size)
-
-    numbers = state.step + jnp.arange(num_steps, dtype=state.step.dtype)
-    return jax.lax.scan(step, state, jax.vmap(batch_of)(numbers))
+    return _scan_steps(gan, state, images, labels, num_steps=num_steps, batch_size=batch_size)
 
 
 def epochs(
     gan: GAN,
     state: TrainState,
-    images: jax.Array,
-    labels: jax.Array | None = None,
+    images: ArrayLike,
+    labels: ArrayLike | None = None,
     *,
     num_epochs: int = 1,
     batch_size: int,
@@ -132,32 +124,41 @@ def epochs(
     checks.integer("num_epochs", num_epochs)
 
     def epoch(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
-        return steps(gan, state, images, labels, num_steps=num_steps, batch_size=batch_size)
+        return _scan_steps(gan, state, images, labels, num_steps=num_steps, batch_size=batch_size)
 
     return jax.lax.scan(epoch, state, length=num_epochs)
 
 
+def _scan_steps(
+    gan: GAN,
+    state: TrainState,
+    images: UInt8[Array, " num height width channels"],
+    labels: Int[Array, " num"] | None,
+    *,
+    num_steps: int,
+    batch_size: int,
+) -> tuple[TrainState, Metrics]:
+    """Returns the same as `steps`, for arguments that are known to be valid."""
+    update = channels_last(gan.update)
+
+    def step(state: TrainState, indices: Array) -> tuple[TrainState, Metrics]:
+        batch = normalize(images[indices])
+        return update(state, batch, None if labels is None else labels[indices])
+
+    def indices(step: Array) -> Array:
+        num_images = images.shape[0]
+        return indices_of_step(state.key, step, num_images=num_images, batch_size=batch_size)
+
+    numbers = state.step + jnp.arange(num_steps, dtype=state.step.dtype)
+    return jax.lax.scan(step, state, jax.vmap(indices)(numbers))
+
+
 def _check(
-    gan: GAN, state: TrainState, images: jax.Array, labels: jax.Array | None
-) -> tuple[jax.Array, jax.Array | None]:
-    for name, value, kind in (("gan", gan, GAN), ("state", state, TrainState)):
-        if not isinstance(value, kind):
-            raise TypeError(f"{name} must be a jaxgan.{kind.__name__}; got {checks.show(value)}.")
-    # numpy arrays cannot be cut by traced indices
-    images = checks.array("Training images", images, form="[num, ...]")
-    if images.dtype != jnp.uint8:
-        raise TypeError(
-            f"Training images must be uint8, as datasets.load gives; got {images.dtype}."
-        )
-    if images.ndim != 4:
-        raise ValueError(
-            f"Training images must be [num, height, width, channels]; got {images.shape}."
-        )
-    if labels is None:
-        return images, None
-    labels = checks.array("Labels", labels, jnp.integer, "[num]")
-    if labels.shape != images.shape[:1]:
-        raise ValueError(
-            f"Labels must be {images.shape[:1]}, as many as images; got {labels.shape}."
-        )
-    return images, labels
+    gan: GAN, state: TrainState, images: ArrayLike, labels: ArrayLike | None
+) -> tuple[Array, Array | None]:
+    """Checks what `steps` and `epochs` share, and returns JAX arrays, which traced indices cut."""
+    checks.instance("gan", gan, GAN, "a jaxgan.GAN")
+    checks.instance("state", state, TrainState, "a jaxgan.TrainState")
+    form = "[num, height, width, channels]"
+    images = checks.array("Training images", images, jnp.uint8, form)
+    return images, None if labels is None else checks.labels(labels, images.shape[:1], None)

@@ -1,11 +1,13 @@
-"""Which images a step sees: permutations that are computed place by place, without sorting."""
+"""Which images a step sees: random permutations, computed index by index without sorting."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.typing import ArrayLike
 
 from jaxgan._internal import checks
+from jaxgan._internal.shapes import Int32, Key, UInt32
 
 # With 8 the orders of 4 images were not equally likely (20 standard deviations of chi-squared in
 # 200,000 draws); with 12 those of 2 to 7 images were.
@@ -15,9 +17,7 @@ _ROUNDS = 12
 _SHUFFLE = 2**32 - 1
 
 
-def batch_indices(
-    key: jax.Array, step: jax.Array | int, *, num_images: int, batch_size: int
-) -> jax.Array:
+def batch_indices(key: Array, step: Array | int, *, num_images: int, batch_size: int) -> Array:
     """Which images a step sees: a pure function of (key, step).
 
     Steps are counted in epochs of `num_images // batch_size`. Each epoch is a permutation of its
@@ -45,62 +45,72 @@ def batch_indices(
       [0, 1, 2, 3, 4, 5]
     """
     checks.key(key)
-    num_steps = steps_per_epoch(num_images, batch_size)
-    if checks.is_concrete(step):
-        checks.integer(
-            "step", step.item() if isinstance(step, jax.Array) and step.ndim == 0 else step, 0
-        )
-    elif jnp.shape(step) != () or not jnp.issubdtype(jnp.result_type(step), jnp.integer):
-        raise TypeError(f"step must be an integer scalar; got {checks.show(step)}.")
-    epoch, offset = jnp.divmod(jnp.asarray(step, jnp.int32), jnp.int32(num_steps))
-    epoch_key = jax.random.fold_in(jax.random.fold_in(key, _SHUFFLE), epoch)
-    places = offset * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
-    return _permute(epoch_key, places.astype(jnp.uint32), num_images)
+    steps_per_epoch(num_images, batch_size)
+    _check_step(step)
+    step = jnp.asarray(step, jnp.int32)
+    return indices_of_step(key, step, num_images=num_images, batch_size=batch_size)
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:
-    """How many whole batches there are.
+    """Returns the number of whole batches in an epoch.
 
     Args:
-      num_images: how many images there are.
+      num_images: the number of images.
       batch_size: images an update.
 
     Raises:
-      TypeError: a number is not whole.
-      ValueError: `batch_size` is not in [1, num_images].
+      TypeError: If a number is no integer.
+      ValueError: If `batch_size` is not in [1, num_images].
     """
     checks.integer("num_images", num_images)
     checks.integer("batch_size", batch_size, -(2**31))
-    if not 1 <= batch_size <= num_images:
-        raise ValueError(
-            f"batch_size must be from 1 to the number of images, {num_images}; got {batch_size}."
-        )
+    expected = f"from 1 to the number of images, {num_images}"
+    checks.require(1 <= batch_size <= num_images, "batch_size", expected, f"{batch_size}")
     return num_images // batch_size
 
 
-def permute(key: jax.Array, places: ArrayLike, num: int) -> jax.Array:
-    r"""Where a random permutation of `num` things sends each of `places`.
+def _check_step(step: Array | int) -> None:
+    if checks.is_concrete(step):
+        is_scalar = isinstance(step, Array) and step.ndim == 0
+        checks.integer("step", step.item() if is_scalar else step, 0)
+    else:
+        fits = jnp.shape(step) == () and jnp.issubdtype(jnp.result_type(step), jnp.integer)
+        checks.require(fits, "step", "an integer scalar", checks.show(step), error=TypeError)
 
-    A Feistel network: a place is cut into a left and a right half of its bits, and a round maps
+
+def indices_of_step(
+    key: Key[Array, ""], step: Int32[Array, ""], *, num_images: int, batch_size: int
+) -> Int32[Array, " batch_size"]:
+    """Returns the same as `batch_indices`, for arguments that are known to be valid."""
+    epoch, offset = jnp.divmod(step, jnp.int32(num_images // batch_size))
+    epoch_key = jax.random.fold_in(jax.random.fold_in(key, _SHUFFLE), epoch)
+    indices = offset * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
+    return _permute(epoch_key, indices.astype(jnp.uint32), num_images)
+
+
+def permute(key: Array, indices: ArrayLike, num: int) -> Array:
+    r"""Maps each index by a random permutation of `num` indices.
+
+    A Feistel network: an index is cut into a left and a right half of its bits, and a round maps
     $(l, r) \mapsto (r, l \oplus f_k(r))$, which can be undone whatever $f_k$ is, so that the whole
-    is a permutation of the $4^h > n$ places with $h$ bits in a half. What falls outside of the
-    first $n$ is permuted again until it falls inside, which makes it a permutation of those.
+    is a permutation of the $4^h > n$ indices with $h$ bits in a half. An index that falls outside
+    the first $n$ is mapped again until it falls inside, which makes a permutation of those.
 
-    `jax.random.permutation` sorts, which takes a CPU 40 times as long for 60,000 (see
-    docs/performance.md), and gives all of them or none.
+    `jax.random.permutation` sorts, which takes a CPU 40 times as long for 60,000 indices (see
+    docs/performance.md), and it returns all of them or none.
 
     Args:
       key: typed PRNG key; the permutation is a function of it alone.
-      places: integers in [0, num), of any shape.
-      num: how many things there are, from 1 to 2^31 - 1.
+      indices: integers in [0, num), of any shape.
+      num: the number of indices, from 1 to 2^31 - 1.
 
     Returns:
-      int32, of the shape of `places`: for different places different values in [0, num). Inside of
-      jit, where values cannot be refused, -1 for what is no place.
+      int32, of the shape of `indices`: different values in [0, num) for different indices. Inside
+      of jit, which cannot raise, an index out of range becomes -1.
 
     Raises:
-      TypeError: `key` is no typed PRNG key, or a place or `num` no integer.
-      ValueError: `num` is out of range, or, outside of jit, a place is.
+      TypeError: If `key` is no typed PRNG key, or `indices` or `num` are no integers.
+      ValueError: If `num` is out of range, or, outside of jit, an index is.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -115,47 +125,46 @@ def permute(key: jax.Array, places: ArrayLike, num: int) -> jax.Array:
     """
     checks.key(key)
     checks.integer("num", num)
-    if not isinstance(places, jax.Array):
-        places = np.asarray(places)
-    if not jnp.issubdtype(places.dtype, jnp.integer):
-        raise TypeError(f"places must be integers; got {places.dtype} of shape {places.shape}.")
-    if checks.is_concrete(places):
-        values = np.asarray(places)
-        if (wrong := values[(values < 0) | (values >= num)]).size:
-            raise ValueError(f"places must be in [0, num), here [0, {num}); got {wrong[0]}.")
-    places = jnp.asarray(places)
-    there = places >= 0
-    if num <= jnp.iinfo(places.dtype).max:
-        there &= places < num
-    # A walk that begins outside need never come in.
-    inside = jnp.where(there, places.astype(jnp.uint32), jnp.uint32(0))
-    return jnp.where(there, _permute(key, inside, int(num)), jnp.int32(-1))
+    concrete = checks.is_concrete(indices)
+    if concrete:  # as numpy's, because JAX would wrap integers of 64 bits
+        values = indices = checks.numpy_array("indices", indices, jnp.integer)
+        wrong = values[(values < 0) | (values >= num)]
+        checks.require(not wrong.size, "indices", f"in [0, num), here [0, {num})", str(wrong[:1]))
+    indices = checks.array("indices", indices, jnp.integer, None)
+    valid = indices >= 0
+    if num <= jnp.iinfo(indices.dtype).max:
+        valid &= indices < num
+    # The walk of an index that is out of range may not end.
+    in_range = jnp.where(valid, indices.astype(jnp.uint32), jnp.uint32(0))
+    return jnp.where(valid, _permute(key, in_range, int(num)), jnp.int32(-1))
 
 
-def _permute(key: jax.Array, place: jax.Array, num: int) -> jax.Array:
-    """The same for places, uint32, that are known to be in range."""
+def _permute(
+    key: Key[Array, ""], index: UInt32[Array, " *shape"], num: int
+) -> Int32[Array, " *shape"]:
+    """Returns the same as `permute`, for indices that are known to be in range."""
     bits = -(-num.bit_length() // 2)
     half, mask = np.uint32(bits), np.uint32(2**bits - 1)
     coin, *round_keys = jax.random.bits(key, (1 + _ROUNDS,), jnp.uint32)
 
-    def once(place: jax.Array) -> jax.Array:
-        left, right = place >> half, place & mask
+    def once(index: Array) -> Array:
+        left, right = index >> half, index & mask
         for round_key in round_keys:
             left, right = right, left ^ (_mix(right ^ round_key) & mask)
         return (left << half) | right
 
-    def again(place: jax.Array) -> jax.Array:
-        return jnp.where(place < num, place, once(place))
+    def again(index: Array) -> Array:
+        return jnp.where(index < num, index, once(index))
 
-    # A Feistel network makes even permutations only; exchanging the first two places or not, as a
-    # coin falls, makes as many odd ones.
+    # A Feistel network makes even permutations only. Exchanging the first two indices with
+    # probability one half makes as many odd ones.
     if num > 1:
-        place = jnp.where(place < 2, place ^ (coin & np.uint32(1)), place)
-    place = jax.lax.while_loop(lambda place: jnp.any(place >= num), again, once(place))
-    return place.astype(jnp.int32)
+        index = jnp.where(index < 2, index ^ (coin & np.uint32(1)), index)
+    index = jax.lax.while_loop(lambda index: jnp.any(index >= num), again, once(index))
+    return index.astype(jnp.int32)
 
 
-def _mix(x: jax.Array) -> jax.Array:
+def _mix(x: UInt32[Array, " *shape"]) -> UInt32[Array, " *shape"]:
     """Spreads every bit over all (https://github.com/skeeto/hash-prospector, public domain)."""
     x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
     x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)

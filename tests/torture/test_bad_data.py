@@ -232,12 +232,12 @@ def member_cases():
         KEY, params, optimizer, **x
     )
     numbers = st.sampled_from([Pair(1, 2), Pair("a", None), Pair({"w": 1.0}, {"w": np.ones(2)})])
-    yield Case("create of numbers", numbers, create, "parameters must be floats, in arrays")
+    yield Case("create of numbers", numbers, create, "parameters must be arrays of floats")
     integers = st.just(np.ones(3, np.int32))
     yield Case("create of integers", integers, lambda x: create(Pair(x, x)))
     yield Case("create.optimizer", NOTHING, lambda x: create(optimizer=x))
     no_optimizers = st.sampled_from([Pair(1, 2), Pair(None, None), Pair(FLIP, FLIP)])
-    said = "optimizer.generator must be an optax transformation"
+    said = "optimizer must be a jaxgan.Pair of optax"
     yield Case("create of no optimizers", no_optimizers, lambda x: create(optimizer=x), said)
     yield Case(
         "create.model_state",

@@ -137,7 +137,7 @@ def augment_cases():
     yield Case("with_probability", NO_FUNCTION, lambda x: augment.with_probability(x, 0.5))
     changed = st.sampled_from([None, "a", X[:1], X.astype(np.float16), X[..., 0]])
     call = lambda x: augment.with_probability(lambda key, images: x, 0.5)(KEY, X)
-    yield Case("augmented", changed, call, "must keep shape and dtype")
+    yield Case("augmented", changed, call, "An augmentation's result must be")
     yield Case("probability", number(0, 1), lambda x: augment.with_probability(FLIP, x))
     yield Case("target", number(-1, 1), lambda x: augment.adaptive(FLIP, target=x))
     yield Case("images_to_full", number(1), lambda x: augment.adaptive(FLIP, images_to_full=x))

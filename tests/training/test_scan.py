@@ -154,7 +154,7 @@ def test_training_moves_both_players(state, uint8_images, epoch):
 def test_images_that_are_not_uint8_or_not_images(gan, state):
     with pytest.raises(TypeError, match=r"must be uint8.*got float32"):
         training.epochs(gan, state, jnp.zeros((23, *SHAPE)), batch_size=5)
-    with pytest.raises(ValueError, match=r"\[num, height, width, channels\]; got \(23, 16\)"):
+    with pytest.raises(ValueError, match=r"\[num, height, width, channels\]; got shape \(23, 16\)"):
         training.steps(gan, state, jnp.zeros((23, 16), jnp.uint8), num_steps=1, batch_size=5)
 
 

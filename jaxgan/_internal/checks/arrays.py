@@ -25,15 +25,18 @@ def is_concrete(value: object) -> bool:
     return not isinstance(value, jax.core.Tracer)
 
 
-def array(name: str, x: Any, kind: Any = None, form: str | None = "[batch, ...]") -> jax.Array:
+def array(
+    name: str, x: Any, kind: Any = None, form: str | None = "[batch, ...]", *, lists: bool = True
+) -> jax.Array:
     """Checks an array, and returns it as a JAX array.
 
     Args:
       name: the argument's name in an error.
       x: an array, or numbers in lists.
-      kind: `jnp.floating` or `jnp.integer`; None accepts every dtype of JAX.
+      kind: `jnp.floating`, `jnp.integer` or a dtype; None accepts every dtype of JAX.
       form: the axes, of which "..." stands for one or more. No axis may be empty. None accepts
         every shape, including empty ones.
+      lists: whether to accept numbers in lists.
 
     Raises:
       TypeError: If `x` is not an array of that kind.
@@ -47,7 +50,7 @@ def array(name: str, x: Any, kind: Any = None, form: str | None = "[batch, ...]"
       ...
       TypeError: images must be float [batch, ...]; got uint8 of shape (2, 4).
     """
-    return _array(name, x, kind, form, jnp.asarray)
+    return _array(name, x, kind, form, jnp.asarray, lists)
 
 
 def numpy_array(name: str, x: Any, kind: Any = None, form: str | None = None) -> np.ndarray:
@@ -71,15 +74,14 @@ def numpy_array(name: str, x: Any, kind: Any = None, form: str | None = None) ->
       ...
       TypeError: values must be numbers; got [[1.0], [2.0, 3.0]].
     """
-    return _array(name, x, kind, form, np.asarray)
+    return _array(name, x, kind, form, np.asarray, True)
 
 
-def _array(name: str, x: Any, kind: Any, form: str | None, convert: Callable) -> Any:
-    one = _KINDS.get(kind, "number")
-    expected = f"{one}s" if form is None else f"{'of numbers' if kind is None else one} {form}"
+def _array(name: str, x: Any, kind: Any, form: str | None, convert: Callable, lists: bool) -> Any:
+    expected = _expected(kind, form)
     given, is_array = x, isinstance(x, jax.Array | np.ndarray | np.generic)
     try:
-        x = convert(x if is_array else np.asarray(_numbers(x)))
+        x = convert(x if is_array else np.asarray(_numbers(x, lists)))
     except (TypeError, ValueError, OverflowError):  # also lists of several lengths
         raise TypeError(f"{name} must be {expected}; got {show(given)}.") from None
     kinds = (jnp.number, jnp.bool_) if kind is None else (kind,)
@@ -93,9 +95,18 @@ def _array(name: str, x: Any, kind: Any, form: str | None, convert: Callable) ->
     return x
 
 
-def _numbers(x: Any) -> Any:
+def _expected(kind: Any, form: str | None) -> str:
+    if kind is None:
+        return "numbers" if form is None else f"of numbers {form}"
+    name = _KINDS.get(kind) or np.dtype(kind).name
+    if form is None:
+        return f"{name}s" if kind in _KINDS else name
+    return f"{name} {form}"
+
+
+def _numbers(x: Any, lists: bool) -> Any:
     """Refuses what numpy would turn into an array of objects or text."""
-    if isinstance(x, int | float | complex | list | tuple):
+    if lists and isinstance(x, int | float | complex | list | tuple):
         return x
     raise TypeError
 

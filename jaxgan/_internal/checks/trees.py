@@ -24,8 +24,10 @@ def pair(name: str, value: Any, what: str, fits: Callable[[Any], bool] = lambda 
     Raises:
       TypeError: If the value is no `Pair`, or a part is not valid.
     """
-    is_pair = isinstance(value, Pair) and all(map(fits, value))
-    require(is_pair, name, f"a jaxgan.Pair of {what}", show(value), error=TypeError)
+    expected = f"a jaxgan.Pair of {what}"
+    require(isinstance(value, Pair), name, expected, show(value), error=TypeError)
+    for player, part in value._asdict().items():
+        require(fits(part), name, expected, f"{player}={show(part)}", error=TypeError)
 
 
 def tree_matches(name: str, tree: Any, expected: Any, advice: str = "") -> None:
