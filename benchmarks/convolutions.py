@@ -10,6 +10,7 @@ outside of a loop and in one, with and without `jaxgan.training.channels_last`, 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import flax.linen as nn
 import harness
@@ -18,24 +19,30 @@ import jax.numpy as jnp
 
 import jaxgan
 from jaxgan.training import channels_last
+from jaxgan.types import PyTree
 
 
-def gradient_of(module: nn.Module, shape: tuple[int, ...]) -> tuple[Callable, jax.Array, dict]:
+def gradient_of(module: nn.Module, shape: tuple[int, ...]) -> tuple[Callable, jax.Array, PyTree]:
     """A descent step `(variables, x) -> variables`, its input and its start."""
     x = jax.random.normal(jax.random.key(0), shape)
     variables = module.init(jax.random.key(1), x)
 
-    def step(variables: dict, x: jax.Array) -> dict:
-        grads = jax.grad(lambda v, x: jnp.mean(module.apply(v, x) ** 2))(variables, x)
+    def loss(variables: PyTree, x: jax.Array) -> jax.Array:
+        return jnp.mean(cast(jax.Array, module.apply(variables, x)) ** 2)
+
+    def step(variables: PyTree, x: jax.Array) -> PyTree:
+        grads = jax.grad(loss)(variables, x)
         return jax.tree.map(lambda p, g: p - 0.1 * g, variables, grads)
 
     return step, x, variables
 
 
-def arm(name: str, step: Callable, x: jax.Array, variables: dict, steps: int | None) -> harness.Arm:
+def arm(
+    name: str, step: Callable, x: jax.Array, variables: PyTree, steps: int | None
+) -> harness.Arm:
     """One step by itself, or `steps` of them in a scan."""
 
-    def loop(variables: dict, x: jax.Array) -> dict:
+    def loop(variables: PyTree, x: jax.Array) -> PyTree:
         return jax.lax.scan(lambda v, _: (step(v, x), None), variables, length=steps)[0]
 
     lowered = jax.jit(step if steps is None else loop).lower(variables, x)

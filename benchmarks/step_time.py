@@ -42,7 +42,7 @@ def recipe(**changes) -> jaxgan.GAN:
     return jaxgan.gan(**{**arguments, **changes})
 
 
-def dcgan(shape: tuple[int, ...], dtype: np.dtype) -> jaxgan.GAN:
+def dcgan(shape: tuple[int, int, int], dtype: np.dtype) -> jaxgan.GAN:
     adam = optax.adam(2e-4, b1=0.5)
     return recipe(
         generator=jaxgan.networks.DCGANGenerator(shape, dtype=dtype),

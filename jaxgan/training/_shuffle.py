@@ -72,7 +72,7 @@ def steps_per_epoch(num_images: int, batch_size: int) -> int:
 def _check_step(step: Array | int) -> None:
     if checks.is_concrete(step):
         is_scalar = isinstance(step, Array) and step.ndim == 0
-        checks.integer("step", step.item() if is_scalar else step, 0)
+        checks.integer("step", np.asarray(step).item() if is_scalar else step, 0)
     else:
         fits = jnp.shape(step) == () and jnp.issubdtype(jnp.result_type(step), jnp.integer)
         checks.require(fits, "step", "an integer scalar", checks.show(step), error=TypeError)
