@@ -421,7 +421,7 @@ def test_auxiliary_classifier_keeps_its_precision_far_from_zero():
 )
 def test_class_logits_and_labels_of_unfit_shapes_are_refused(class_logits, labels):
     logits, integers = jnp.zeros(class_logits), jnp.zeros(labels, jnp.int32)
-    said = r"class_logits must be float \[batch, num_classes\]|Labels must be one for each row"
+    said = r"class_logits must be float \[batch, num_classes\]|Labels must be one for each example"
     with pytest.raises(ValueError, match=said):
         losses.auxiliary_classifier(logits, integers)
 

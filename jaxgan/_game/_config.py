@@ -9,7 +9,7 @@ import optax
 from jaxgan._internal.shapes import Array, Float, Int, Int32, Key
 from jaxgan.augment import Augmentation
 from jaxgan.penalties import Penalty
-from jaxgan.types import Loss, ModelState, Network, Pair, Params
+from jaxgan.types import Loss, ModelState, Network, Pair, Params, PyTree
 
 
 class GameConfig(NamedTuple):
@@ -72,3 +72,19 @@ class Generated(NamedTuple):
     images: Float[Array, " batch *image"]
     pullback: Callable[[jax.Array], tuple[Params]]
     model_state: ModelState
+
+
+class PlayerUpdate(NamedTuple):
+    """What a half-step computes, before the optimizer applies it.
+
+    Attributes:
+      loss: the player's loss.
+      grads: its gradient with respect to the player's parameters.
+      model_state: the player's model state after the forward passes.
+      game_state: the state of penalty and augmentation after the half-step.
+    """
+
+    loss: Float[Array, ""]
+    grads: Params
+    model_state: ModelState
+    game_state: PyTree

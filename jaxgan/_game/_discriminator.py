@@ -92,7 +92,29 @@ def apply_discriminator(
     return output, model_state
 
 
-def mean_loss(loss: Loss, output: DiscriminatorOutput) -> Float[Array, ""]:
+def discriminator_loss(
+    config: GameConfig, output: DiscriminatorOutput, labels: Int[Array, " batch"] | None
+) -> Float[Array, ""]:
+    """Returns the discriminator's mean loss, without its penalty."""
+    value = _mean_loss(config.loss.discriminator, output)
+    if config.auxiliary is not None:
+        for class_logits in output.class_logits or ():
+            value += config.auxiliary.discriminator * _mean_class_loss(class_logits, labels)
+    return value
+
+
+def generator_loss(
+    config: GameConfig, output: DiscriminatorOutput, labels: Int[Array, " batch"] | None
+) -> Float[Array, ""]:
+    """Returns the generator's mean loss."""
+    value = _mean_loss(config.loss.generator, output)
+    if config.auxiliary is not None and output.class_logits is not None:
+        class_loss = _mean_class_loss(output.class_logits.generator, labels)
+        value += config.auxiliary.generator * class_loss
+    return value
+
+
+def _mean_loss(loss: Loss, output: DiscriminatorOutput) -> Float[Array, ""]:
     """Returns the mean of a player's loss over the batch."""
     values = loss(output.real_logits, output.fake_logits)
     advice = "Leave the mean over the batch to gan."
@@ -100,7 +122,7 @@ def mean_loss(loss: Loss, output: DiscriminatorOutput) -> Float[Array, ""]:
     return jnp.mean(values)
 
 
-def mean_class_loss(
+def _mean_class_loss(
     class_logits: Float[Array, " batch classes"], labels: Int[Array, " batch"] | None
 ) -> Float[Array, ""]:
     """Returns the mean cross-entropy of the auxiliary classifier (AC-GAN)."""

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import optax
 
 from jaxgan import diagnostics
-from jaxgan._game._config import GameConfig, Generated, StepInputs, StepKeys
+from jaxgan._game._config import GameConfig, Generated, PlayerUpdate, StepInputs, StepKeys
 from jaxgan._game._discriminator import (
     augment_and_pack,
     discriminate_real_and_fake,
-    mean_class_loss,
-    mean_loss,
+    discriminator_loss,
+    generator_loss,
     mean_penalty,
 )
 from jaxgan._internal import checks
@@ -99,24 +99,19 @@ def discriminator_step(
         output, model_state = discriminate_real_and_fake(
             config, params, model_state, seen, labels=inputs.labels, key=network_key
         )
-        value = mean_loss(config.loss.discriminator, output)
-        if config.auxiliary is not None:
-            for class_logits in output.class_logits or ():
-                class_loss = mean_class_loss(class_logits, inputs.labels)
-                value += config.auxiliary.discriminator * class_loss
+        loss = discriminator_loss(config, output, inputs.labels)
         penalty, penalty_state = mean_penalty(config, state, params, seen, inputs, key=penalty_key)
-        return value + penalty.astype(value.dtype), (output, model_state, penalty, penalty_state)
+        return loss + penalty.astype(loss.dtype), (output, model_state, penalty, penalty_state)
 
     gradient = jax.value_and_grad(objective, has_aux=True)
-    (value, aux), grads = gradient(state.params.discriminator)
+    (loss, aux), grads = gradient(state.params.discriminator)
     output, model_state, penalty, penalty_state = aux
     game_state = {
         "penalty": penalty_state,
         "augmentation": _adapt_augmentation(config, state, output.real_logits),
     }
-    state, metrics = apply_gradients(
-        config, state, "discriminator", value, grads, model_state, game_state
-    )
+    update = PlayerUpdate(loss, grads, model_state, game_state)
+    state, metrics = apply_gradients(config, state, update, player="discriminator")
     metrics |= diagnostics.of_logits(output.real_logits, output.fake_logits)
     metrics |= _optional_metrics(config, state, inputs, generated, penalty=penalty)
     return state, metrics
@@ -155,43 +150,33 @@ def generator_step(
         output, _ = discriminate_real_and_fake(
             config, params, model_state, seen, labels=inputs.labels, key=network_key
         )
-        value = mean_loss(config.loss.generator, output)
-        if config.auxiliary is not None and output.class_logits is not None:
-            class_loss = mean_class_loss(output.class_logits.generator, inputs.labels)
-            value += config.auxiliary.generator * class_loss
-        return value
+        return generator_loss(config, output, inputs.labels)
 
-    value, gradient_of_images = jax.value_and_grad(objective)(generated.images)
+    loss, gradient_of_images = jax.value_and_grad(objective)(generated.images)
     (grads,) = generated.pullback(gradient_of_images)
-    return apply_gradients(config, state, "generator", value, grads, generated.model_state)
+    update = PlayerUpdate(loss, grads, generated.model_state, state.game_state)
+    return apply_gradients(config, state, update, player="generator")
 
 
 def apply_gradients(
-    config: GameConfig,
-    state: TrainState,
-    player: str,
-    value: Float[Array, ""],
-    grads: Params,
-    model_state: ModelState,
-    game_state: PyTree = None,
+    config: GameConfig, state: TrainState, update: PlayerUpdate, *, player: str
 ) -> tuple[TrainState, Metrics]:
     """Moves one player, unless its loss or gradient is not finite; then nothing of it changes."""
     with jax.numpy_dtype_promotion("standard"):
-        norm = optax.tree.norm(grads)
-    finite = jnp.isfinite(value) & jnp.isfinite(norm)
+        norm = optax.tree.norm(update.grads)
+    finite = jnp.isfinite(update.loss) & jnp.isfinite(norm)
     optimizer = getattr(config.optimizer, player)
     old = (getattr(state.params, player), getattr(state.opt_state, player))
-    params, opt_state = _update_if_finite(optimizer, finite, grads, *old)
-    moved = state.model_state._replace(**{player: model_state})
-    game_state = state.game_state if game_state is None else game_state
+    params, opt_state = _update_if_finite(optimizer, finite, update.grads, *old)
+    model_state = state.model_state._replace(**{player: update.model_state})
     state = state.replace(
         params=state.params._replace(**{player: params}),
         opt_state=state.opt_state._replace(**{player: opt_state}),
-        model_state=_select_if_finite(finite, moved, state.model_state),
-        game_state=_select_if_finite(finite, game_state, state.game_state),
+        model_state=_select_if_finite(finite, model_state, state.model_state),
+        game_state=_select_if_finite(finite, update.game_state, state.game_state),
     )
     return state, {
-        f"{player}_loss": value,
+        f"{player}_loss": update.loss,
         f"{player}_gradient_norm": norm,
         f"{player}_skipped": 1 - finite.astype(jnp.int32),
     }

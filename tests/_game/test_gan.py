@@ -491,6 +491,6 @@ def test_a_network_without_parameters_is_refused(batch, player):
         none.init(jax.random.key(0), batch)
     integers = make_gan(**{player: Network(lambda key, x: (jnp.arange(3), {}), apply)})
     with pytest.raises(
-        TypeError, match=rf"The {player}'s parameters must be floats.*int32 .*\(3,\)"
+        TypeError, match=rf"The {player}'s parameters must be arrays of floats; got int32 .*\(3,\)"
     ):
         integers.init(jax.random.key(0), batch)

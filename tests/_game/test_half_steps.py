@@ -482,7 +482,9 @@ class TestBadInput:
         state = gan.init(jax.random.key(0), twelve, LABELS)
         with pytest.raises(TypeError, match=r"integers; got float32 of shape \(12,\)"):
             gan.update(state, twelve, LABELS.astype(jnp.float32))
-        with pytest.raises(ValueError, match=r"row of the batch, \(12,\); got \(11,\)"):
+        with pytest.raises(
+            ValueError, match=r"one for each example, of shape \(12,\); got \(11,\)"
+        ):
             jax.jit(gan.update).lower(state, twelve, LABELS[:11])
         with pytest.raises(ValueError, match=r"in \[0, 3\); got 0 to 3, shape \(12,\)"):
             gan.update(state, twelve, LABELS.at[5].set(3))
@@ -508,6 +510,6 @@ class TestBadInput:
         state = gan.init(jax.random.key(0), twelve, LABELS)
         images = jnp.zeros((12, *SHAPE), jnp.uint8)
         with pytest.raises(
-            ValueError, match=r"Labels must be \(12,\), as many as images; got \(11,\)"
+            ValueError, match=r"one for each example, of shape \(12,\); got \(11,\)"
         ):
             jaxgan.training.epochs(gan, state, images, LABELS[:11], batch_size=4)

@@ -154,7 +154,7 @@ def labels(x: Any, batch: tuple[int, ...], num_classes: int | None) -> jax.Array
       ValueError: If their shape is another, or a label is out of range.
     """
     given, x = x, array("Labels", x, jnp.integer, form=None)
-    require(x.shape == batch, "Labels", f"one for each row of the batch, {batch}", f"{x.shape}")
+    require(x.shape == batch, "Labels", f"one for each example, of shape {batch}", f"{x.shape}")
     if num_classes is not None and is_concrete(given) and x.size:
         low, high = np.min(np.asarray(given)), np.max(np.asarray(given))
         in_range = low >= 0 and high < num_classes

@@ -1,0 +1,42 @@
+"""The shapes in annotations: enforced while tests run, and harmless without jaxtyping."""
+
+import subprocess
+
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import pytest
+import shape_checks
+from conftest import PYTHON
+
+from jaxgan._game._discriminator import pack
+from jaxgan.training._shuffle import indices_of_step
+
+WITHOUT_JAXTYPING = """
+sys.modules["jaxtyping"] = None
+import jax, jax.numpy as jnp, jaxgan
+print(jaxgan.training.permute(jax.random.key(0), jnp.arange(3), 3).sum())
+"""
+
+
+@pytest.mark.parametrize("package", shape_checks.PACKAGES)
+def test_every_package_has_checked_functions(package):
+    assert len([name for name in shape_checks.CHECKED if name.startswith(package)]) >= 3
+
+
+def test_wrong_shapes_and_dtypes_are_errors():
+    with pytest.raises(jaxtyping.TypeCheckError, match="pack"):
+        pack(jnp.zeros((4, 2, 2, 1), jnp.int32), 2)
+    with pytest.raises(jaxtyping.TypeCheckError, match="indices_of_step"):
+        indices_of_step(jax.random.key(0), jnp.zeros(2, jnp.int32), num_images=9, batch_size=2)
+
+
+def test_public_functions_raise_errors_of_their_own(gan, batch):
+    with pytest.raises(TypeError, match=r"state must be a jaxgan\.TrainState"):
+        gan.update(None, batch)
+
+
+def test_jaxgan_runs_without_jaxtyping():
+    command = [*PYTHON, "-c", WITHOUT_JAXTYPING]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), done.stderr) == ("3", "")

@@ -1,0 +1,113 @@
+"""The tree: what is public, and which module imports which."""
+
+import ast
+import graphlib
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import jaxgan
+
+ROOT = Path(jaxgan.__file__).parent
+# From the ground up, as in docs/development/design.md; a module imports from lower floors only.
+FLOORS = [
+    {"types"},
+    {"_internal"},
+    {"train_state"},
+    {"runs", "compilation"},
+    {"datasets", "images", "latents"},
+    {"losses", "augment", "optimizers", "diagnostics"},
+    {"penalties"},
+    {"networks"},
+    {"evaluation"},
+    {"population", "checkpoint"},
+    {"_game"},
+    {"training"},
+    {"streaming"},
+    {"__init__", "__main__"},
+]
+
+
+def public_modules() -> list[str]:
+    names = [module.name for module in pkgutil.walk_packages(jaxgan.__path__, "jaxgan.")]
+    return ["jaxgan", *(name for name in names if "._" not in name)]
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path) -> set[str]:
+    """The modules of jaxgan that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "jaxgan":
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name for name in submodules if name in FILES} or {node.module}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "jaxgan"}
+    return found
+
+
+FILES = {name_of(path): path for path in ROOT.rglob("*.py")}
+
+
+def part_of(module: str) -> str:
+    """The module or package of jaxgan's first level that holds a module."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+@pytest.mark.parametrize("name", public_modules())
+def test_a_public_module_lists_its_names(name):
+    module = importlib.import_module(name)
+    assert len(set(module.__all__)) == len(module.__all__)
+    for public in module.__all__:
+        assert getattr(module, public) is not None
+    own = {
+        key
+        for key, value in vars(module).items()
+        if getattr(value, "__module__", None) == name and not key.startswith("_") and len(key) > 1
+    }
+    assert own <= set(module.__all__)
+
+
+def test_no_module_has_the_name_of_a_function():
+    """`import jaxgan.x` never returns a function where a reader expects a module."""
+    for name in public_modules():
+        module = importlib.import_module(name)
+        for _, child, _ in pkgutil.iter_modules(getattr(module, "__path__", [])):
+            value = getattr(module, child, None)
+            assert value is None or isinstance(value, type(ast)), f"{name}.{child}"
+
+
+def test_no_module_imports_itself_through_others():
+    graph = {name: imports_of(path) for name, path in FILES.items() if name != "jaxgan"}
+    # A package's __init__ only re-exports its files, which import each other by their full names.
+    order = [*graphlib.TopologicalSorter(graph).static_order()]
+    assert set(graph) <= set(order)
+
+
+def test_no_module_imports_from_a_higher_floor():
+    floor = {part: i for i, parts in enumerate(FLOORS) for part in parts}
+    upward = [
+        f"{name} imports {imported}"
+        for name, path in FILES.items()
+        for imported in imports_of(path)
+        if part_of(imported) != part_of(name) and floor[part_of(imported)] >= floor[part_of(name)]
+    ]
+    assert not upward
+
+
+def test_private_files_are_imported_within_their_package_only():
+    shared = ("jaxgan._internal", "jaxgan._game")
+    intruding = [
+        f"{name} imports {imported}"
+        for name, path in FILES.items()
+        for imported in imports_of(path)
+        if "._" in imported and not imported.startswith(shared)
+        if not name.startswith(imported.split("._")[0])
+    ]
+    assert not intruding
