@@ -13,6 +13,7 @@ from jaxgan._game._discriminator import pack
 from jaxgan.training._shuffle import indices_of_step
 
 WITHOUT_JAXTYPING = """
+import sys
 sys.modules["jaxtyping"] = None
 import jax, jax.numpy as jnp, jaxgan
 print(jaxgan.training.permute(jax.random.key(0), jnp.arange(3), 3).sum())
