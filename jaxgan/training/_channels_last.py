@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,14 @@ from jax.extend import core
 
 from jaxgan._internal import checks
 
+Params = dict[str, Any]
+"""The parameters of a convolution in a jaxpr."""
 
-def channels_last(function: Callable[..., Any]) -> Callable[..., Any]:
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def channels_last(function: Callable[P, T]) -> Callable[P, T]:
     """Makes every convolution that a function traces to a channels-last one, on CPUs.
 
     XLA's CPU compiler brings convolutions into the one form that it has fast code for, but only
@@ -26,13 +32,13 @@ def channels_last(function: Callable[..., Any]) -> Callable[..., Any]:
     `jaxgan.training` does this; who writes a loop of his own around `gan.update` may want to.
 
     Args:
-      function: of arrays and pytrees of arrays, by position.
+      function: of arrays and pytrees of arrays.
 
     Returns:
       The same function, to be traced in a loop. What it returned must be pytrees of arrays.
 
     Raises:
-      TypeError: it is no function.
+      TypeError: If `function` is not callable.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -50,32 +56,40 @@ def channels_last(function: Callable[..., Any]) -> Callable[..., Any]:
     checks.function("function", function, "of arrays")
 
     @functools.wraps(function)
-    def wrapped(*args: Any) -> Any:
-        jaxpr, shape = jax.make_jaxpr(function, return_shape=True)(*args)
-        leaves = core.jaxpr_as_fun(_rewrite(jaxpr))(*jax.tree.leaves(args))
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        jaxpr, shape = jax.make_jaxpr(function, return_shape=True)(*args, **kwargs)
+        leaves = core.jaxpr_as_fun(_rewrite(jaxpr))(*jax.tree.leaves((args, kwargs)))
         return jax.tree.unflatten(jax.tree.structure(shape), leaves)
 
     return wrapped
 
 
-def _rewrite(value: Any) -> Any:
-    """A jaxpr with its convolutions replaced; also where it is a parameter, as of a condition."""
-    if isinstance(value, tuple) and any(isinstance(x, core.ClosedJaxpr) for x in value):
-        return tuple(map(_rewrite, value))
-    if not isinstance(value, core.ClosedJaxpr):
-        return value
-    return value.replace(jaxpr=value.jaxpr.replace(eqns=list(map(_replace, value.jaxpr.eqns))))
+def _rewrite(jaxpr: core.ClosedJaxpr) -> core.ClosedJaxpr:
+    """Returns a jaxpr with its convolutions replaced."""
+    return jaxpr.replace(jaxpr=jaxpr.jaxpr.replace(eqns=list(map(_replace, jaxpr.jaxpr.eqns))))
+
+
+def _rewrite_param(value: object) -> object:
+    """Rewrites the jaxprs among the parameters of an equation, such as the branches of a `cond`."""
+    if isinstance(value, tuple):
+        return tuple(map(_rewrite_param, value)) if _holds_jaxpr(value) else value
+    return _rewrite(value) if isinstance(value, core.ClosedJaxpr) else value
+
+
+def _holds_jaxpr(values: tuple[object, ...]) -> bool:
+    return any(isinstance(value, core.ClosedJaxpr) for value in values)
 
 
 def _replace(eqn: core.JaxprEqn) -> core.JaxprEqn:
     if eqn.primitive is not jax.lax.conv_general_dilated_p:
-        return eqn.replace(params={name: _rewrite(value) for name, value in eqn.params.items()})
+        params = {name: _rewrite_param(value) for name, value in eqn.params.items()}
+        return eqn.replace(params=params)
     convolve = jax.jit(functools.partial(_convolve, eqn.params))
     (call,) = jax.make_jaxpr(convolve)(*(atom.aval for atom in eqn.invars)).eqns
     return call.replace(invars=eqn.invars, outvars=eqn.outvars)
 
 
-def _convolve(params: dict[str, Any], x: jax.Array, kernel: jax.Array) -> jax.Array:
+def _convolve(params: Params, x: jax.Array, kernel: jax.Array) -> jax.Array:
     as_it_is = functools.partial(jax.lax.conv_general_dilated_p.bind, **params)
 
     def transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -93,9 +107,7 @@ def _convolve(params: dict[str, Any], x: jax.Array, kernel: jax.Array) -> jax.Ar
     return jax.lax.platform_dependent(x, kernel, cpu=transposed, default=as_it_is)
 
 
-def _at_least_as_large(
-    x: jax.Array, kernel: jax.Array, params: dict[str, Any]
-) -> tuple[jax.Array, dict[str, Any]]:
+def _at_least_as_large(x: jax.Array, kernel: jax.Array, params: Params) -> tuple[jax.Array, Params]:
     """Writes the padding of a map smaller than its kernel out, which changes no value.
 
     XLA would exchange the two, which brings them into a form that it has no fast code for.
