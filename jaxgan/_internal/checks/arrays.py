@@ -79,7 +79,7 @@ def _array(name: str, x: Any, kind: Any, form: str | None, convert: Callable) ->
     expected = f"{one}s" if form is None else f"{'of numbers' if kind is None else one} {form}"
     given, is_array = x, isinstance(x, jax.Array | np.ndarray | np.generic)
     try:
-        x = convert(x if is_array else np.asarray(_numbers(x)))
+        x = convert(x if is_array else _numbers(x))
     except (TypeError, ValueError, OverflowError):  # also lists of several lengths
         raise TypeError(f"{name} must be {expected}; got {show(given)}.") from None
     kinds = (jnp.number, jnp.bool_) if kind is None else (kind,)
@@ -93,11 +93,12 @@ def _array(name: str, x: Any, kind: Any, form: str | None, convert: Callable) ->
     return x
 
 
-def _numbers(x: Any) -> Any:
-    """Refuses what numpy would turn into an array of objects or text."""
-    if isinstance(x, int | float | complex | list | tuple):
-        return x
-    raise TypeError
+def _numbers(x: Any) -> np.ndarray:
+    """Converts numbers, lists of numbers, and arrays of other libraries, such as PyTorch."""
+    x = np.asarray(x)
+    if not (jnp.issubdtype(x.dtype, jnp.number) or jnp.issubdtype(x.dtype, jnp.bool_)):
+        raise TypeError  # numpy makes an array of objects or text of everything else
+    return x
 
 
 def finite(name: str, x: Any) -> None:
