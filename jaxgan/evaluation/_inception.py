@@ -61,7 +61,9 @@ def inception_score(probabilities: ArrayLike, *, splits: int = 10) -> InceptionS
       Barratt and Sharma, A Note on the Inception Score, 2018, https://arxiv.org/abs/1801.01973
     """
     checks.integer("splits", splits)
-    p = as_features("probabilities", probabilities, at_least=splits, setting=f"with {splits=}")
+    p = as_features(
+        "probabilities", probabilities, at_least=splits, setting=f"with splits={splits}"
+    )
     sums = p.sum(axis=1)
     precision = float(jnp.finfo(np.asarray(probabilities).dtype).eps)
     fits = p.min() >= 0 and np.abs(sums - 1).max() <= max(1e-3, 2 * precision)

@@ -75,7 +75,7 @@ def kernel_distance(
     checks.integer("seed", seed, 0)
     if subsets is not None:
         checks.integer("subsets", subsets, 1, 10_000)
-    least, setting = (block_size, block_size), f"with {block_size=}"
+    least, setting = (block_size, block_size), f"with block_size={block_size}"
     x, y = as_pair(real, fake, at_least=least, setting=setting)
     return compute_kernel_distance(x, y, block_size, subsets, seed)
 

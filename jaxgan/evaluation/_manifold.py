@@ -67,7 +67,7 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, *, k: int = 3) -> Precisi
       2019, https://arxiv.org/abs/1904.06991
     """
     checks.integer("k", k)
-    x, y = as_pair(real, fake, at_least=(k + 1, k + 1), setting=f"with {k=}")
+    x, y = as_pair(real, fake, at_least=(k + 1, k + 1), setting=f"with k={k}")
     return compute_precision_recall(x, y, k)
 
 
@@ -115,7 +115,7 @@ def density_coverage(real: ArrayLike, fake: ArrayLike, *, k: int = 5) -> Density
       https://arxiv.org/abs/2002.09797
     """
     checks.integer("k", k)
-    x, y = as_pair(real, fake, at_least=(k + 1, 1), setting=f"with {k=}")
+    x, y = as_pair(real, fake, at_least=(k + 1, 1), setting=f"with k={k}")
     return compute_density_coverage(x, y, k)
 
 
