@@ -1,11 +1,17 @@
-"""How good the samples are: metrics over feature arrays, and what makes features of images.
+"""Metrics of sample quality, and feature functions of images.
 
-All metrics take features `[num, dims]` of any float type, numpy or jax, compute in float64 on the
-host, and print nothing. Whatever they find they return as a number or a NamedTuple of numbers.
+All metrics take features `[num, dims]` of any float type, from numpy, JAX or another library. They
+compute in float64 on the host, and return a number or a NamedTuple of numbers.
 """
 
 from jaxgan.evaluation._embedding import embed
-from jaxgan.evaluation._features import FeatureExtractor, load_classifier, mnist_v1, random_v1
+from jaxgan.evaluation._features import (
+    FeatureExtractor,
+    FeatureFn,
+    load_classifier,
+    mnist_v1,
+    random_v1,
+)
 from jaxgan.evaluation._frechet import Moments, frechet, merge, moments
 from jaxgan.evaluation._inception import InceptionScore, inception_score
 from jaxgan.evaluation._kernel import KernelDistance, kernel_distance
@@ -35,6 +41,7 @@ __all__ = [
     "Authenticity",
     "DensityCoverage",
     "FeatureExtractor",
+    "FeatureFn",
     "InceptionScore",
     "KernelDistance",
     "MixtureCoverage",

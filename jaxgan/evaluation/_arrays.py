@@ -1,4 +1,4 @@
-"""What every metric asks of its input, and distances in blocks, so that memory stays small."""
+"""Checks of features, and distances between features in blocks of bounded memory."""
 
 import math
 from collections.abc import Iterator
@@ -8,105 +8,115 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxgan._internal import checks
+from jaxgan._internal.shapes import Float64, Int
 
 _BLOCK_BYTES = 2**27  # of one block of distances
 _LARGEST = 1e45  # more than float32 holds; the cube of a product of two still fits into float64
 
 
-def as_features(name: str, features: ArrayLike, *, at_least: int = 1) -> np.ndarray:
+def as_features(
+    name: str, features: ArrayLike, *, at_least: int = 1, setting: str = ""
+) -> np.ndarray:
     """Checks features and returns them as float64.
 
     Args:
-      name: what to call them in an error.
+      name: the argument's name in an error.
       features: floats, `[num, dims]`.
-      at_least: how many the metric needs.
+      at_least: the smallest number of rows.
+      setting: the reason for that number in an error, such as "with k=3".
 
     Returns:
       float64 `[num, dims]`, on the host.
 
     Raises:
-      TypeError: they are not floats.
-      ValueError: they are not `[num, dims]`, too few, not finite, or beyond 1e45.
+      TypeError: If `features` are not floats.
+      ValueError: If they are not `[num, dims]`, have too few rows, are not finite, or exceed 1e45.
 
     Example:
       >>> from jaxgan.evaluation._arrays import as_features
-      >>> as_features("real", [[0.0, 1.0]], at_least=2)
+      >>> as_features("real", [[0.0, 1.0]], at_least=2, setting="with k=1")
       Traceback (most recent call last):
       ...
-      ValueError: real has 1 row; this metric needs at least 2.
+      ValueError: real must be at least 2 rows with k=1; got 1 row.
     """
-    try:
-        array = np.asarray(features)
-    except ValueError as error:  # lists of lists of several lengths
-        raise TypeError(
-            f"{name} must be floats [num, dims]; got {checks.show(features)}."
-        ) from error
-    if not jnp.issubdtype(array.dtype, np.floating):  # which knows bfloat16 too
-        got = checks.show(features) if array.dtype.kind in "OUS" else array.dtype
-        raise TypeError(f"{name} must be floats [num, dims]; got {got}.{_advice(array)}")
-    array = array.astype(np.float64)
-    if array.ndim != 2 or array.shape[1] == 0:
-        raise ValueError(f"{name} must be [num, dims]; got {array.shape}.")
-    if len(array) < at_least:
-        rows = "1 row" if len(array) == 1 else f"{len(array)} rows"
-        raise ValueError(f"{name} has {rows}; this metric needs at least {at_least}.")
-    finite = np.isfinite(array).all(axis=1)
-    if not finite.all():
-        raise ValueError(
-            f"{name} must be finite; {(~finite).sum()} of {len(array)} rows hold NaN or infinity, "
-            f"the first is row {int(np.argmin(finite))}. Are the samples finite?"
-        )
-    if (largest := float(np.abs(array).max(initial=0.0))) > _LARGEST:
-        raise ValueError(f"{name} must be at most {_LARGEST:g} in magnitude; got {largest:g}.")
-    return array
+    given = checks.numpy_array(name, features)
+    is_float = jnp.issubdtype(given.dtype, jnp.floating)  # numpy does not know bfloat16
+    got = f"{given.dtype} of shape {given.shape}"
+    checks.require(is_float, name, "float [num, dims]", got, _advice(given), error=TypeError)
+    x = checks.numpy_array(name, given.astype(np.float64), jnp.floating, "[num, dims]")
+    expected = f"at least {at_least} rows {setting}".rstrip()
+    rows = "1 row" if len(x) == 1 else f"{len(x)} rows"
+    checks.require(len(x) >= at_least, name, expected, rows)
+    checks.finite(name, x)
+    largest = float(np.abs(x).max())
+    checks.require(largest <= _LARGEST, name, f"at most {_LARGEST:g} in magnitude", f"{largest:g}")
+    return x
 
 
 def as_pair(
     real: ArrayLike,
     fake: ArrayLike,
     *,
-    at_least: int = 1,
+    at_least: tuple[int, int] = (1, 1),
+    setting: str = "",
+    equal: bool = False,
     names: tuple[str, str] = ("real", "fake"),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Checks features of two sets, which must have as many dimensions, as `as_features` does.
+    """Checks two sets of features of the same dimensions.
 
     Args:
       real, fake: floats, `[num_real, dims]` and `[num_fake, dims]`.
-      at_least: how many of each the metric needs.
-      names: what to call them in an error.
+      at_least: the smallest number of rows of each.
+      setting: the reason for these numbers in an error.
+      equal: whether both must have the same number of rows.
+      names: the arguments' names in an error.
 
     Returns:
       Both in float64.
 
     Raises:
-      TypeError, ValueError: as `as_features`; or their dimensions differ.
+      TypeError, ValueError: As `as_features`, or if the dimensions or the numbers of rows differ.
 
     Example:
       >>> from jaxgan.evaluation._arrays import as_pair
       >>> as_pair([[0.0, 1.0]], [[0.0]])
       Traceback (most recent call last):
       ...
-      ValueError: real and fake must have as many dimensions; got 2 and 1. Are both from one space?
+      ValueError: real and fake must be of equal dimensions; got 2 and 1. Use one feature function.
     """
-    a = as_features(names[0], real, at_least=at_least)
-    b = as_features(names[1], fake, at_least=at_least)
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(
-            f"{names[0]} and {names[1]} must have as many dimensions; got {a.shape[1]} and "
-            f"{b.shape[1]}. Are both from one space?"
-        )
+    a = as_features(names[0], real, at_least=at_least[0], setting=setting)
+    b = as_features(names[1], fake, at_least=at_least[1], setting=setting)
+    both = " and ".join(names)
+    check_dims(both, a, b)
+    same = len(a) == len(b) or not equal
+    checks.require(same, both, "of equal numbers of rows", f"{len(a)} and {len(b)}")
     return a, b
+
+
+def check_dims(names: str, a: np.ndarray, b: np.ndarray) -> None:
+    """Checks that the last axes of two arrays are equal.
+
+    Args:
+      names: the arguments' names in an error.
+      a, b: arrays whose last axis is the dimensions of features.
+
+    Raises:
+      ValueError: If the axes differ.
+    """
+    dims = a.shape[-1], b.shape[-1]
+    got, advice = f"{dims[0]} and {dims[1]}", "Use one feature function."
+    checks.require(dims[0] == dims[1], names, "of equal dimensions", got, advice)
 
 
 def blocks(num: int, width: int) -> Iterator[slice]:
     """Cuts rows into blocks of at most 128 MiB of float64, or one row.
 
     Args:
-      num: how many rows.
-      width: values in a row.
+      num: the number of rows.
+      width: the number of values in a row.
 
     Yields:
-      Which rows are in a block.
+      The rows of each block.
 
     Example:
       >>> from jaxgan.evaluation._arrays import blocks
@@ -118,11 +128,11 @@ def blocks(num: int, width: int) -> Iterator[slice]:
         yield slice(start, min(start + step, num))
 
 
-def middle(points: np.ndarray) -> np.ndarray:
-    """Finds a point in the midst of others: by coordinate the median, of at most about 2,000 rows.
+def middle(points: Float64[np.ndarray, " num dims"]) -> Float64[np.ndarray, " dims"]:
+    """Computes the median of each coordinate, of at most about 2,000 rows.
 
-    One far-off row, as of a sample that exploded, would drag the mean along, and with it the
-    precision of every distance that is computed from there.
+    Distances are computed from this point. One far-off row, such as an exploded sample, would move
+    the mean, and so reduce the precision of every distance.
 
     Args:
       points: float64, `[num, dims]`.
@@ -139,18 +149,20 @@ def middle(points: np.ndarray) -> np.ndarray:
     return np.median(points[:: max(1, len(points) // 1000)], axis=0)
 
 
-def squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def squared_distances(
+    a: Float64[np.ndarray, " num_a dims"], b: Float64[np.ndarray, " num_b dims"]
+) -> Iterator[tuple[slice, np.ndarray]]:
     r"""Yields $\|a_i - b_j\|^2$ for all pairs, a block of rows at a time.
 
-    They are computed as $\|a_i\|^2 + \|b_j\|^2 - 2 a_i \cdot b_j$ from the middle of `b`, in
-    float64, and are off by about $10^{-15}$ of the two squared norms. What would be negative is 0.
+    The formula is $\|a_i\|^2 + \|b_j\|^2 - 2 a_i \cdot b_j$ from the middle of `b`, in float64. The
+    error is about $10^{-15}$ of the two squared norms. Negative results become 0.
 
     Args:
       a, b: float64, `[num_a, dims]` and `[num_b, dims]`.
 
     Yields:
-      Which rows of `a`, and float64 `[rows, num_b]`, which the caller may overwrite. A block has
-      at most 128 MiB, or one row.
+      The rows of `a`, and float64 `[rows, num_b]`, which the caller may overwrite. A block has at
+      most 128 MiB, or one row.
 
     Example:
       >>> import numpy as np
@@ -172,21 +184,25 @@ def squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.
 
 
 def nearest(
-    a: np.ndarray, b: np.ndarray, k: int = 1, *, leave_out: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the k-th nearest of `b` to each of `a`; a point is no neighbour of itself.
+    a: Float64[np.ndarray, " num_a dims"],
+    b: Float64[np.ndarray, " num_b dims"],
+    k: int = 1,
+    *,
+    leave_out: Int[np.ndarray, " num_a"] | None = None,
+) -> tuple[Float64[np.ndarray, " num_a"], Int[np.ndarray, " num_a"]]:
+    """Finds the k-th nearest row of `b` to each row of `a`.
 
-    The distance to it is computed anew, as the sum of squared differences: so a copy is at 0, and
-    what is equally far is told as equally far.
+    The distance to that row is then the sum of squared differences. So copies have distance 0, and
+    points at equal distances have equal results.
 
     Args:
-      a, b: float64, `[num_a, dims]` and `[num_b, dims]`; if they are the same object, row i of `b`
+      a, b: float64, `[num_a, dims]` and `[num_b, dims]`. If they are the same object, row i of `b`
         is left out for row i of `a`.
-      k: which neighbour, from 1.
-      leave_out: for each of `a` the row of `b` that is left out, `[num_a]`.
+      k: which neighbor, from 1.
+      leave_out: for each row of `a` the row of `b` to leave out, integers `[num_a]`.
 
     Returns:
-      Squared distances, float64 `[num_a]`, and which of `b`, `[num_a]`.
+      Squared distances, float64 `[num_a]`, and rows of `b`, int64 `[num_a]`.
 
     Example:
       >>> import numpy as np
@@ -205,13 +221,17 @@ def nearest(
     return _squared_differences(a, b, indices), indices
 
 
-def _advice(array: np.ndarray) -> str:
-    if array.ndim == 4:
-        return " Images become features by evaluation.embed."
-    return " Convert them by astype(float)." if array.dtype.kind in "biu" else ""
+def _advice(given: np.ndarray) -> str:
+    if given.ndim == 4:
+        return "Compute features of images by evaluation.embed."
+    return "Convert them by astype(float)." if given.dtype.kind in "biu" else ""
 
 
-def _squared_differences(a: np.ndarray, b: np.ndarray, indices: np.ndarray) -> np.ndarray:
+def _squared_differences(
+    a: Float64[np.ndarray, " num_a dims"],
+    b: Float64[np.ndarray, " num_b dims"],
+    indices: Int[np.ndarray, " num_a"],
+) -> Float64[np.ndarray, " num_a"]:
     distances = np.empty(len(a))
     for rows in blocks(len(a), a.shape[1]):
         distances[rows] = ((a[rows] - b[indices[rows]]) ** 2).sum(axis=1)

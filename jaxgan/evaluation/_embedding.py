@@ -1,4 +1,4 @@
-"""Images to features, a batch at a time, by whatever function makes features of them."""
+"""Features of images, a batch at a time."""
 
 from collections.abc import Callable
 
@@ -22,21 +22,21 @@ def embed(
     """Applies a feature function to any number of images, a batch at a time.
 
     Args:
-      feature_fn: what JAX can trace, of images in [-1, 1]. A function that JAX cannot trace, such
-        as a PyTorch network, is called by the user, whose array goes to the metrics as it is.
-      images: uint8, or floats in [-1, 1]; `[num, height, width, channels]`, at least one. Floats
-        without a negative value are refused, because they are in [0, 1] in all likelihood, unless
-        all are equal: so blank images pass.
-      batch_size: images at once, at least 1.
-      progress: called with the number of images that are done after each batch, for progress.
+      feature_fn: a function that JAX can trace, of images in [-1, 1]. Call other functions, such as
+        a PyTorch network, directly, and pass their arrays to the metrics.
+      images: uint8, or floats in [-1, 1]; `[num, height, width, channels]`, at least one. Float
+        images with no negative value are probably in [0, 1], so an error says that. Blank images,
+        whose values are all equal, pass.
+      batch_size: the number of images in a batch, at least 1.
+      progress: called after each batch with the number of images that are done.
 
     Returns:
       float32 `[num, dims]`, on the host.
 
     Raises:
-      TypeError: the images are neither uint8 nor floats.
-      ValueError: there are none, they are not of rank 4, not finite or not in [-1, 1]; or features
-        are not `[num, dims]`; or they are floats, not all equal, and none is negative.
+      TypeError: If the images are neither uint8 nor floats, or the features are not floats.
+      ValueError: If the images are not `[num, height, width, channels]`, not finite or not in
+        [-1, 1]; or if the features are not `[num, dims]`.
 
     Example:
       >>> import numpy as np
@@ -48,49 +48,40 @@ def embed(
     checks.function("feature_fn", feature_fn, "images -> features")
     checks.integer("batch_size", batch_size)
     checks.function("progress", progress, "of a number")
-    try:
-        images = np.asarray(images)
-    except ValueError as error:  # lists of several lengths
-        raise TypeError(f"images must be an array; got {checks.show(images)}.") from error
-    if images.ndim != 4 or not images.size:
-        raise ValueError(
-            f"images must be [num, height, width, channels], at least one; got {images.shape}."
-        )
-    if images.dtype != np.uint8:
-        images = _check_range(images)
+    x = _check_images(images)
     apply = jax.jit(feature_fn)
-    batches = []
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        missing = min(batch_size, len(images)) - len(batch)  # the last one: compile no second time
-        padded = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
-        floats = normalize(padded) if padded.dtype == np.uint8 else jnp.asarray(padded)
-        features = np.asarray(checks.array("Features", apply(floats), jnp.floating, None))
-        if features.ndim != 2 or len(features) != len(padded):
-            raise ValueError(
-                f"A feature function must give [num, dims], here ({len(padded)}, dims); got "
-                f"{features.shape}."
-            )
-        batches.append(features[: len(batch)].astype(np.float32))
+    features = []
+    for start in range(0, len(x), batch_size):
+        batch = x[start : start + batch_size]
+        features.append(_embed_batch(apply, batch, min(batch_size, len(x))))
         progress(start + len(batch))
-    return np.concatenate(batches)
+    return np.concatenate(features)
 
 
-def _check_range(images: np.ndarray) -> np.ndarray:
-    if not jnp.issubdtype(images.dtype, np.floating):
-        raise TypeError(f"images must be uint8, or floats in [-1, 1]; got {images.dtype}.")
-    images = images.astype(np.float32)
-    checks.finite("images", images)
-    low, high = images.min(), images.max()
-    if low < -1.001 or high > 1.001:
-        raise ValueError(
-            f"Float images must be in [-1, 1]; got {low:g} to {high:g}. Give uint8 images, or "
-            "scale them by jaxgan.images.normalize."
-        )
-    # Images in [-1, 1] have their dark half below 0; of a blank batch nobody can tell.
-    if 0 <= low < high:
-        raise ValueError(
-            f"Float images must be in [-1, 1]; got {low:g} to {high:g} and nothing negative, as of "
-            "images in [0, 1]. Scale them: 2 * x - 1. Or give uint8 images."
-        )
-    return images
+def _check_images(images: ArrayLike) -> np.ndarray:
+    """Checks images, and returns uint8, or float32 in [-1, 1]."""
+    x = checks.numpy_array("images", images, form="[num, height, width, channels]")
+    if x.dtype == np.uint8:
+        return x
+    is_float = jnp.issubdtype(x.dtype, jnp.floating)
+    checks.require(is_float, "images", "uint8, or floats in [-1, 1]", f"{x.dtype}", error=TypeError)
+    x = x.astype(np.float32)
+    checks.finite("images", x)
+    low, high = x.min(), x.max()
+    got, in_range = f"{low:g} to {high:g}", low >= -1.001 and high <= 1.001
+    checks.require(in_range, "Float images", "in [-1, 1]", got, "Pass uint8 images, or scale them.")
+    # Images in [-1, 1] have their dark half below 0. The range of blank images is unknown.
+    unscaled, advice = 0 <= low < high, "Scale images in [0, 1] by 2 * x - 1."
+    checks.require(not unscaled, "Float images", "in [-1, 1], some below 0", got, advice)
+    return x
+
+
+def _embed_batch(apply: FeatureFn, batch: np.ndarray, size: int) -> np.ndarray:
+    """Computes the features of a batch, padded to `size` so that only one program is compiled."""
+    padded = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
+    floats = normalize(padded) if padded.dtype == np.uint8 else jnp.asarray(padded)
+    name, form = "The result of feature_fn", "[num, dims]"
+    features = checks.numpy_array(name, apply(floats), jnp.floating, form)
+    fits, got = len(features) == size, f"shape {features.shape}"
+    checks.require(fits, name, f"{form}, here ({size}, dims)", got, error=checks.ShapeError)
+    return features[: len(batch)].astype(np.float32)

@@ -1,15 +1,14 @@
-"""What turns images into the features and classes that metrics are computed from.
+"""Functions that compute features and class probabilities of images.
 
-A feature function is any `images -> [num, dims]`. Two ship: the classifier "mnist-v1", which knows
-digits, and a network of random weights, which was trained on nothing. A score that holds in both
-was not won by pleasing one net.
+A feature function is any `images -> [num, dims]`. Two ship with jaxgan: the classifier "mnist-v1"
+of digits, and a network of random weights. An improvement in the features of both is independent of
+one network.
 """
 
 import functools
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,18 +17,25 @@ import numpy as np
 from jaxgan._internal import checks, npz
 from jaxgan.networks import DigitClassifier
 
-FeatureFn = Callable[[jax.Array], jax.Array]
-"""Images, float32 in [-1, 1], `[num, height, width, channels]`, to features, `[num, dims]`."""
-
 _MNIST_V1 = Path(__file__).parent.parent / "data" / "classifiers" / "mnist-v1.npz"
 _MNIST_V1_SHA256 = "3a335a34d6256b4be0a44f7f934598e6dd2d684ccfa83f55b12d534091648ac2"
 
 
+class FeatureFn(Protocol):
+    """Computes features of images: `images -> features`.
+
+    Images are float32 in [-1, 1], `[num, height, width, channels]`; features are floats
+    `[num, dims]`.
+    """
+
+    def __call__(self, images: jax.Array, /) -> jax.Array: ...
+
+
 class FeatureExtractor(NamedTuple):
-    """A classifier to evaluate with. Of images, float32 in [-1, 1], `[num, height, width, 1]`.
+    """Holds the two functions of a classifier, of images, float32 in [-1, 1].
 
     Attributes:
-      name: to print beside a score, such as "mnist-v1".
+      name: for reports of scores, such as "mnist-v1".
       features: images to features, `[num, dims]`.
       probabilities: images to probabilities of the classes, `[num, num_classes]`.
     """
@@ -41,21 +47,21 @@ class FeatureExtractor(NamedTuple):
 
 @functools.cache
 def mnist_v1() -> FeatureExtractor:
-    """Loads the fixed classifier of digits, 99.39 % right on MNIST's test set.
+    """Loads the fixed classifier of digits, with an accuracy of 99.39 % on the MNIST test set.
 
-    `jaxgan.networks.DigitClassifier`, trained on the 60,000 training digits by
-    `examples/train_classifier.py` and then fixed, so that scores can be compared. Features are the
-    128 units before the classes, after their ReLU. Its weights, 2.4 MB of float16, ship with
+    The network is `jaxgan.networks.DigitClassifier`. `examples/train_classifier.py` trained it on
+    the 60,000 training digits. Its weights are fixed, so that scores can be compared. Features are
+    the 128 units before the classes, after their ReLU. The weights, 2.4 MB of float16, ship with
     jaxgan, and their sha256 is checked.
 
-    A Frechet distance of these features is a "Frechet classifier distance, mnist-v1", and not an
-    FID, which is of Inception's features.
+    Report a Frechet distance of these features as "Frechet classifier distance, mnist-v1". The name
+    FID stands for features of the Inception network.
 
     Returns:
       A `FeatureExtractor` of 28 x 28 x 1 images.
 
     Raises:
-      ValueError: the weights are damaged.
+      ValueError: If the weights are corrupted.
 
     Example:
       >>> import jaxgan
@@ -69,20 +75,20 @@ def mnist_v1() -> FeatureExtractor:
 
 
 def load_classifier(path: str | Path, *, name: str, sha256: str | None = None) -> FeatureExtractor:
-    """Loads what `examples/train_classifier.py` has written.
+    """Loads a classifier that `examples/train_classifier.py` has written.
 
     Args:
       path: an `.npz` of the parameters of `jaxgan.networks.DigitClassifier`.
-      name: to print beside a score.
-      sha256: of the file, in hexadecimal; by default not checked.
+      name: for reports of scores.
+      sha256: of the file, in hexadecimal; None accepts every file.
 
     Returns:
       A `FeatureExtractor`.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      TypeError: `path` is no path, or `name` or `sha256` no text.
-      ValueError: it has another digest, or other arrays than the network, or some are not finite.
+      FileNotFoundError: If there is no such file.
+      TypeError: If `path` is no path, or `name` or `sha256` no text.
+      ValueError: If the file has another digest or other arrays, or if a weight is not finite.
 
     Example:
       >>> import pathlib, jaxgan
@@ -92,26 +98,21 @@ def load_classifier(path: str | Path, *, name: str, sha256: str | None = None) -
       'mine'
     """
     path = checks.path("path", path)
-    for what, text in (("name", name), ("sha256", sha256)):
-        if not isinstance(text, str) and not (what == "sha256" and text is None):
-            raise TypeError(f"{what} must be text; got {checks.show(text)}.")
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing; it must be an .npz file, as examples/train_classifier.py writes."
-        )
+    checks.text("name", name)
+    checks.text("sha256", "" if sha256 is None else sha256)
+    expected = "an .npz file, as examples/train_classifier.py writes"
+    checks.require(path.is_file(), f"{path}", expected, "no file", error=FileNotFoundError)
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    if sha256 is not None and found != sha256:
-        raise ValueError(
-            f"{path} is damaged: its sha256 is {found}, not {sha256}. Install jaxgan again, or "
-            "fetch the file anew."
-        )
+    expected, advice = f"{sha256}", "Install jaxgan again, or fetch the file again."
+    checks.require(sha256 in (None, found), f"sha256 of {path}", expected, found, advice)
     net = DigitClassifier()
     params = _parameters(path, net)
 
     def apply(images: jax.Array) -> tuple[jax.Array, jax.Array]:
         _check_size(images, (28, 28, 1), name)
-        return net.apply({"params": params}, images, train=False)
+        output = net.apply({"params": params}, images, train=False)
+        return cast(tuple[jax.Array, jax.Array], output)
 
     return FeatureExtractor(
         name=name,
@@ -121,20 +122,21 @@ def load_classifier(path: str | Path, *, name: str, sha256: str | None = None) -
 
 
 def random_v1(image_shape: tuple[int, int, int] = (28, 28, 1)) -> FeatureFn:
-    """Makes a feature function of fixed random weights, of 128 features, for images of any kind.
+    """Creates a feature function of fixed random weights, of 128 features, for images of any kind.
 
-    Three 4 x 4 convolutions of stride 2 with 32, 64 and 128 channels, ReLU after each, and the mean
-    over the pixels that are left. Weights are normal with He's variance, drawn by numpy's
-    `RandomState(0)`, whose stream is frozen, so they are the same everywhere.
+    The network has three 4 x 4 convolutions of stride 2 with 32, 64 and 128 channels, a ReLU after
+    each, and the mean over the remaining pixels. The weights are normal with the variance of He.
+    They come from `numpy.random.RandomState(0)`, whose stream is the same on every machine.
 
     Args:
-      image_shape: height, width and channels of the images; both sides at least 8.
+      image_shape: height, width and channels of the images. Both sides are at least 8.
 
     Returns:
       Images to features, float32 `[num, 128]`.
 
     Raises:
-      ValueError: the images are too small; and, when called, of another shape.
+      TypeError: If `image_shape` is not three integers.
+      ValueError: If the images are too small, or, when called, of another shape.
 
     Example:
       >>> import numpy as np
@@ -146,23 +148,15 @@ def random_v1(image_shape: tuple[int, int, int] = (28, 28, 1)) -> FeatureFn:
       Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, 2020,
       https://arxiv.org/abs/2002.09797 (random embeddings, for images unlike ImageNet's)
     """
-    if not isinstance(image_shape, tuple | list) or len(image_shape) != 3:
-        raise TypeError(
-            f"image_shape must be height, width and channels; got {checks.show(image_shape)}."
-        )
+    got = checks.show(image_shape)
+    is_shape = isinstance(image_shape, tuple | list) and len(image_shape) == 3
+    checks.require(is_shape, "image_shape", "height, width and channels", got, error=TypeError)
     for side, least in zip(image_shape, (8, 8, 1), strict=True):
-        checks.integer(f"A side of image_shape={checks.show(image_shape)}", side, least, 2**16)
-    image_shape = (image_shape[0], image_shape[1], image_shape[2])
-    draw, channels = np.random.RandomState(0), image_shape[2]
-    kernels: list[np.ndarray] = []
-    for features in (32, 64, 128):
-        std = np.sqrt(2 / (16 * channels))
-        kernel = std * draw.standard_normal((4, 4, channels, features))
-        kernels.append(kernel.astype(np.float32))
-        channels = features
+        checks.integer(f"A side of image_shape={got}", side, least, 2**16)
+    expected, kernels = tuple(image_shape), _random_kernels(image_shape[2])
 
-    def features_of(images: jax.Array) -> jax.Array:
-        _check_size(images, image_shape, "random-v1")
+    def features(images: jax.Array) -> jax.Array:
+        _check_size(images, expected, "random-v1")
         x = images
         for kernel in kernels:
             x = jax.lax.conv_general_dilated(
@@ -171,15 +165,25 @@ def random_v1(image_shape: tuple[int, int, int] = (28, 28, 1)) -> FeatureFn:
             x = jax.nn.relu(x)
         return x.mean(axis=(1, 2))
 
-    return features_of
+    return features
+
+
+def _random_kernels(channels: int) -> list[np.ndarray]:
+    draw, kernels = np.random.RandomState(0), []
+    for features in (32, 64, 128):
+        std = np.sqrt(2 / (16 * channels))
+        kernel = std * draw.standard_normal((4, 4, channels, features))
+        kernels.append(kernel.astype(np.float32))
+        channels = features
+    return kernels
 
 
 def _check_size(images: jax.Array, expected: tuple[int, ...], name: str) -> None:
-    if images.shape[1:] != expected:
-        raise ValueError(f"{name} sees images of {expected}; got {images.shape[1:]}.")
+    size = images.shape[1:]
+    checks.require(size == expected, f"Images for {name}", f"of shape {expected}", f"{size}")
 
 
-def _parameters(path: Path, net: DigitClassifier) -> Any:
+def _parameters(path: Path, net: DigitClassifier) -> dict[str, dict[str, jax.Array]]:
     wanted = jax.eval_shape(
         functools.partial(net.init, train=False),
         jax.random.key(0),

@@ -1,4 +1,4 @@
-"""The Frechet distance between two sets of features, and the moments that it is made of."""
+"""The Frechet distance between two sets of features, and the moments for it."""
 
 import functools
 from collections.abc import Iterable
@@ -8,19 +8,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxgan._internal import checks
-from jaxgan.evaluation._arrays import as_features
+from jaxgan._internal.shapes import Float64
+from jaxgan.evaluation._arrays import as_features, check_dims
 
-_ROUNDING = 1e-6  # of the largest value: what a scatter that was summed in float32 may be off by
+_ROUNDING = 1e-6  # of the largest value: the possible error of a scatter summed in float32
+_ADVICE = "Compute it by evaluation.moments."
 
 
 class Moments(NamedTuple):
-    """Mean and scatter of features: all that the Frechet distance asks, and small. In float64.
+    """Holds the number, the mean and the scatter of features, from which `frechet` is computed.
 
     Attributes:
-      count: how many rows.
-      mean: `[dims]`.
-      scatter: the sum of outer products of rows less their mean, `[dims, dims]`; the covariance is
-        this over `count - 1`.
+      count: the number of rows.
+      mean: float64 `[dims]`.
+      scatter: the sum of outer products of rows less their mean, float64 `[dims, dims]`. The
+        covariance is `scatter / (count - 1)`.
     """
 
     count: int  # type: ignore[assignment]  # of rows; tuples have a method of that name
@@ -38,8 +40,8 @@ def moments(features: ArrayLike) -> Moments:
       `Moments`.
 
     Raises:
-      TypeError: they are not floats.
-      ValueError: they are not `[num, dims]`, empty or not finite.
+      TypeError: If `features` are not floats.
+      ValueError: If they are not `[num, dims]`, empty or not finite.
 
     Example:
       >>> from jaxgan import evaluation
@@ -47,27 +49,31 @@ def moments(features: ArrayLike) -> Moments:
       >>> count, mean.tolist(), scatter.tolist()
       (2, [1.0, 1.0], [[2.0, 0.0], [0.0, 0.0]])
     """
-    x = as_features("features", features)
+    return compute_moments(as_features("features", features))
+
+
+def compute_moments(x: Float64[np.ndarray, " num dims"]) -> Moments:
+    """Computes the `moments` of checked features."""
     mean = x.mean(axis=0)
     return Moments(len(x), mean, (x - mean).T @ (x - mean))
 
 
 def merge(parts: Iterable[Moments]) -> Moments:
-    r"""Joins the moments of disjoint batches, as if they had been computed of all rows at once.
+    r"""Merges the moments of disjoint batches into the moments of all rows.
 
     For two of $n$ and $m$ rows whose means differ by $\delta$,
     $S = S_a + S_b + \frac{n m}{n + m} \delta \delta^\top$.
 
     Args:
-      parts: `Moments` of the same dimensions, at least one; any iterable, so also one that is
-        computed batch by batch.
+      parts: an iterable of `Moments` of the same dimensions, at least one. A generator needs the
+        memory of two of them.
 
     Returns:
       `Moments` of all rows.
 
     Raises:
-      TypeError: something is no `Moments`.
-      ValueError: there is none, one holds nonsense, or their dimensions differ.
+      TypeError: If `parts` is not an iterable of `Moments`.
+      ValueError: If `parts` is empty, a part is not valid, or the dimensions differ.
 
     Example:
       >>> import numpy as np
@@ -80,12 +86,13 @@ def merge(parts: Iterable[Moments]) -> Moments:
     References:
       Chan et al., Updating Formulae and a Pairwise Algorithm for Computing Sample Variances, 1979
     """
-    if not isinstance(parts, Iterable) or isinstance(parts, Moments):
-        raise TypeError(f"parts must be several Moments; got {checks.show(parts)}.")
+    several = isinstance(parts, Iterable) and not isinstance(parts, Moments)
+    got = checks.show(parts)
+    checks.require(several, "parts", "an iterable of Moments", got, error=TypeError)
     parts = (_check_moments("A part", part) for part in parts)
     first = next(parts, None)
     if first is None:
-        raise ValueError("merge needs the moments of one batch at least; got none.")
+        raise ValueError("parts must be at least one Moments; got none.")
     return functools.reduce(_merge, parts, first)
 
 
@@ -96,13 +103,13 @@ def frechet(real: ArrayLike | Moments, fake: ArrayLike | Moments) -> float:
     - 2 (\Sigma_r \Sigma_f)^{1/2}\right).$$
 
     With $\Sigma = L L^\top$ from an eigendecomposition, the trace of the square root is the sum of
-    the singular values of $L_r^\top L_f$. This needs no square root of an unsymmetric matrix, and
-    stays exact where covariances are singular, as dead units make them.
+    the singular values of $L_r^\top L_f$. This takes square roots of symmetric matrices only, and
+    is accurate for singular covariances, which dead units cause.
 
-    It is what an FID is, if the features are Inception's; else name it after its features. It is
-    biased upwards, by an amount of the order of dims / num: compare at equal counts only, and print
-    the distance of real images to other real ones beside it. Do not bootstrap it, which adds to the
-    bias; draw fresh latents.
+    With features of the Inception network this is the FID. Otherwise name the distance after its
+    features. It is biased upwards by about dims / num. So compare distances of equal counts only,
+    and report also the distance between two sets of real images. For a standard error draw new
+    latents, because the bootstrap adds to the bias.
 
     Args:
       real: floats `[num_real, dims]`, or their `Moments`; more rows than dimensions.
@@ -112,9 +119,10 @@ def frechet(real: ArrayLike | Moments, fake: ArrayLike | Moments) -> float:
       At least 0, in squared units of the features.
 
     Raises:
-      TypeError: features are not floats.
-      ValueError: they are not `[num, dims]`, not finite, of different dimensions, or not more than
-        dimensions; or the scatter of `Moments` is not symmetric, or has a negative eigenvalue.
+      TypeError: If the features are not floats.
+      ValueError: If they are not `[num, dims]`, not finite, of different dimensions, or have no
+        more rows than dimensions; or if the scatter of `Moments` is not symmetric, or has a
+        negative eigenvalue.
 
     Example:
       Means 3 apart, and standard deviations 1 and 2:
@@ -134,65 +142,60 @@ def frechet(real: ArrayLike | Moments, fake: ArrayLike | Moments) -> float:
       https://arxiv.org/abs/1911.07023 (the bias)
     """
     a, b = (
-        _check_moments(name, x) if isinstance(x, Moments) else moments(x)
+        _check_moments(name, x) if isinstance(x, Moments) else compute_moments(as_features(name, x))
         for name, x in (("real", real), ("fake", fake))
     )
-    for name, x in (("real", a), ("fake", b)):
-        if x.count <= len(x.mean):
-            raise ValueError(
-                f"{name} has {x.count} rows of {len(x.mean)} dimensions; a Frechet distance needs "
-                "more rows than dimensions, and means little with less than ten times as many."
-            )
-    _check_dims(a, b)
-    mean = float(np.sum((a.mean - b.mean) ** 2))
-    traces = np.trace(a.scatter) / (a.count - 1) + np.trace(b.scatter) / (b.count - 1)
-    cross = np.linalg.svd(_factor("real", a).T @ _factor("fake", b), compute_uv=False).sum()
+    check_dims("real and fake", a.mean, b.mean)
+    check_rows("real", a.count, len(a.mean))
+    check_rows("fake", b.count, len(b.mean))
+    return compute_frechet(a, b)
+
+
+def compute_frechet(real: Moments, fake: Moments) -> float:
+    """Computes the `frechet` distance of checked moments."""
+    mean = float(np.sum((real.mean - fake.mean) ** 2))
+    covariances = real.scatter / (real.count - 1), fake.scatter / (fake.count - 1)
+    traces = np.trace(real.scatter) / (real.count - 1) + np.trace(fake.scatter) / (fake.count - 1)
+    factors = _factor("real", covariances[0]), _factor("fake", covariances[1])
+    cross = np.linalg.svd(factors[0].T @ factors[1], compute_uv=False).sum()
     return max(0.0, mean + float(traces - 2.0 * cross))
 
 
+def check_rows(name: str, num: int, dims: int) -> None:
+    """Checks that features have more rows than dimensions, as a Frechet distance needs."""
+    got, advice = f"{num} rows of {dims} dimensions", "Use ten times as many rows as dimensions."
+    checks.require(num > dims, name, "more rows than dimensions", got, advice)
+
+
 def _check_moments(name: str, x: Moments) -> Moments:
-    if not isinstance(x, Moments):
-        raise TypeError(f"{name} must be Moments, as evaluation.moments makes; got {x!r:.200}.")
+    checks.instance(name, x, Moments, "Moments, as evaluation.moments returns")
     checks.integer(f"count of {name}", x.count)
     mean = as_features(f"mean of {name}", np.asarray(x.mean)[None])[0]
     scatter = as_features(f"scatter of {name}", x.scatter)
-    if scatter.shape != 2 * mean.shape or scatter.diagonal().min() < 0:
-        raise ValueError(
-            f"scatter of {name} must be [dims, dims], here {2 * mean.shape}, with no negative "
-            f"diagonal; got {scatter.shape} with {scatter.diagonal().min():g}."
-        )
+    square, least = 2 * mean.shape, scatter.diagonal().min()
+    expected = f"[dims, dims], here {square}, with no negative diagonal"
+    fits, got = scatter.shape == square and least >= 0, f"{scatter.shape} with {least:g}"
+    checks.require(fits, f"scatter of {name}", expected, got)
     uneven, largest = np.abs(scatter - scatter.T).max(), np.abs(scatter).max()
-    if uneven > _ROUNDING * largest:
-        raise ValueError(
-            f"scatter of {name} must be symmetric, as a sum of outer products is; two halves of "
-            f"{largest:g} at most differ by {uneven:g}. Make it by evaluation.moments."
-        )
+    fits, got = uneven <= _ROUNDING * largest, f"differences of {uneven:g} in up to {largest:g}"
+    checks.require(fits, f"scatter of {name}", "symmetric", got, _ADVICE)
     return Moments(int(x.count), mean, scatter)
 
 
-def _factor(name: str, x: Moments) -> np.ndarray:
-    """L with L L' the covariance."""
-    values, vectors = np.linalg.eigh(x.scatter / (x.count - 1))
-    if values[0] < -_ROUNDING * values[-1]:
-        raise ValueError(
-            f"scatter of {name} must have no negative eigenvalue, as a sum of outer products has "
-            f"none; the covariance has {values[0]:g} to {values[-1]:g}. Make it by "
-            "evaluation.moments."
-        )
+def _factor(
+    name: str, covariance: Float64[np.ndarray, " dims dims"]
+) -> Float64[np.ndarray, " dims dims"]:
+    """Computes L, where L L' is the covariance."""
+    values, vectors = np.linalg.eigh(covariance)
+    fits = values[0] >= -_ROUNDING * values[-1]
+    got = f"eigenvalues of the covariance of {values[0]:g} to {values[-1]:g}"
+    checks.require(fits, f"scatter of {name}", "positive semidefinite", got, _ADVICE)
     return vectors * np.sqrt(np.maximum(values, 0.0))
 
 
 def _merge(a: Moments, b: Moments) -> Moments:
-    _check_dims(a, b)
+    check_dims("parts", a.mean, b.mean)
     count, delta = a.count + b.count, b.mean - a.mean
     mean = a.mean + delta * (b.count / count)
     scatter = a.scatter + b.scatter + np.outer(delta, delta) * (a.count * b.count / count)
     return Moments(count, mean, scatter)
-
-
-def _check_dims(a: Moments, b: Moments) -> None:
-    if a.mean.shape != b.mean.shape:
-        raise ValueError(
-            f"Moments must have as many dimensions; got {len(a.mean)} and {len(b.mean)}. Are both "
-            "from one feature space?"
-        )

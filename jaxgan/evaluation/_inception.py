@@ -1,4 +1,4 @@
-"""The Inception-style score, of a classifier's probabilities."""
+"""The Inception score of the probabilities of a classifier."""
 
 from typing import NamedTuple
 
@@ -7,16 +7,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxgan._internal import checks
+from jaxgan._internal.shapes import Float64
 from jaxgan.evaluation._arrays import as_features
 
 
 class InceptionScore(NamedTuple):
-    """What `inception_score` found.
+    """The result of `inception_score`.
 
     Attributes:
       value: the mean over splits, in [1, num_classes].
       deviation: the standard deviation over splits, as it is usually reported.
-      num_samples: how many samples there were.
+      num_samples: the number of samples.
     """
 
     value: float
@@ -25,24 +26,26 @@ class InceptionScore(NamedTuple):
 
 
 def inception_score(probabilities: ArrayLike, *, splits: int = 10) -> InceptionScore:
-    r"""Scores how sure a classifier is of each sample, and how evenly classes occur.
+    r"""Computes how certain a classifier is of each sample, and how evenly the classes occur.
 
+    The score of one split is
     $$\exp E_x\, \mathrm{KL}(p(y | x) \,\|\, E_x p(y | x)),$$
-    of each split; the mean over splits. It looks at no real image, so it sees neither missing
-    variety within a class nor memorised images. On ten digits it is at most 10, and MNIST's own
-    test set scores about 9.8. Of Inception's probabilities it is the Inception score.
+    and the result is the mean over splits. The score uses no real images, so it detects neither
+    missing variety within a class nor memorized images. On ten digits it is at most 10, and the
+    test set of MNIST scores about 9.8. The usual Inception score takes the probabilities of the
+    Inception network.
 
     Args:
-      probabilities: of the classes, floats in [0, 1] that sum to 1 as exactly as their type can,
-        `[num, num_classes]`; 50,000 rows are usual.
-      splits: how many, each of at least one row; consecutive rows.
+      probabilities: of the classes, floats in [0, 1], `[num, num_classes]`. Each row sums to 1
+        within the precision of its type. 50,000 rows are usual.
+      splits: the number of splits into consecutive rows, in [1, num].
 
     Returns:
       An `InceptionScore`.
 
     Raises:
-      TypeError: the probabilities are not floats.
-      ValueError: rows are no distributions, or fewer than `splits`.
+      TypeError: If the probabilities are not floats.
+      ValueError: If a row is not a distribution, or there are fewer rows than `splits`.
 
     Example:
       >>> import numpy as np
@@ -58,20 +61,20 @@ def inception_score(probabilities: ArrayLike, *, splits: int = 10) -> InceptionS
       Barratt and Sharma, A Note on the Inception Score, 2018, https://arxiv.org/abs/1801.01973
     """
     checks.integer("splits", splits)
-    p = as_features("probabilities", probabilities, at_least=splits)
+    p = as_features(
+        "probabilities", probabilities, at_least=splits, setting=f"with splits={splits}"
+    )
     sums = p.sum(axis=1)
     precision = float(jnp.finfo(np.asarray(probabilities).dtype).eps)
-    if p.min() < 0 or np.abs(sums - 1).max() > max(1e-3, 2 * precision):
-        raise ValueError(
-            "probabilities must be at least 0 and sum to 1 in each row; the least is "
-            f"{p.min():g}, sums are {sums.min():g} to {sums.max():g}. Are they logits? "
-            "Apply a softmax."
-        )
+    fits = p.min() >= 0 and np.abs(sums - 1).max() <= max(1e-3, 2 * precision)
+    expected, advice = "at least 0, with rows that sum to 1", "Apply a softmax to logits."
+    got = f"{p.min():g} at least, with sums of {sums.min():g} to {sums.max():g}"
+    checks.require(fits, "probabilities", expected, got, advice)
     scores = [_score(part) for part in np.array_split(p / sums[:, None], splits)]
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)), len(p))
 
 
-def _score(p: np.ndarray) -> float:
+def _score(p: Float64[np.ndarray, " num classes"]) -> float:
     marginal = np.broadcast_to(p.mean(axis=0), p.shape)
     ratio = np.divide(p, marginal, out=np.ones_like(p), where=p > 0)  # 0 log 0 is 0
     return float(np.exp((p * np.log(ratio)).sum(axis=1).mean()))

@@ -1,4 +1,4 @@
-"""The kernel distance: an unbiased alternative to the Frechet distance."""
+"""The kernel distance, an unbiased alternative to the Frechet distance."""
 
 import math
 from typing import NamedTuple
@@ -7,17 +7,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxgan._internal import checks
+from jaxgan._internal.shapes import Float64
 from jaxgan.evaluation._arrays import as_pair, blocks
 
 
 class KernelDistance(NamedTuple):
-    """What `kernel_distance` found.
+    """The result of `kernel_distance`.
 
     Attributes:
-      value: the mean over blocks; negative at times, where the sets hardly differ.
+      value: the mean over blocks. It may be negative where the sets hardly differ.
       standard_error: of that mean; NaN with a single block. With `subsets`, which overlap, it is
         the standard deviation over them, as other libraries report it.
-      num_blocks: how many blocks or subsets.
+      num_blocks: the number of blocks or subsets.
     """
 
     value: float
@@ -38,26 +39,26 @@ def kernel_distance(
     For a block of $n$ real and $n$ fake features,
     $$\frac{1}{n (n - 1)} \sum_{i \ne j} \left[k(x_i, x_j) + k(y_i, y_j)\right]
     - \frac{2}{n^2} \sum_{i, j} k(x_i, y_j).$$
-    It is unbiased at any size. Of Inception's features it is known as KID.
+    It is unbiased at any size. With features of the Inception network it is known as KID.
 
-    By default each feature is used once, in disjoint blocks of the shuffled sets, so that blocks
-    are independent and their standard error can be trusted. `subsets=100` is what other libraries
-    do: random subsets of either set, which overlap.
+    By default each feature is used once, in disjoint blocks of the shuffled sets. So the blocks are
+    independent, and their standard error is valid. `subsets=100` computes random subsets of either
+    set, which overlap, as other libraries do.
 
     Args:
       real: floats `[num_real, dims]`.
       fake: floats `[num_fake, dims]`.
       block_size: $n$, at least 2 and at most the smaller set.
-      subsets: if given, that many random subsets instead of disjoint blocks; at most 10,000.
-      seed: of the shuffling.
+      subsets: the number of random subsets, in [1, 10,000]; None for disjoint blocks.
+      seed: of the shuffling, at least 0.
 
     Returns:
-      A `KernelDistance`. Blocks of any size are computed a part at a time.
+      A `KernelDistance`. Memory is bounded for blocks of any size.
 
     Raises:
-      TypeError: features are not floats.
-      ValueError: they are not `[num, dims]`, not finite, of different dimensions, or fewer than
-        `block_size`; or a number is out of range.
+      TypeError: If the features are not floats.
+      ValueError: If they are not `[num, dims]`, not finite, of different dimensions, or fewer than
+        `block_size`; or if a number is out of range.
 
     Example:
       >>> import numpy as np
@@ -74,23 +75,41 @@ def kernel_distance(
     checks.integer("seed", seed, 0)
     if subsets is not None:
         checks.integer("subsets", subsets, 1, 10_000)
-    x, y = as_pair(real, fake, at_least=block_size)
-    draw = np.random.default_rng(seed)
-    if subsets is None:
-        orders = draw.permutation(len(x)), draw.permutation(len(y))
-        num = min(len(x), len(y)) // block_size
-        parts = [[o[i * block_size : (i + 1) * block_size] for o in orders] for i in range(num)]
-    else:
-        parts = [
-            [draw.choice(len(z), block_size, replace=False) for z in (x, y)] for _ in range(subsets)
-        ]
+    least, setting = (block_size, block_size), f"with block_size={block_size}"
+    x, y = as_pair(real, fake, at_least=least, setting=setting)
+    return compute_kernel_distance(x, y, block_size, subsets, seed)
+
+
+def compute_kernel_distance(
+    x: Float64[np.ndarray, " num_real dims"],
+    y: Float64[np.ndarray, " num_fake dims"],
+    block_size: int,
+    subsets: int | None = None,
+    seed: int = 0,
+) -> KernelDistance:
+    """Computes the `kernel_distance` of checked features."""
+    parts = _parts((len(x), len(y)), block_size, subsets, np.random.default_rng(seed))
     values = np.array([_squared_mmd(x[i], y[j]) for i, j in parts])
     spread = float(values.std(ddof=1)) if len(values) > 1 else math.nan
     error = spread / math.sqrt(len(values)) if subsets is None else spread
     return KernelDistance(float(values.mean()), error, len(values))
 
 
-def _squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
+def _parts(
+    nums: tuple[int, int], block_size: int, subsets: int | None, draw: np.random.Generator
+) -> list[list[np.ndarray]]:
+    """Draws the rows of each block, or of each subset, in two sets of these numbers."""
+    if subsets is not None:
+        choose = lambda num: draw.choice(num, block_size, replace=False)
+        return [[choose(num) for num in nums] for _ in range(subsets)]
+    orders = [draw.permutation(num) for num in nums]
+    starts = range(0, min(nums) - block_size + 1, block_size)
+    return [[order[start : start + block_size] for order in orders] for start in starts]
+
+
+def _squared_mmd(
+    x: Float64[np.ndarray, " block dims"], y: Float64[np.ndarray, " block dims"]
+) -> float:
     n, within = len(x), 0.0
     for z in (x, y):
         to_itself = float(_cube((z * z).sum(axis=1) / z.shape[1] + 1.0).sum())
@@ -98,10 +117,12 @@ def _squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
     return within - 2.0 * _kernel_sum(x, y) / n**2
 
 
-def _kernel_sum(a: np.ndarray, b: np.ndarray) -> float:
+def _kernel_sum(
+    a: Float64[np.ndarray, " num_a dims"], b: Float64[np.ndarray, " num_b dims"]
+) -> float:
     parts = (a[rows] @ b.T / a.shape[1] + 1.0 for rows in blocks(len(a), len(b)))
     return sum(float(_cube(part).sum()) for part in parts)
 
 
-def _cube(x: np.ndarray) -> np.ndarray:
+def _cube(x: Float64[np.ndarray, " ..."]) -> Float64[np.ndarray, " ..."]:
     return x * x * x  # several times as fast as x**3

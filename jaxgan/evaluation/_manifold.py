@@ -1,4 +1,4 @@
-"""Fidelity and variety apart: precision and recall, density and coverage."""
+"""Separate measures of fidelity and variety: precision, recall, density and coverage."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxgan._internal import checks
+from jaxgan._internal.shapes import Float64
 from jaxgan.evaluation._arrays import as_pair, middle, nearest, squared_distances
 
 
 class PrecisionRecall(NamedTuple):
-    """What `precision_recall` found.
+    """The result of `precision_recall`.
 
     Attributes:
       precision: the share of fakes within the real images' balls, in [0, 1].
@@ -22,10 +23,10 @@ class PrecisionRecall(NamedTuple):
 
 
 class DensityCoverage(NamedTuple):
-    """What `density_coverage` found.
+    """The result of `density_coverage`.
 
     Attributes:
-      density: how many real balls hold a fake, on average over fakes, over k; may exceed 1.
+      density: the mean number of real balls that hold a fake, divided by k; may exceed 1.
       coverage: the share of real images whose ball holds a fake, in [0, 1].
     """
 
@@ -34,26 +35,26 @@ class DensityCoverage(NamedTuple):
 
 
 def precision_recall(real: ArrayLike, fake: ArrayLike, *, k: int = 3) -> PrecisionRecall:
-    r"""Measures how many fakes look real, and how many real images could be fake.
+    r"""Computes the share of fakes that look real, and of real images that could be fake.
 
-    Around each point of a set is a ball that reaches its $k$-th nearest neighbour in that set.
+    Around each point of a set is a ball that reaches its $k$-th nearest neighbor in that set.
     Precision is the share of fakes in at least one real ball, recall the share of real points in at
-    least one fake ball. Two sets of one distribution do not score 1: print what real images score
-    against other real images beside it. Outliers have large balls, which `density_coverage` mends.
-    What lies on the edge of a ball is in it, and so is what float64 cannot tell from the edge.
+    least one fake ball. Two sets of one distribution score below 1, so report also the scores of
+    two sets of real images. Outliers have large balls, which affect `density_coverage` less. A ball
+    contains its edge, and all points that rounding in float64 may have moved off the edge.
 
     Args:
       real: floats `[num_real, dims]`, more than `k`; 10,000 are usual, and as many of each.
       fake: floats `[num_fake, dims]`, more than `k`.
-      k: which neighbour, at least 1.
+      k: which neighbor, at least 1.
 
     Returns:
-      A `PrecisionRecall`. All distances are computed, a block at a time.
+      A `PrecisionRecall`. Distances are computed in blocks.
 
     Raises:
-      TypeError: features are not floats.
-      ValueError: they are not `[num, dims]`, not finite, of different dimensions, or not more than
-        `k`.
+      TypeError: If the features are not floats.
+      ValueError: If they are not `[num, dims]`, not finite, of different dimensions, or have too
+        few rows.
 
     Example:
       >>> from jaxgan import evaluation
@@ -65,7 +66,15 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, *, k: int = 3) -> Precisi
       Kynkaanniemi et al., Improved Precision and Recall Metric for Assessing Generative Models,
       2019, https://arxiv.org/abs/1904.06991
     """
-    x, y = _check(real, fake, k)
+    checks.integer("k", k)
+    x, y = as_pair(real, fake, at_least=(k + 1, k + 1), setting=f"with k={k}")
+    return compute_precision_recall(x, y, k)
+
+
+def compute_precision_recall(
+    x: Float64[np.ndarray, " num_real dims"], y: Float64[np.ndarray, " num_fake dims"], k: int = 3
+) -> PrecisionRecall:
+    """Computes `precision_recall` of checked features."""
     real_balls, fake_balls = (_balls(points, k, middle(x)) for points in (x, y))
     in_real, in_fake = np.zeros(len(y), bool), np.zeros(len(x), bool)
     for rows, block in squared_distances(y, x):
@@ -75,7 +84,7 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, *, k: int = 3) -> Precisi
 
 
 def density_coverage(real: ArrayLike, fake: ArrayLike, *, k: int = 5) -> DensityCoverage:
-    r"""Measures fidelity and variety with balls around real points alone.
+    r"""Computes fidelity and variety from balls around real points only.
 
     With the balls $B_i$ of `precision_recall` around the $N$ real points, and $M$ fakes $y_j$,
     $$\mathrm{density} = \frac{1}{k M} \sum_{i, j} [y_j \in B_i], \qquad
@@ -85,14 +94,15 @@ def density_coverage(real: ArrayLike, fake: ArrayLike, *, k: int = 5) -> Density
     Args:
       real: floats `[num_real, dims]`, more than `k`; 10,000 are usual, and as many of each.
       fake: floats `[num_fake, dims]`, at least one.
-      k: which neighbour, at least 1.
+      k: which neighbor, at least 1.
 
     Returns:
-      A `DensityCoverage`. All distances are computed, a block at a time.
+      A `DensityCoverage`. Distances are computed in blocks.
 
     Raises:
-      TypeError: features are not floats.
-      ValueError: they are not `[num, dims]`, not finite, of different dimensions, or too few.
+      TypeError: If the features are not floats.
+      ValueError: If they are not `[num, dims]`, not finite, of different dimensions, or have too
+        few rows.
 
     Example:
       >>> from jaxgan import evaluation
@@ -104,7 +114,15 @@ def density_coverage(real: ArrayLike, fake: ArrayLike, *, k: int = 5) -> Density
       Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, 2020,
       https://arxiv.org/abs/2002.09797
     """
-    x, y = _check(real, fake, k, at_least=1)
+    checks.integer("k", k)
+    x, y = as_pair(real, fake, at_least=(k + 1, 1), setting=f"with k={k}")
+    return compute_density_coverage(x, y, k)
+
+
+def compute_density_coverage(
+    x: Float64[np.ndarray, " num_real dims"], y: Float64[np.ndarray, " num_fake dims"], k: int = 5
+) -> DensityCoverage:
+    """Computes `density_coverage` of checked features."""
     balls = _balls(x, k, middle(x))
     total, hit = 0, np.zeros(len(x), bool)
     for _, block in squared_distances(y, x):
@@ -114,10 +132,12 @@ def density_coverage(real: ArrayLike, fake: ArrayLike, *, k: int = 5) -> Density
     return DensityCoverage(total / (k * len(y)), float(hit.mean()))
 
 
-def _balls(points: np.ndarray, k: int, center: np.ndarray) -> np.ndarray:
-    """Computes squared radii, with room for rounding, so that a point on the edge is inside.
+def _balls(
+    points: Float64[np.ndarray, " num dims"], k: int, center: Float64[np.ndarray, " dims"]
+) -> Float64[np.ndarray, " num"]:
+    """Computes squared radii, with a margin for rounding, so that a point on the edge is inside.
 
-    The rounding of `squared_distances` is in proportion to the points' squared norms from `center`.
+    The rounding of `squared_distances` is proportional to the squared norms from `center`.
     A point on the edge of a ball has at most the norm of the ball's own point plus the radius. The
     factor covers the worst case in up to three dimensions; in more, roundings average out.
     """
@@ -125,12 +145,3 @@ def _balls(points: np.ndarray, k: int, center: np.ndarray) -> np.ndarray:
     reach = np.sqrt(((points - center) ** 2).sum(axis=1)) + np.sqrt(squared)
     rounding = (4 * np.sqrt(points.shape[1]) + 8) * np.finfo(np.float64).eps
     return squared + rounding * reach**2
-
-
-def _check(real, fake, k: int, at_least: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    checks.integer("k", k)
-    x, y = as_pair(real, fake)
-    for name, z, least in (("real", x, k + 1), ("fake", y, at_least or k + 1)):
-        if len(z) < least:
-            raise ValueError(f"{name} has {len(z)} rows; with k={k} it needs at least {least}.")
-    return x, y

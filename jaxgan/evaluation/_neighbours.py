@@ -1,22 +1,23 @@
-"""Nearest neighbours: can the sets be told apart, and were training images copied?"""
+"""Nearest-neighbor tests, of whether two sets differ and whether training images were copied."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxgan.evaluation._arrays import as_features, as_pair, nearest
+from jaxgan._internal.shapes import Float64
+from jaxgan.evaluation._arrays import as_pair, nearest
 
 
 class NearestNeighbourTest(NamedTuple):
-    """What `nearest_neighbour_test` found.
+    """The result of `nearest_neighbour_test`.
 
     Attributes:
-      accuracy: of both sets together; 0.5 if they cannot be told apart.
-      real: the share of real points whose nearest neighbour is real. Near 0.5 is right; well above,
-        fakes miss what real points are.
-      fake: the share of fakes whose nearest neighbour is fake. Near 1 with a low `real` is mode
-        collapse: fakes near real points, close together.
+      accuracy: of both sets together; 0.5 if they have one distribution.
+      real: the share of real points whose nearest neighbor is real. Well above 0.5, fakes are
+        missing near some real points.
+      fake: the share of fakes whose nearest neighbor is fake. Near 1 with a low `real` indicates
+        mode collapse: fakes near real points, close together.
     """
 
     accuracy: float
@@ -25,13 +26,13 @@ class NearestNeighbourTest(NamedTuple):
 
 
 class Authenticity(NamedTuple):
-    """What `authenticity` found.
+    """The result of `authenticity`.
 
     Attributes:
       share: of fakes that are farther from their nearest training image than that image is from its
-        own nearest one, in [0, 1].
-      nearest: the training image next to each fake, `[num_fake]`, to look at.
-      distances: from each fake to that image, `[num_fake]`.
+        own nearest training image, in [0, 1].
+      nearest: the index of the training image nearest to each fake, int64 `[num_fake]`.
+      distances: from each fake to that image, float64 `[num_fake]`.
     """
 
     share: float
@@ -40,21 +41,21 @@ class Authenticity(NamedTuple):
 
 
 def nearest_neighbour_test(real: ArrayLike, fake: ArrayLike) -> NearestNeighbourTest:
-    """Asks a leave-one-out 1-nearest-neighbour classifier to tell real from fake.
+    """Computes the accuracy of a leave-one-out 1-nearest-neighbor classifier of real and fake.
 
-    Accuracy is 0.5 if both sets are of one distribution, 1 if they are far apart, and below 0.5 if
-    each fake lies beside a real point of its own, which says that points were copied.
+    The accuracy is 0.5 if both sets are of one distribution, and 1 if they are far apart. It is
+    below 0.5 if each fake is close to a different real point, as copies are.
 
     Args:
       real: floats `[num, dims]`, at least 2.
-      fake: floats `[num, dims]`, as many: else one half is not what to expect.
+      fake: floats `[num, dims]`, as many, so that 0.5 is the accuracy of chance.
 
     Returns:
-      A `NearestNeighbourTest`. All distances are computed, a block at a time.
+      A `NearestNeighbourTest`. Distances are computed in blocks.
 
     Raises:
-      TypeError: features are not floats.
-      ValueError: they are not `[num, dims]`, not finite, of different shapes, or fewer than 2.
+      TypeError: If the features are not floats.
+      ValueError: If they are not `[num, dims]`, not finite, of different shapes, or fewer than 2.
 
     Example:
       >>> from jaxgan import evaluation
@@ -68,35 +69,37 @@ def nearest_neighbour_test(real: ArrayLike, fake: ArrayLike) -> NearestNeighbour
       Xu et al., An empirical study on evaluation metrics of generative adversarial networks, 2018,
       https://arxiv.org/abs/1806.07755
     """
-    x, y = as_pair(real, fake, at_least=2)
-    if len(x) != len(y):
-        raise ValueError(
-            f"real and fake must be as many, so that one half is chance; got {len(x)} and {len(y)}."
-        )
+    return compute_nearest_neighbour_test(*as_pair(real, fake, at_least=(2, 2), equal=True))
+
+
+def compute_nearest_neighbour_test(
+    x: Float64[np.ndarray, " num dims"], y: Float64[np.ndarray, " num dims"]
+) -> NearestNeighbourTest:
+    """Computes the `nearest_neighbour_test` of checked features."""
     across_y, across_x = nearest(y, x)[0], nearest(x, y)[0]
-    real_right = nearest(x, x)[0] < across_x  # a tie is a copy, and told as the other set
+    real_right = nearest(x, x)[0] < across_x  # a tie counts as a copy
     fake_right = nearest(y, y)[0] < across_y
     shares = float(real_right.mean()), float(fake_right.mean())
     return NearestNeighbourTest(sum(shares) / 2, *shares)
 
 
 def authenticity(train: ArrayLike, fake: ArrayLike) -> Authenticity:
-    r"""Measures the share of fakes that are no copies of training images.
+    r"""Computes the share of fakes that are not copies of training images.
 
     A fake $y$ with nearest training image $x$ is authentic if
     $$\|y - x\| > \min_{x' \ne x} \|x - x'\|.$$
-    What fresh real images score is the value to compare with: it is not 1.
+    Compare it with the share of new real images, which is below 1.
 
     Args:
-      train: floats `[num_train, dims]`, at least 2: all images that were trained with.
+      train: floats `[num_train, dims]`, at least 2: all training images.
       fake: floats `[num_fake, dims]`.
 
     Returns:
-      An `Authenticity`. All distances are computed, a block at a time.
+      An `Authenticity`. Distances are computed in blocks.
 
     Raises:
-      TypeError: features are not floats.
-      ValueError: they are not `[num, dims]`, not finite, of different dimensions, or too few.
+      TypeError: If the features are not floats.
+      ValueError: If they are not `[num, dims]`, not finite, of different dimensions, or too few.
 
     Example:
       >>> from jaxgan import evaluation
@@ -107,9 +110,14 @@ def authenticity(train: ArrayLike, fake: ArrayLike) -> Authenticity:
     References:
       Alaa et al., How Faithful is your Synthetic Data?, 2022, https://arxiv.org/abs/2102.08921
     """
-    x = as_features("train", train, at_least=2)
-    x, y = as_pair(x, fake, names=("train", "fake"))
+    return compute_authenticity(*as_pair(train, fake, at_least=(2, 1), names=("train", "fake")))
+
+
+def compute_authenticity(
+    x: Float64[np.ndarray, " num_train dims"], y: Float64[np.ndarray, " num_fake dims"]
+) -> Authenticity:
+    """Computes the `authenticity` of checked features."""
     distances, which = nearest(y, x)
-    asked, back = np.unique(which, return_inverse=True)
-    own = nearest(x[asked], x, leave_out=asked)[0][back]
+    found, back = np.unique(which, return_inverse=True)
+    own = nearest(x[found], x, leave_out=found)[0][back]
     return Authenticity(float((distances > own).mean()), which, np.sqrt(distances))

@@ -1,15 +1,35 @@
-"""All metrics that compare two sets of features, at once."""
+"""All metrics that compare two sets of features."""
 
+import functools
 from collections.abc import Callable
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxgan._internal import checks
-from jaxgan.evaluation._arrays import as_pair
-from jaxgan.evaluation._frechet import frechet
-from jaxgan.evaluation._kernel import kernel_distance
-from jaxgan.evaluation._manifold import density_coverage, precision_recall
-from jaxgan.evaluation._neighbours import authenticity, nearest_neighbour_test
+from jaxgan.evaluation._arrays import as_features, as_pair, check_dims
+from jaxgan.evaluation._frechet import check_rows, compute_frechet, compute_moments
+from jaxgan.evaluation._kernel import compute_kernel_distance
+from jaxgan.evaluation._manifold import compute_density_coverage, compute_precision_recall
+from jaxgan.evaluation._neighbours import compute_authenticity, compute_nearest_neighbour_test
+
+_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], dict[str, float]]] = {
+    "Frechet distance": lambda real, fake: {
+        "frechet": compute_frechet(compute_moments(real), compute_moments(fake))
+    },
+    "kernel distance": lambda real, fake: {
+        "kernel_distance": compute_kernel_distance(real, fake, min(1000, len(real))).value
+    },
+    "precision and recall": lambda real, fake: compute_precision_recall(real, fake)._asdict(),
+    "density and coverage": lambda real, fake: compute_density_coverage(real, fake)._asdict(),
+    "nearest neighbours": lambda real, fake: {
+        "nearest_neighbour_accuracy": compute_nearest_neighbour_test(real, fake).accuracy
+    },
+}
+
+
+def _authenticity(train: np.ndarray, fake: np.ndarray) -> dict[str, float]:
+    return {"authenticity": compute_authenticity(train, fake).share}
 
 
 def compare(
@@ -21,22 +41,26 @@ def compare(
 ) -> dict[str, float]:
     """Computes every metric of two sets of features, with the usual settings of each.
 
-    Call it also with real features in the place of the fakes: those are the floors to print beside.
+    Call it also with other real features as `fake`, and report those scores too: a perfect
+    generator reaches them on average.
 
     Args:
-      real: floats `[num, dims]`, that the generator was not trained with; more than dimensions.
+      real: floats `[num, dims]`, of real images outside the training set; more rows than
+        dimensions, and at least 6.
       fake: floats `[num, dims]`, as many.
-      train: floats `[num_train, dims]`, that it was trained with; adds `authenticity`.
-      progress: called before each metric is computed, with its name and how far this is, such as
-        "kernel distance (2 of 5)", for progress.
+      train: floats `[num_train, dims]`, of the training set; adds `authenticity`.
+      progress: called before each metric with its name and number, such as
+        "kernel distance (2 of 5)".
 
     Returns:
       `frechet`, `kernel_distance`, `precision`, `recall` (k = 3), `density`, `coverage` (k = 5),
-      `nearest_neighbour_accuracy`, and with `train` `authenticity`. The kernel distance is of
-      disjoint blocks of 1,000, or of all if there are fewer.
+      `nearest_neighbour_accuracy`, and with `train` also `authenticity`. The kernel distance is of
+      disjoint blocks of 1,000, or of all rows if there are fewer.
 
     Raises:
-      TypeError, ValueError: as the metrics, before the first of them is computed.
+      TypeError: If the features are not floats, or `progress` is not a function.
+      ValueError: If the features are not `[num, dims]`, not finite, of different shapes, or too
+        few. All features are checked before the first metric is computed.
 
     Example:
       >>> import numpy as np
@@ -47,27 +71,15 @@ def compare(
       (True, True)
     """
     checks.function("progress", progress, "of a name")
-    real, fake = as_pair(real, fake, at_least=6)  # a ball of density and coverage holds five
-    if len(real) != len(fake):
-        raise ValueError(f"real and fake must be as many; got {len(real)} and {len(fake)}.")
+    x, y = as_pair(real, fake, at_least=(6, 6), equal=True)  # a ball has a center and 5 neighbors
+    check_rows("real and fake", *x.shape)
+    steps = {name: functools.partial(metric, x, y) for name, metric in _METRICS.items()}
     if train is not None:
-        train = as_pair(train, fake, at_least=2, names=("train", "fake"))[0]
-    block_size = min(1000, len(real))
-    steps: dict[str, Callable[[], dict[str, float]]] = {
-        "Frechet distance": lambda: {"frechet": frechet(real, fake)},
-        "kernel distance": lambda: {
-            "kernel_distance": kernel_distance(real, fake, block_size=block_size).value
-        },
-        "precision and recall": lambda: precision_recall(real, fake)._asdict(),
-        "density and coverage": lambda: density_coverage(real, fake)._asdict(),
-        "nearest neighbours": lambda: {
-            "nearest_neighbour_accuracy": nearest_neighbour_test(real, fake).accuracy
-        },
-    }
-    if train is not None:
-        steps["authenticity"] = lambda: {"authenticity": authenticity(train, fake).share}
+        z = as_features("train", train, at_least=2)
+        check_dims("train and fake", z, y)
+        steps["authenticity"] = functools.partial(_authenticity, z, y)
     scores: dict[str, float] = {}
-    for i, (name, step) in enumerate(steps.items(), start=1):
+    for i, (name, compute) in enumerate(steps.items(), start=1):
         progress(f"{name} ({i} of {len(steps)})")
-        scores |= step()
+        scores |= compute()
     return scores

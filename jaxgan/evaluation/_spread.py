@@ -1,4 +1,4 @@
-"""Several runs in one cell of a table."""
+"""The mean and the standard error of several runs."""
 
 import math
 
@@ -9,34 +9,29 @@ from jaxgan._internal import checks
 
 
 def mean_and_error(values: ArrayLike) -> tuple[float, float]:
-    r"""Averages runs, and says how far the average can be trusted.
+    r"""Computes the mean over runs and its standard error.
 
     The standard error is $s / \sqrt{n}$ with $s^2 = \sum_i (x_i - \bar x)^2 / (n - 1)$.
 
     Args:
-      values: one of each run, finite numbers `[runs]`, at least one.
+      values: one number for each run, finite, `[runs]`, at least one.
 
     Returns:
       The mean, and its standard error: NaN for a single run.
 
     Raises:
-      TypeError: values are no numbers.
-      ValueError: there is no run, or the value of one is not finite.
+      TypeError: If `values` are not real numbers.
+      ValueError: If `values` are not `[runs]`, empty or not finite.
 
     Example:
       >>> from jaxgan import evaluation
       >>> evaluation.mean_and_error([1.0, 2.0, 3.0, 6.0])
       (3.0, 1.0801234497346435)
     """
-    try:
-        x = np.asarray(values)
-    except ValueError as error:  # lists of several lengths
-        raise TypeError(f"values must be numbers; got {checks.show(values)}.") from error
-    if x.dtype.kind not in "iuf" and x.size:
-        raise TypeError(f"values must be numbers [runs]; got {checks.show(values)}.")
-    if x.ndim != 1 or len(x) == 0:
-        raise ValueError(f"values must be [runs], at least one; got {x.shape}.")
-    x = x.astype(np.float64)
+    x = checks.numpy_array("values", values)
+    is_real = x.dtype.kind in "iuf"
+    checks.require(is_real, "values", "real numbers", f"{x.dtype}", error=TypeError)
+    x = checks.numpy_array("values", x.astype(np.float64), form="[runs]")
     checks.finite("values", x)
     if len(x) == 1:
         return float(x[0]), math.nan
@@ -44,18 +39,18 @@ def mean_and_error(values: ArrayLike) -> tuple[float, float]:
 
 
 def plus_minus(values: ArrayLike, digits: int = 2) -> str:
-    """Writes runs as mean +- standard error; of a single one, the value alone.
+    """Formats runs as mean +- standard error, and a single run as its value alone.
 
     Args:
-      values: one of each run, `[runs]`, at least one.
-      digits: after the point, up to 17.
+      values: one number for each run, finite, `[runs]`, at least one.
+      digits: the number of digits after the point, in [0, 17].
 
     Returns:
-      As in the example.
+      Text, as in the example.
 
     Raises:
-      TypeError: values are no numbers, or `digits` is no whole number.
-      ValueError: there is no run, the value of one is not finite, or `digits` is out of range.
+      TypeError: If `values` are not real numbers, or `digits` is no integer.
+      ValueError: If `values` are not `[runs]`, empty or not finite, or `digits` is out of range.
 
     Example:
       >>> from jaxgan import evaluation

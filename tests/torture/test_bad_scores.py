@@ -32,7 +32,8 @@ def score_cases():
         features(2).filter(lambda x: x is not None),
         lambda x: evaluation.compare(POINTS, POINTS, train=x),
     )
-    yield Case("tell", NO_FUNCTION, lambda x: evaluation.compare(POINTS, POINTS, progress=x))
+    progress = lambda x: evaluation.compare(POINTS, POINTS, progress=x)
+    yield Case("compare.progress", NO_FUNCTION, progress)
     yield Case("moments", features(), evaluation.moments)
     whole_parts = st.sampled_from([None, 3, [None], [3], evaluation.moments(POINTS)])
     yield Case("merge", whole_parts, evaluation.merge, "Moments")
@@ -82,8 +83,8 @@ def score_cases():
     yield Case("embed.range", st.floats(1.1, 1e9), lambda x: embed(X + np.float32(x)), "in .-1, 1.")
     yield Case("embed.nan", NOT_FINITE, lambda x: embed(X + np.float32(x)))
     bright = st.floats(1e-3, 1.0).map(lambda x: np.linspace(0, x, X.size).reshape(X.shape))
-    yield Case("embed.bright", bright, embed, "nothing negative")
-    yield Case("embed.tell", NO_FUNCTION, lambda x: embed(progress=x))
+    yield Case("embed.bright", bright, embed, "some below 0")
+    yield Case("embed.progress", NO_FUNCTION, lambda x: embed(progress=x))
     yield Case("feature_fn", NO_FUNCTION, lambda x: embed(f=x))
     yield Case("embed.batch_size", whole(), lambda x: embed(batch_size=x))
     sides = st.sampled_from([None, 28, (28, 28), (7, 28, 1), (28, 28, 0), (28.0, 28, 1), "abc"])

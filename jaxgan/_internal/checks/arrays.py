@@ -1,15 +1,18 @@
 """Checks of arrays: dtypes, axes, values, labels and PRNG keys."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from jaxgan._internal.checks.values import require, show
 
-_KINDS = {jnp.floating: "float", jnp.integer: "integer"}
+A = TypeVar("A", jax.Array, np.ndarray)
+
+_KINDS: dict[object, str] = {jnp.floating: "float", jnp.integer: "integer"}
 
 
 class ShapeError(ValueError):
@@ -26,7 +29,12 @@ def is_concrete(value: object) -> bool:
 
 
 def array(
-    name: str, x: Any, kind: Any = None, form: str | None = "[batch, ...]", *, lists: bool = True
+    name: str,
+    x: object,
+    kind: DTypeLike | None = None,
+    form: str | None = "[batch, ...]",
+    *,
+    lists: bool = True,
 ) -> jax.Array:
     """Checks an array, and returns it as a JAX array.
 
@@ -53,7 +61,9 @@ def array(
     return _array(name, x, kind, form, jnp.asarray, lists)
 
 
-def numpy_array(name: str, x: Any, kind: Any = None, form: str | None = None) -> np.ndarray:
+def numpy_array(
+    name: str, x: object, kind: DTypeLike | None = None, form: str | None = None
+) -> np.ndarray:
     """Checks an array, and returns it as a numpy array.
 
     Args:
@@ -77,11 +87,18 @@ def numpy_array(name: str, x: Any, kind: Any = None, form: str | None = None) ->
     return _array(name, x, kind, form, np.asarray, True)
 
 
-def _array(name: str, x: Any, kind: Any, form: str | None, convert: Callable, lists: bool) -> Any:
+def _array(
+    name: str,
+    given: object,
+    kind: DTypeLike | None,
+    form: str | None,
+    convert: Callable[[Any], A],
+    lists: bool,
+) -> A:
     expected = _expected(kind, form)
-    given, is_array = x, isinstance(x, jax.Array | np.ndarray | np.generic)
+    is_array = isinstance(given, jax.Array | np.ndarray | np.generic)
     try:
-        x = convert(x if is_array else np.asarray(_numbers(x, lists)))
+        x = convert(given if is_array else _numbers(given, lists))
     except (TypeError, ValueError, OverflowError):  # also lists of several lengths
         raise TypeError(f"{name} must be {expected}; got {show(given)}.") from None
     kinds = (jnp.number, jnp.bool_) if kind is None else (kind,)
@@ -95,7 +112,7 @@ def _array(name: str, x: Any, kind: Any, form: str | None, convert: Callable, li
     return x
 
 
-def _expected(kind: Any, form: str | None) -> str:
+def _expected(kind: DTypeLike | None, form: str | None) -> str:
     if kind is None:
         return "numbers" if form is None else f"of numbers {form}"
     name = _KINDS.get(kind) or np.dtype(kind).name
@@ -104,14 +121,16 @@ def _expected(kind: Any, form: str | None) -> str:
     return f"{name} {form}"
 
 
-def _numbers(x: Any, lists: bool) -> Any:
-    """Refuses what numpy would turn into an array of objects or text."""
-    if lists and isinstance(x, int | float | complex | list | tuple):
-        return x
-    raise TypeError
+def _numbers(x: object, lists: bool) -> np.ndarray:
+    """Converts numbers, lists of numbers, and arrays of other libraries, such as PyTorch."""
+    array = np.asarray(x)
+    is_number = any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.number, jnp.bool_))
+    if not lists or not is_number:  # numpy makes an array of objects or text of anything else
+        raise TypeError
+    return array
 
 
-def finite(name: str, x: Any) -> None:
+def finite(name: str, x: object) -> None:
     """Checks that all values of a concrete array are finite.
 
     Args:
@@ -131,7 +150,7 @@ def finite(name: str, x: Any) -> None:
     """
     if not is_concrete(x):
         return
-    values = np.asarray(x)
+    values: np.ndarray = np.asarray(x)
     wrong = ~np.isfinite(values)
     if wrong.any():
         first = np.unravel_index(int(np.argmax(wrong)), values.shape)
@@ -141,7 +160,7 @@ def finite(name: str, x: Any) -> None:
         )
 
 
-def labels(x: Any, batch: tuple[int, ...], num_classes: int | None) -> jax.Array:
+def labels(x: object, batch: tuple[int, ...], num_classes: int | None) -> jax.Array:
     """Checks labels, and the range of concrete ones.
 
     Args:
@@ -153,17 +172,18 @@ def labels(x: Any, batch: tuple[int, ...], num_classes: int | None) -> jax.Array
       TypeError: If the labels are not integers.
       ValueError: If their shape is another, or a label is out of range.
     """
-    given, x = x, array("Labels", x, jnp.integer, form=None)
-    require(x.shape == batch, "Labels", f"one for each example, of shape {batch}", f"{x.shape}")
-    if num_classes is not None and is_concrete(given) and x.size:
-        low, high = np.min(np.asarray(given)), np.max(np.asarray(given))
+    integers = array("Labels", x, jnp.integer, form=None)
+    fits, expected = integers.shape == batch, f"one for each example, of shape {batch}"
+    require(fits, "Labels", expected, f"{integers.shape}")
+    if num_classes is not None and is_concrete(x) and integers.size:
+        low, high = np.min(np.asarray(x)), np.max(np.asarray(x))
         in_range = low >= 0 and high < num_classes
-        got = f"{low} to {high}, shape {x.shape}"
+        got = f"{low} to {high}, shape {integers.shape}"
         require(in_range, "Labels", f"in [0, {num_classes})", got)
-    return x
+    return integers
 
 
-def key(x: Any) -> None:
+def key(x: object) -> None:
     """Checks that a value is one typed PRNG key.
 
     Args:
@@ -179,7 +199,7 @@ def key(x: Any) -> None:
     require(is_key and shape == (), "key", expected, got, error=TypeError)
 
 
-def shape(name: str, x: Any, expected: tuple[int, ...], advice: str) -> None:
+def shape(name: str, x: object, expected: tuple[int, ...], advice: str) -> None:
     """Checks the shape of what a function of the user returned.
 
     Args:

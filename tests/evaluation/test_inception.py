@@ -1,0 +1,69 @@
+"""The Inception score against plain Python."""
+
+import math
+
+import ml_dtypes
+import numpy as np
+import pytest
+from feature_sets import features
+
+from jaxgan import evaluation
+
+
+def exp_kl(rows):
+    """The Inception score of one split, in plain Python."""
+    marginal = rows.mean(0)
+    kls = [sum(a * math.log(a / m) for a, m in zip(r, marginal, strict=True) if a) for r in rows]
+    return math.exp(np.mean(kls))
+
+
+def test_inception_score_by_hand():
+    p = np.array([[0.5, 0.5], [1.0, 0.0], [0.25, 0.75], [1.0, 0.0]])
+    halves = [exp_kl(p[:2]), exp_kl(p[2:])]
+    found = evaluation.inception_score(p, splits=2)
+    assert found.value == pytest.approx(np.mean(halves))
+    assert found.deviation == pytest.approx(np.std(halves))
+    assert evaluation.inception_score(np.full((20, 10), 0.1)).value == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "p",
+    [
+        np.array([[0.25, 0.75]]),
+        np.ones((3, 1)),
+        np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]]),
+        np.random.default_rng(0).dirichlet([0.1] * 10, 40) @ np.eye(10, 12),
+    ],
+    ids=["one row", "one class", "an empty class", "two classes that never occur"],
+)
+def test_inception_score_of_little_or_degenerate_input_is_brute_forces(p):
+    assert evaluation.inception_score(p, splits=1).value == pytest.approx(exp_kl(p), rel=1e-12)
+    splits = min(3, len(p))
+    expected = np.mean([exp_kl(part) for part in np.array_split(p, splits)])
+    assert evaluation.inception_score(p, splits=splits).value == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_probabilities_sum_to_1_as_exactly_as_their_type_can(dtype):
+    p = np.random.default_rng(0).dirichlet([0.3] * 10, 500)
+    exact = evaluation.inception_score(p).value
+    assert evaluation.inception_score(p.astype(dtype)).value == pytest.approx(exact, rel=2e-3)
+    nearly = evaluation.inception_score(p * np.linspace(0.9995, 1.0005, 500)[:, None])
+    assert nearly.value == pytest.approx(exact, rel=1e-12)
+    with pytest.raises(ValueError, match="sum to 1"):
+        evaluation.inception_score(0.97 * p.astype(dtype))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: evaluation.inception_score(features()), "Apply a softmax to logits"),
+        (
+            lambda: evaluation.inception_score(np.ones((5, 1))),
+            "must be at least 10 rows with splits=10; got 5 rows",
+        ),
+    ],
+)
+def test_what_an_inception_score_says_of_its_arguments(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,103 @@
+"""The kernel distance against the polynomial kernel of scikit-learn."""
+
+import math
+
+import numpy as np
+import pytest
+from feature_sets import each_set, features
+from sklearn.metrics.pairwise import polynomial_kernel
+
+from jaxgan import evaluation
+from jaxgan.evaluation import _arrays as arrays
+
+
+def squared_mmd(x, y):
+    """By scikit-learn's kernel."""
+    n = len(x)
+    xx, yy, xy = (polynomial_kernel(a, b, 3, coef0=1) for a, b in ((x, x), (y, y), (x, y)))
+    off = xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)
+    return off / (n * (n - 1)) - 2 * xy.mean()
+
+
+@pytest.mark.parametrize("subsets", [None, 3])
+def test_kernel_distance_is_scikit_learns_polynomial_kernel(subsets):
+    x, y = features(60, seed=1), features(60, seed=2, shift=0.3)
+    found = evaluation.kernel_distance(x, y, block_size=60, subsets=subsets)
+    assert found.value == pytest.approx(squared_mmd(x, y), rel=1e-10)  # all, in any order
+    assert found.num_blocks == (subsets or 1)
+
+
+@each_set
+def test_kernel_distance_of_every_kind_of_set_is_scikit_learns(sets):
+    num = min(map(len, sets))
+    x, y = (z[:num] for z in sets)
+    terms = polynomial_kernel(x, x, 3, coef0=1).max()  # which nearly cancel, at a large offset
+    found = evaluation.kernel_distance(x, y, block_size=num).value
+    assert found == pytest.approx(squared_mmd(x, y), rel=1e-10, abs=1e-14 * terms)
+
+
+def test_kernel_distance_shuffles_before_it_cuts():
+    """Of sorted sets every block must be mixed; and another seed cuts otherwise."""
+    x = np.sort(np.random.default_rng(0).normal(size=(400, 1)), axis=0)
+    found = evaluation.kernel_distance(x, x, block_size=40)
+    in_order = [squared_mmd(x[i : i + 40], x[i : i + 40]) for i in range(0, 400, 40)]
+    assert found.value != pytest.approx(np.mean(in_order), rel=1e-3)
+    both = np.concatenate([np.zeros((40, 1)), np.full((40, 1), 5.0)])
+    halves = [evaluation.kernel_distance(both, both, block_size=40, seed=s).value for s in range(9)]
+    assert len(set(halves)) > 1
+
+
+def test_a_block_of_the_kernel_distance_is_computed_in_parts(monkeypatch):
+    x, y = features(60, seed=1), features(60, seed=2, shift=0.3)
+    whole = evaluation.kernel_distance(x, y, block_size=60).value
+    monkeypatch.setattr(arrays, "_BLOCK_BYTES", 8 * 60 * 7)  # seven rows at a time
+    assert evaluation.kernel_distance(x, y, block_size=60).value == pytest.approx(whole, rel=1e-12)
+
+
+def test_kernel_distance_uses_each_point_once_and_its_error_is_right():
+    """Far-off points, two of each set, must enter one block each; and errors cover the truth."""
+    found = [
+        evaluation.kernel_distance(
+            features(400, 3, seed=s) / 3, features(400, 3, seed=s) / 3 + 0, block_size=40
+        )
+        for s in range(3)
+    ]
+    assert all(x.num_blocks == 10 for x in found)
+    draw = np.random.default_rng(0)
+    same = [
+        evaluation.kernel_distance(*draw.normal(size=(2, 400, 3)), block_size=40) for _ in range(60)
+    ]
+    values = np.array([x.value for x in same])
+    errors = np.array([x.standard_error for x in same])
+    spread = values.std(ddof=1)
+    assert abs(values.mean()) < 5 * spread / math.sqrt(60)
+    # A variance of 60 values is off by sqrt(2 / 59) = 18 %, the errors by sqrt(2 / 9 / 60) = 6 %.
+    assert 0.4 < (errors**2).mean() / spread**2 < 2.5
+
+
+def test_disjoint_blocks_leave_out_less_than_one_block():
+    """3 blocks of 5 rows use 15 of 17 rows, so the values of two rows do not matter."""
+    x, y = features(17, 2, seed=1), features(19, 2, seed=2)
+    found = evaluation.kernel_distance(x, y, block_size=5)
+    assert found.num_blocks == 3
+    changed = 0
+    for row in range(17):
+        moved = x.copy()
+        moved[row] += 1.0
+        changed += evaluation.kernel_distance(moved, y, block_size=5).value != found.value
+    assert changed == 15
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: evaluation.kernel_distance(features(), features()),
+            "real must be at least 1000 rows with block_size=1000; got 200 rows",
+        ),
+        (lambda: evaluation.kernel_distance(features(), features(), block_size=1), "block_size"),
+    ],
+)
+def test_what_a_kernel_distance_says_of_its_arguments(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
