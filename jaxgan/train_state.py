@@ -97,7 +97,7 @@ def create(
     checks.key(key)
     checks.pair("params", params, "pytrees of float arrays")
     _check_floats(params)
-    checks.pair("optimizer", optimizer, "optax transformations", _is_optimizer)
+    checks.optimizers("optimizer", optimizer)
     checks.pair("model_state", model_state, "pytrees of arrays")
     checks.boolean("ema", ema)
     return TrainState(
@@ -118,7 +118,3 @@ def _check_floats(params: Pair[Params]) -> None:
             fits = jnp.issubdtype(getattr(leaf, "dtype", object), jnp.inexact)
             name, got = f"The {player}'s parameters", checks.show(leaf)
             checks.require(fits, name, "arrays of floats", got, advice, error=TypeError)
-
-
-def _is_optimizer(value: object) -> bool:
-    return all(callable(getattr(value, name, None)) for name in ("init", "update"))

@@ -82,7 +82,7 @@ def gan(
     ema_warmup: float | None = None,
     diagnose: bool = False,
 ) -> GAN:
-    r"""Makes a GAN of two networks, a loss and two optimizers.
+    r"""Builds a GAN from two networks, a loss and two optimizers.
 
     One update, with generator $G_\theta$, discriminator $D_\phi$, real images $x$ and latents
     $z \sim N(0, I)$, is two half-steps that share the latents. With means over the batch,
@@ -96,8 +96,8 @@ def gan(
     the dtype of the images.
 
     The discriminator sees real and fake images in separate passes, so batch statistics do not mix
-    them; the generator's half-step leaves the discriminator's `model_state` alone. After a
-    non-finite loss or gradient a player stays as it was, and the step is counted as skipped.
+    them. The generator's half-step does not change the discriminator's `model_state`. After a
+    non-finite loss or gradient a player does not change, and the metrics count a skipped step.
 
     Args:
       generator: linen module or `jaxgan.Network`, `[batch, latents] -> images`; with
@@ -133,12 +133,13 @@ def gan(
       discriminator was trained on; `penalty`, and `augmentation_probability` if it adapts.
 
     Raises:
-      TypeError: a player is no network, `loss` or `optimizer` no `Pair`, and so on. From `init`
-        and `update`: images or parameters are not floats, labels no integers, a state no state.
-      ValueError: a number is out of range. From `init` and `update`, at trace time: shapes that do
-        not fit together, labels missing, the state of another GAN; and, outside of jit, labels out
-        of range. From `init`: a network has no parameters, or, outside of jit, images are not
-        finite or the generator's range cannot be meant for them.
+      TypeError: If an argument has the wrong type: a network, a `Pair`, a number, a bool. From
+        `init` and `update`: if images or parameters are not floats, labels are not integers, or the
+        state is no `TrainState`.
+      ValueError: If a number is out of range. From `init` and `update`, at trace time: if shapes do
+        not fit together, labels are missing, or the state is that of another GAN; outside of jit,
+        if labels are out of range. From `init`: if a network has no parameters; outside of jit, if
+        images are not finite or the generator's range is incompatible with them.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax

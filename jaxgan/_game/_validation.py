@@ -24,7 +24,7 @@ def config(game: GameConfig) -> None:
     checks.require(averages, "ema_half_life", expected, "None")
     checks.boolean("diagnose", game.diagnose)
     checks.pair("loss", game.loss, "functions of the logits", callable)
-    checks.pair("optimizer", game.optimizer, "optax transformations", _is_optimizer)
+    checks.optimizers("optimizer", game.optimizer)
     _classes(game)
 
 
@@ -32,19 +32,14 @@ def _classes(game: GameConfig) -> None:
     if game.num_classes is not None:
         checks.integer("num_classes", game.num_classes)
         advice = "Packed images have no one label."
-        checks.require(
-            game.packing == 1, "packing", "1 with num_classes", f"{game.packing}", advice
-        )
+        fits, expected = game.packing == 1, "1 with num_classes"
+        checks.require(fits, "packing", expected, f"{game.packing}", advice)
     if game.auxiliary is not None:
         checks.pair("auxiliary", game.auxiliary, "weights")
         for player, weight in game.auxiliary._asdict().items():
             checks.real(f"auxiliary.{player}", weight, 0.0)
         known = game.num_classes is not None
         checks.require(known, "num_classes", "given with auxiliary, a classifier of labels", "None")
-
-
-def _is_optimizer(value: object) -> bool:
-    return all(callable(getattr(value, name, None)) for name in ("init", "update"))
 
 
 def images(x: object, divisor: int) -> jax.Array:

@@ -14,7 +14,7 @@ from jaxgan._internal.checks.arrays import (
     numpy_array,
     shape,
 )
-from jaxgan._internal.checks.trees import as_json, pair, tree_matches
+from jaxgan._internal.checks.trees import as_json, optimizers, pair, tree_matches
 from jaxgan._internal.checks.values import (
     boolean,
     function,
@@ -40,6 +40,7 @@ __all__ = [
     "key",
     "labels",
     "numpy_array",
+    "optimizers",
     "pair",
     "path",
     "real",

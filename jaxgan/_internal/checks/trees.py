@@ -30,6 +30,20 @@ def pair(name: str, value: Any, what: str, fits: Callable[[Any], bool] = lambda 
         require(fits(part), name, expected, f"{player}={show(part)}", error=TypeError)
 
 
+def optimizers(name: str, value: Any) -> None:
+    """Checks that a value is a `Pair` of optax transformations.
+
+    Args:
+      name: the argument's name in an error.
+      value: the argument.
+
+    Raises:
+      TypeError: If the value is no `Pair`, or a part has no `init` or `update`.
+    """
+    has_both = lambda x: all(callable(getattr(x, part, None)) for part in ("init", "update"))
+    pair(name, value, "optax transformations", has_both)
+
+
 def tree_matches(name: str, tree: Any, expected: Any, advice: str = "") -> None:
     """Checks the structure, shapes and dtypes of a pytree.
 
