@@ -99,7 +99,7 @@ def grid(images: ArrayLike, columns: int | None = None, *, scale: int = 1) -> np
     batch = _as_numpy("images", images)
     form = "[num, height, width, channels], with at least one of each"
     fits = batch.ndim == 4 and batch.size > 0
-    checks.require(fits, "images", form, f"{batch.dtype} of shape {batch.shape}")
+    checks.require(fits, "images", form, checks.show(images))
     num, height, width, channels = batch.shape
     columns = int(np.ceil(np.sqrt(num))) if columns is None else columns
     checks.integer("columns", columns)
