@@ -1,4 +1,4 @@
-"""What shows how the game goes: whether the discriminator overpowers, whether samples collapse."""
+"""Measures whether the discriminator overpowers the generator, and whether samples collapse."""
 
 import jax
 import jax.numpy as jnp
@@ -10,20 +10,20 @@ __all__ = ["of_images", "of_logits", "pixel_diversity"]
 
 
 def of_logits(real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
-    """Says how well the discriminator tells real from fake.
+    """Measures how well the discriminator separates real from fake images.
 
     Args:
-      real_logits: float `[batch]`.
-      fake_logits: float `[batch]`.
+      real_logits: discriminator outputs of real images, float `[batch]`.
+      fake_logits: discriminator outputs of fake images, float `[batch]`.
 
     Returns:
       Scalars: `real_probability` and `fake_probability`, the mean sigmoids; `real_accuracy` and
-      `fake_accuracy`, the shares on the right side of 0; `logit_gap`, the difference of the means.
-      All of them high for real and low for fake images: the discriminator overpowers.
+      `fake_accuracy`, the fractions on the correct side of 0; `logit_gap`, the difference of the
+      means. Accuracies near 1 and a large gap mean that the discriminator overpowers the generator.
 
     Raises:
-      TypeError: they are no floats.
-      ValueError: they are not `[batch]`, or there are none.
+      TypeError: If the logits are not floats.
+      ValueError: If the logits are not `[batch]`, or a batch is empty.
 
     Example:
       >>> import jax.numpy as jnp
@@ -45,19 +45,20 @@ def of_logits(real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
 
 
 def of_images(real: jax.Array, fake: jax.Array) -> Metrics:
-    """Says how far the images of a batch are from each other, fake ones beside real ones.
+    """Measures the mean distance between the images of a batch, for real and for fake images.
 
     Args:
-      real: float `[batch, ...]`, a batch of two or more.
-      fake: float `[batch, ...]`, images of the same shape.
+      real: float `[batch, ...]`, at least two images.
+      fake: float `[batch, ...]`, at least two images of the same shape.
 
     Returns:
       Scalars: `real_distance` and `fake_distance`, the mean Euclidean distance between two images
-      of the batch, over all pixels. A collapsing generator's falls far below that of real images.
+      of the batch, over all pixels. If the generator collapses, `fake_distance` falls far below
+      `real_distance`.
 
     Raises:
-      TypeError: they are no floats.
-      ValueError: a batch has fewer than two images, or the images differ in shape.
+      TypeError: If the images are not floats.
+      ValueError: If a batch has fewer than two images, or the images differ in shape.
 
     Example:
       >>> import jax.numpy as jnp
@@ -66,55 +67,51 @@ def of_images(real: jax.Array, fake: jax.Array) -> Metrics:
       >>> {name: float(value) for name, value in diagnostics.of_images(real, fake).items()}
       {'real_distance': 5.0, 'fake_distance': 0.0}
     """
-    real = checks.array("real", real, jnp.floating)
-    fake = checks.array("fake", fake, jnp.floating)
-    if real.shape[1:] != fake.shape[1:]:
-        raise ValueError(
-            f"real and fake must hold images of one shape; got {real.shape} and {fake.shape}."
-        )
+    real, fake = _batch("real", real), _batch("fake", fake)
+    fits, got = real.shape[1:] == fake.shape[1:], f"{real.shape} and {fake.shape}"
+    checks.require(fits, "real and fake", "images of one shape", got)
     return {"real_distance": _mean_distance(real), "fake_distance": _mean_distance(fake)}
 
 
 def pixel_diversity(images: jax.Array) -> jax.Array:
-    r"""How much the images of a batch differ, pixel by pixel.
+    r"""Computes the standard deviation of a pixel over the batch, averaged over pixels.
 
-    The standard deviation over the batch, averaged over pixels,
+    $$\frac{1}{P} \sum_p \sqrt{\tfrac{1}{N} \sum_n (x_{np} - \bar x_p)^2}$$
 
-    $$\frac{1}{P} \sum_p \sqrt{\tfrac{1}{N} \sum_n (x_{np} - \bar x_p)^2}.$$
-
-    It is 0 when all images are the same: a generator that collapses onto few images shows it as a
-    fall far below the value of real images. (It is a warning lamp, not a score.)
+    The value is 0 if all images are equal. If the generator collapses onto few images, the value
+    falls far below that of real images. It detects collapse, but does not rank generators.
 
     Args:
-      images: float `[batch, ...]`.
+      images: float `[batch, ...]`, at least two images.
 
     Returns:
       A float scalar, at least 0, in the units of the pixels.
 
     Raises:
-      TypeError: they are no floats.
-      ValueError: there are fewer than two images, or, outside of jit, some values are not finite.
+      TypeError: If the images are not floats.
+      ValueError: If there are fewer than two images, or, outside of jit, a value is not finite.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
       >>> print(jaxgan.diagnostics.pixel_diversity(jnp.array([[-1.0, 0.5], [1.0, 0.5]])))
       0.5
     """
-    images = checks.array("images", images, jnp.floating)
+    images = _batch("images", images)
     checks.finite("images", images)
-    if images.shape[0] < 2:
-        raise ValueError(
-            f"Diversity needs two images or more, [batch, ...]; got shape {images.shape}."
-        )
     return jnp.mean(jnp.std(images, axis=0))
+
+
+def _batch(name: str, images: jax.Array) -> jax.Array:
+    """Checks that a batch has at least two images."""
+    images = checks.array(name, images, jnp.floating)
+    checks.require(len(images) > 1, name, "at least two images", f"shape {images.shape}")
+    return images
 
 
 def _mean_distance(images: jax.Array) -> jax.Array:
     num = images.shape[0]
-    if num < 2:
-        raise ValueError(f"Distances need a batch of two images or more; got {images.shape}.")
     flat = images.reshape(num, -1)
-    flat = flat - jnp.mean(flat, axis=0, keepdims=True)  # or close images would cancel out
+    flat = flat - jnp.mean(flat, axis=0, keepdims=True)  # avoids cancellation between close images
     squared = jnp.sum(jnp.square(flat), axis=1)
     products = jnp.matmul(flat, flat.T, precision="highest")
     between = squared[:, None] + squared[None, :] - 2.0 * products

@@ -1,4 +1,4 @@
-"""Latents: the points that a generator maps to images."""
+"""Makes latents, the points that a generator maps to images."""
 
 import jax
 import jax.numpy as jnp
@@ -16,24 +16,24 @@ def traversal(
     start: float = -1.0,
     step: float = 0.02,
 ) -> jax.Array:
-    """Latents that walk along one coordinate and hold every other fixed.
+    """Moves one coordinate of a latent along a line and keeps the others fixed.
 
     Row $i$ is `latent` with $z_c = \\mathrm{start} + i\\,\\mathrm{step}$.
 
     Args:
-      latent: the point that is held fixed, float `[latent_dim]`.
-      coordinate: which coordinate moves, in [0, latent_dim).
-      num: how many latents, at least 1.
-      start: the coordinate's first value.
-      step: what each row adds.
+      latent: float `[latent_dim]`.
+      coordinate: index of the coordinate that moves, in [0, latent_dim).
+      num: number of latents, at least 1.
+      start: first value of the coordinate.
+      step: difference between consecutive rows.
 
     Returns:
       Float `[num, latent_dim]`, of the dtype of `latent`.
 
     Raises:
-      TypeError: `latent` is not of floats, or a number is none.
-      ValueError: `latent` is not one latent, it has no such coordinate, `num` is below 1, or
-        another number is not finite.
+      TypeError: If `latent` is not floats, or another argument is not a number.
+      ValueError: If `latent` is not one latent, `coordinate` or `num` is out of range, or a value
+        is not finite.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan

@@ -1,41 +1,59 @@
-"""Many GANs in one program: seeds and hyper-parameters side by side.
+"""Trains many GANs in one program, with a seed and hyper-parameters for each.
 
-A population is a `TrainState` whose arrays have a leading axis of members. `jax.vmap` makes one and
-trains it; nothing in `gan`, `training` or `checkpoint` knows of it. This module is what is
-left to say: which numbers a member plays with, how to take members out, and where they run.
+A population is a `TrainState` whose arrays have a leading axis of members. `jax.vmap` makes and
+trains a population, so `gan`, `training` and `checkpoint` need no code for it. This module sets the
+hyper-parameters of members, picks members, and distributes members over devices.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Concatenate, Protocol, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
+from numpy.typing import ArrayLike
 
 from jaxgan._internal import checks
 from jaxgan.train_state import TrainState
+from jaxgan.types import PyTree
 
 __all__ = ["Numbers", "each", "hyperparameters", "pick", "shard", "stack", "with_hyperparameters"]
 
-T = TypeVar("T")
+T = TypeVar("T")  # a pytree of arrays
+Member = TypeVar("Member")  # a pytree of arrays
 
 Numbers = Mapping[str, jax.typing.ArrayLike]
 """Hyper-parameters by name: scalars, or `[members]`."""
 
 
-def hyperparameters(state: TrainState) -> dict[str, dict[str, jax.Array]]:
-    """Returns the hyper-parameters that a state holds and `with_hyperparameters` can set.
+_INJECT = "Use optax.inject_hyperparams for an optimizer, jaxgan.penalties.inject for a penalty."
+_STATE = "a jaxgan.TrainState, as gan.init returns"
 
-    They are those of optimizers made by `optax.inject_hyperparams` and of a penalty made by
-    `jaxgan.penalties.inject`.
+
+class _Injected(Protocol):
+    """The state of `optax.inject_hyperparams` or `jaxgan.penalties.inject`, a NamedTuple."""
+
+    hyperparams: dict[str, jax.Array]
+
+    def _replace(self, *, hyperparams: dict[str, jax.Array]) -> Self: ...
+
+
+def hyperparameters(state: TrainState) -> dict[str, dict[str, jax.Array]]:
+    """Returns the hyper-parameters in a state, which `with_hyperparameters` can set.
+
+    Only optimizers from `optax.inject_hyperparams` and penalties from `jaxgan.penalties.inject`
+    keep their hyper-parameters in the state.
 
     Args:
-      state: of one GAN or of a population.
+      state: the state of one GAN or of a population.
 
     Returns:
-      By owner ("generator", "discriminator", "penalty") and name; scalars, or `[members]`. Of a
-      name that two parts share, which cannot be set, the last.
+      The values by owner ("generator", "discriminator", "penalty") and name: scalars, or
+      `[members]`. If two parts of an owner share a name, the value of the last part.
+
+    Raises:
+      TypeError: If `state` is not a `TrainState`.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax
@@ -55,7 +73,7 @@ def hyperparameters(state: TrainState) -> dict[str, dict[str, jax.Array]]:
       >>> found["penalty"]
       {'gamma': Array(0.1, dtype=float32)}
     """
-    _check_state(state)
+    checks.instance("state", state, TrainState, _STATE)
     found: dict[str, dict[str, jax.Array]] = {}
     for owner, tree in _owners(state).items():
         for node in _nodes(tree):
@@ -70,25 +88,25 @@ def with_hyperparameters(
     discriminator: Numbers | None = None,
     penalty: Numbers | None = None,
 ) -> TrainState:
-    """Sets hyper-parameters: of one GAN, or for each member of a population its own.
+    """Sets hyper-parameters of one GAN, or of each member of a population.
 
     Args:
-      state: of one GAN or of a population. Its optimizers must be made by
-        `optax.inject_hyperparams`, its penalty by `jaxgan.penalties.inject`.
-      generator: of the generator's optimizer, such as `{"learning_rate": rates}`; scalars, or for
-        a population `[members]`.
-      discriminator: of the discriminator's optimizer.
-      penalty: of the penalty.
+      state: the state of one GAN or of a population. Its optimizers must come from
+        `optax.inject_hyperparams`, its penalty from `jaxgan.penalties.inject`.
+      generator: the hyper-parameters of the generator's optimizer, such as
+        `{"learning_rate": rates}`: scalars, or `[members]` for a population.
+      discriminator: the hyper-parameters of the discriminator's optimizer.
+      penalty: the hyper-parameters of the penalty.
 
     Returns:
-      The state with these numbers instead of those it had. They stay until they are set again, and
-      are saved and restored as all else.
+      The state with the new values. Training keeps them, and checkpoints save them.
 
     Raises:
-      TypeError: `state` is no `TrainState`, an owner's numbers no mapping, or one no number.
-      KeyError: a state holds no such hyper-parameter.
-      ValueError: a value is not finite or has the wrong shape, a name is a schedule (which would
-        set it again in the next step), or two parts of an optimizer use the name.
+      TypeError: If `state` is not a `TrainState`, an owner's hyper-parameters are not a mapping,
+        or a value is not a number.
+      KeyError: If the state has no such hyper-parameter.
+      ValueError: If a value is not finite or has the wrong shape, a schedule sets the
+        hyper-parameter in every step, or two parts of an owner share the name.
 
     Example:
       Two learning rates for the generator, one seed:
@@ -110,13 +128,13 @@ def with_hyperparameters(
       >>> print(jaxgan.population.hyperparameters(states)["generator"]["learning_rate"])
       [0.001  0.0001]
     """
-    _check_state(state)
+    checks.instance("state", state, TrainState, _STATE)
     given = {"generator": generator, "discriminator": discriminator, "penalty": penalty}
     trees = _owners(state)
     for owner, numbers in given.items():
-        if numbers is not None and not isinstance(numbers, Mapping):
-            raise TypeError(f"{owner} must be numbers by name; got {checks.show(numbers)}.")
-        for name, value in (numbers or {}).items():
+        numbers = {} if numbers is None else numbers
+        checks.instance(owner, numbers, Mapping, "a mapping from names to numbers")
+        for name, value in numbers.items():
             trees[owner] = _set(trees[owner], owner, name, value)
     opt_state = state.opt_state._replace(
         generator=trees["generator"], discriminator=trees["discriminator"]
@@ -127,20 +145,21 @@ def with_hyperparameters(
     return state.replace(opt_state=opt_state, game_state=game_state)
 
 
-def pick(population: T, members: Any) -> T:
-    """Takes members out of a population, or out of its metrics.
+def pick(population: T, members: ArrayLike) -> T:
+    """Picks members of a population, or of its metrics.
 
     Args:
       population: any pytree of arrays `[members, ...]`.
-      members: the number of one, which loses the leading axis; or a list of numbers, `[n]`.
+      members: one index, for one member without a leading axis; or a list of indices, `[n]`.
 
     Returns:
-      The same pytree, of copies: it can be trained, donated and saved by itself.
+      The same pytree, of copies, which can be trained, donated and saved.
 
     Raises:
-      TypeError: `members` are no integers.
-      ValueError: `members` is neither a number nor a list, or empty, or it is no population.
-      IndexError: there is no such member.
+      TypeError: If `members` are not integers.
+      ValueError: If `members` is neither an index nor a list of at least one, or `population` has
+        no leading axis of members.
+      IndexError: If an index is out of range.
 
     Example:
       >>> import jax.numpy as jnp
@@ -150,60 +169,65 @@ def pick(population: T, members: Any) -> T:
       >>> population.pick({"loss": jnp.arange(4.0)}, [0, 3])
       {'loss': Array([0., 3.], dtype=float32)}
     """
-    if not checks.is_concrete(members):
-        raise TypeError(f"members must be known while tracing; got {checks.show(members)}.")
-    numbers = np.asarray(members)
-    if numbers.dtype.kind not in "iu":
-        raise TypeError(f"members must be whole numbers; got {checks.show(members)}.")
-    if numbers.ndim > 1 or not numbers.size:
-        raise ValueError(f"members must be a number or a list of them; got {checks.show(members)}.")
+    got = checks.show(members)
+    is_known = checks.is_concrete(members)
+    checks.require(is_known, "members", "known while tracing", got, error=TypeError)
+    indices = np.asarray(members)
+    checks.require(indices.dtype.kind in "iu", "members", "integers", got, error=TypeError)
+    fits = indices.ndim <= 1 and indices.size > 0
+    checks.require(fits, "members", "an index or a list of indices", got)
     size = _size(population)
-    if not (-size <= numbers.min() and numbers.max() < size):
-        raise IndexError(f"There are {size} members, numbered from 0; got {checks.show(members)}.")
-    return jax.tree.map(lambda x: x[numbers], population)
+    in_range = -size <= indices.min() and indices.max() < size
+    checks.require(in_range, "members", f"in [{-size}, {size})", got, error=IndexError)
+    return jax.tree.map(lambda x: x[indices], population)
 
 
 def stack(members: Sequence[T]) -> T:
-    """Makes a population of states that were made or trained by themselves.
+    """Stacks single states to a population.
 
     Args:
-      members: pytrees of the same structure and shapes, at least one.
+      members: pytrees of the same structure, shapes and dtypes, at least one.
 
     Returns:
       One pytree with a leading axis of members.
 
     Raises:
-      TypeError: `members` is no sequence.
-      ValueError: there is none, or they differ in structure, shapes or dtypes.
+      TypeError: If `members` is not a sequence.
+      ValueError: If `members` is empty, or the pytrees differ in structure, shapes or dtypes.
 
     Example:
       >>> from jaxgan import population
       >>> print(population.stack([{"loss": 1.0}, {"loss": 2.0}])["loss"])
       [1. 2.]
     """
-    if not isinstance(members, Sequence) or isinstance(members, str | bytes | TrainState):
-        raise TypeError(f"members must be a list of pytrees; got {checks.show(members)}.")
-    if not members:
-        raise ValueError("A population needs at least one member; got none.")
+    is_list = isinstance(members, Sequence) and not isinstance(members, str | bytes)
+    got = checks.show(members)
+    checks.require(is_list, "members", "a list of pytrees", got, error=TypeError)
+    checks.require(len(members) > 0, "members", "at least one pytree", got)
+    advice = " The first member says what the others must be."
     for i, member in enumerate(members):
-        checks.tree_matches(
-            f"Member {i}", member, members[0], " The first member says what it must be."
-        )
+        checks.tree_matches(f"Member {i}", member, members[0], advice)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 
 
-def each(function: Callable[..., T]) -> Callable[..., T]:
-    """Maps a function over members in the way that suits the processor.
+def each(
+    function: Callable[Concatenate[Member, ...], T],
+) -> Callable[Concatenate[Member, ...], T]:
+    """Maps a function over members, in the faster way for the processor.
 
-    Side by side (`jax.vmap`) on an accelerator, which small networks leave idle; one after another
-    (`jax.lax.map`) on a CPU, where a stack of small matrices is slower than one after the other
-    and convolutions, which become grouped ones, are several times slower. Either is one program.
+    On an accelerator, `jax.vmap` runs all members at once, because one small network does not fill
+    it. On a CPU, `jax.lax.map` runs one member after another, because products of stacked small
+    matrices and grouped convolutions are slower there. Both compile to one program.
 
     Args:
-      function: `(member, *data) -> pytree`; `data` is what all share.
+      function: `(member, *data) -> pytree`; all members share `data`.
 
     Returns:
-      `(population, *data) -> pytree`, with a leading axis of members; to be jitted.
+      `(population, *data) -> pytree`, with a leading axis of members, for `jax.jit`.
+
+    Raises:
+      TypeError: If `function` is not a function.
+      ValueError: When called, if the population has no leading axis of members.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -212,10 +236,9 @@ def each(function: Callable[..., T]) -> Callable[..., T]:
       >>> print(jax.jit(train)(jnp.arange(4.0), jnp.ones(3)))
       [0. 3. 6. 9.]
     """
-
     checks.function("function", function, "(member, *data) -> pytree")
 
-    def mapped(population: Any, *data: Any) -> T:
+    def mapped(population: Member, *data: PyTree) -> T:
         _size(population)
         if jax.default_backend() == "cpu":
             return jax.lax.map(lambda member: function(member, *data), population)
@@ -225,24 +248,24 @@ def each(function: Callable[..., T]) -> Callable[..., T]:
 
 
 def shard(
-    function: Callable[..., Any], devices: Sequence[jax.Device] | None = None
-) -> Callable[..., Any]:
-    """Spreads the members of a population over devices.
+    function: Callable[Concatenate[Member, ...], T], devices: Sequence[jax.Device] | None = None
+) -> Callable[Concatenate[Member, ...], T]:
+    """Distributes the members of a population over devices.
 
-    Each device runs the program for its share of the members, and never talks to another.
+    Each device runs the program for its members, without communication.
 
     Args:
-      function: `(population, *data) -> pytree`, everything returned with a leading axis of
-        members: `jax.vmap(train, in_axes=(0, None))`.
-      devices: which; by default all. Their number must divide that of the members.
+      function: `(population, *data) -> pytree`, such as `jax.vmap(train, in_axes=(0, None))`. All
+        returned arrays must have a leading axis of members.
+      devices: the devices; by default all. Their number must divide the number of members.
 
     Returns:
-      The same function, to be jitted. The population is split, `data` goes to every device.
+      The same function, for `jax.jit`. Each device gets a part of the population and all of `data`.
 
     Raises:
-      TypeError: `function` is no function, or `devices` are no devices.
-      ValueError: there is no device; and, when called, if the members cannot be divided
-        among the devices.
+      TypeError: If `function` is not a function, or `devices` is not a list of devices.
+      ValueError: If `devices` is empty; and, when called, if the number of devices does not divide
+        the number of members.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -254,18 +277,15 @@ def shard(
     """
     checks.function("function", function, "(population, *data) -> pytree")
     devices = jax.devices() if devices is None else devices
-    if not isinstance(devices, Sequence) or not all(isinstance(d, jax.Device) for d in devices):
-        raise TypeError(f"devices must be a list of jax.Device; got {checks.show(devices)}.")
-    if not devices:
-        raise ValueError(f"devices must be at least one; got {devices}.")
+    are_devices = isinstance(devices, Sequence) and all(isinstance(d, jax.Device) for d in devices)
+    got = checks.show(devices)
+    checks.require(are_devices, "devices", "a list of jax.Device", got, error=TypeError)
+    checks.require(len(devices) > 0, "devices", "at least one", got)
     mesh = Mesh(np.asarray(devices), ("members",))
 
-    def sharded(population: Any, *data: Any) -> Any:
-        if (size := _size(population)) % len(devices):
-            raise ValueError(
-                f"{size} members cannot be divided among {len(devices)} devices: there must be as "
-                "many for each. Make more members, or give shard fewer devices."
-            )
+    def sharded(population: Member, *data: PyTree) -> T:
+        divides, expected = _size(population) % len(devices) == 0, f"a multiple of {len(devices)}"
+        checks.require(divides, "The number of members", expected, f"{_size(population)}")
         split, whole = PartitionSpec("members"), PartitionSpec()
         in_specs = (split, *(whole for _ in data))
         run = jax.shard_map(
@@ -276,66 +296,50 @@ def shard(
     return sharded
 
 
-def _size(population: Any) -> int:
+def _size(population: PyTree) -> int:
+    """Returns the number of members."""
     sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(population)}
-    if len(sizes) != 1 or () in sizes:
-        raise ValueError(
-            "A population has one leading axis of members in all of its arrays; got leading sizes "
-            f"{checks.show(sorted(sizes))}. jax.vmap of init or population.stack makes one."
-        )
+    got, advice = checks.show(sorted(sizes)), "jax.vmap and population.stack make populations."
+    fits = len(sizes) == 1 and () not in sizes
+    checks.require(fits, "The population", "arrays with one leading axis of members", got, advice)
     return sizes.pop()[0]
 
 
-def _check_state(state: TrainState) -> None:
-    if not isinstance(state, TrainState):
-        raise TypeError(
-            f"state must be a jaxgan.TrainState, as init makes; got {checks.show(state)}."
-        )
-
-
-def _owners(state: TrainState) -> dict[str, Any]:
+def _owners(state: TrainState) -> dict[str, PyTree]:
+    """Returns the pytrees that may hold hyper-parameters."""
     game_state = state.game_state if isinstance(state.game_state, dict) else {}
     return {**state.opt_state._asdict(), "penalty": game_state.get("penalty", ())}
 
 
-def _holds(node: Any) -> bool:
+def _holds(node: object) -> bool:
     return hasattr(node, "hyperparams")
 
 
-def _nodes(tree: Any) -> list[Any]:
+def _nodes(tree: PyTree) -> list[_Injected]:
     return [node for node in jax.tree.leaves(tree, is_leaf=_holds) if _holds(node)]
 
 
-def _set(tree: Any, owner: str, name: str, value: Any) -> Any:
-    holders = [node for node in _nodes(tree) if name in node.hyperparams]
-    if not holders:
-        known = sorted({known for node in _nodes(tree) for known in node.hyperparams})
-        raise KeyError(
-            f"The {owner} has no hyper-parameter {name!r} in the state, only {known}. Make the "
-            "optimizer with optax.inject_hyperparams, a penalty with jaxgan.penalties.inject."
-        )
-    if len(holders) > 1:
-        raise ValueError(
-            f"{len(holders)} parts of the {owner}'s state have a {name!r}, which must be in one to "
-            "be set. Inject it into one of them only."
-        )
-    if name in getattr(holders[0], "hyperparams_states", {}):
-        raise ValueError(
-            f"The {owner}'s {name!r} is a schedule, which would set it again. Make the optimizer "
-            "with a number, which can be set."
-        )
-    old = holders[0].hyperparams[name]
-    new = checks.array(f"The {owner}'s {name!r}", value, form=None).astype(old.dtype)
-    checks.finite(f"The {owner}'s {name!r}", value)
-    if new.shape not in ((), old.shape):
-        raise ValueError(
-            f"The {owner}'s {name!r} must be a number or have shape {old.shape}; got {new.shape}."
-        )
+def _set(tree: PyTree, owner: str, name: str, value: jax.typing.ArrayLike) -> PyTree:
+    """Sets one hyper-parameter."""
+    node, full_name = _node(tree, owner, name), f"The {owner}'s {name!r}"
+    old = node.hyperparams[name]
+    new = checks.array(full_name, value, form=None).astype(old.dtype)
+    checks.finite(full_name, value)
+    fits = new.shape in ((), old.shape)
+    checks.require(fits, full_name, f"a number or of shape {old.shape}", f"shape {new.shape}")
+    hyperparams = {**node.hyperparams, name: jnp.broadcast_to(new, old.shape)}
+    changed = node._replace(hyperparams=hyperparams)
+    return jax.tree.map(lambda x: changed if x is node else x, tree, is_leaf=_holds)
 
-    def replace(node: Any) -> Any:
-        if node is not holders[0]:
-            return node
-        values = {**node.hyperparams, name: jnp.broadcast_to(new, old.shape)}
-        return node._replace(hyperparams=values)
 
-    return jax.tree.map(replace, tree, is_leaf=_holds)
+def _node(tree: PyTree, owner: str, name: str) -> _Injected:
+    """Finds the one node that holds a hyper-parameter."""
+    nodes = [node for node in _nodes(tree) if name in node.hyperparams]
+    known = sorted({known for node in _nodes(tree) for known in node.hyperparams})
+    given, expected = f"The {owner}'s hyper-parameter", f"one of {known}"
+    checks.require(len(nodes) > 0, given, expected, repr(name), _INJECT, error=KeyError)
+    full_name, got = f"The {owner}'s {name!r}", f"{len(nodes)} parts"
+    checks.require(len(nodes) == 1, full_name, "in one part of the state", got)
+    is_number = name not in getattr(nodes[0], "hyperparams_states", {})
+    checks.require(is_number, full_name, "a number", "a schedule, which sets it in every step")
+    return nodes[0]

@@ -1,9 +1,9 @@
-"""For data larger than the device: chunks from the host, the next on its way while one trains."""
+"""Trains on data larger than the device's memory, in chunks that the host reads in advance."""
 
 import concurrent.futures
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Concatenate, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -11,42 +11,63 @@ import numpy as np
 from jaxgan._internal import checks
 from jaxgan.train_state import TrainState
 from jaxgan.training import permute
-from jaxgan.types import Metrics
+from jaxgan.types import Metrics, PyTree
 
-__all__ = ["chunks", "stream"]
+__all__ = ["Source", "chunks", "stream"]
+
+Record = TypeVar("Record")
+Record_co = TypeVar("Record_co", covariant=True)
+
+Train = Callable[Concatenate[TrainState, ...], tuple[TrainState, Metrics]]
+"""Trains on one chunk, `(state, *chunk) -> (state, metrics)`."""
+
+Chunk = tuple[np.ndarray, ...]
+"""One chunk on the host: images, and labels if there are any."""
+
+
+class Source(Protocol[Record_co]):
+    """A data source with a length and records by index.
+
+    Lists, `tfds.data_source` and `grain.MapDataset` are sources. If a source also has the method
+    `__getitems__(indices)`, one call of this method reads all records of a chunk.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Record_co: ...
 
 
 def stream(
-    train: Callable[..., tuple[TrainState, Metrics]],
+    train: Train,
     state: TrainState,
-    chunks: Iterable[Any],
+    chunks: Iterable[np.ndarray | Chunk],
     *,
-    device: Any = None,
+    device: jax.Device | jax.sharding.Sharding | None = None,
 ) -> Iterator[tuple[TrainState, Metrics]]:
-    """Trains on one chunk after another, while the next is read and brought to the device.
+    """Trains on one chunk after another, and reads the next chunk meanwhile.
 
-    For data larger than the device's memory, which holds two chunks at a time. A thread takes the
-    next chunk from the iterator and transfers it as soon as the last one is in use. If chunks are
-    of one size, one pass each, then chunk $i$ trains steps $i n$ to $(i + 1) n - 1$, and a run
-    resumes with the chunk `state.step // n` of the same source.
+    The device's memory holds two chunks at a time. A thread reads the next chunk and transfers it
+    to the device while the current one trains. If all chunks have one size and each trains for $n$
+    steps, chunk $i$ trains steps $i n$ to $(i + 1) n - 1$, and a run resumes with chunk
+    `state.step // n` of the same source.
 
     Args:
-      train: `(state, *chunk) -> (state, metrics)`: `steps` or `epochs` with everything else given,
-        jitted, and the state donated.
-      state: where to start.
+      train: `(state, *chunk) -> (state, metrics)`, such as a jitted `training.epochs` that donates
+        the state.
+      state: the state to start from.
       chunks: uint8 images `[num, height, width, channels]` as numpy arrays, or tuples of images
-        and labels. All of one shape, or `train` is compiled again. They are copied, so that the
-        source may use its buffers again.
-      device: a `jax.Device` or sharding for the chunks; JAX's default if not given.
+        and labels. A new shape compiles `train` again. The stream copies each chunk, so the source
+        may reuse its buffers.
+      device: a device or sharding for the chunks; by default JAX's default device.
 
     Yields:
-      State and metrics after each chunk, before the device is done with it. With the state
-      donated, what was yielded is gone when the next is asked for.
+      State and metrics after each chunk, possibly before the device has computed them. If `train`
+      donates the state, the next iteration deletes the yielded state.
 
     Raises:
-      TypeError: `train` is no function, `chunks` cannot be iterated over, or, when its turn
-        comes, a chunk is no array.
-      Exception: whatever reading a chunk raises, when its turn comes.
+      TypeError: If `train` is not a function or `chunks` is not an iterable; or, in the iteration
+        that reads it, if a chunk is not an array.
+      Exception: If reading a chunk fails, the source's exception, in the iteration that reads it.
 
     Example:
       >>> import functools, jax, jaxgan, numpy as np, optax
@@ -69,25 +90,28 @@ def stream(
       6
     """
     checks.function("train", train, "(state, *chunk) -> (state, metrics)")
-    if not isinstance(chunks, Iterable) or isinstance(chunks, str | bytes | dict):
-        raise TypeError(f"chunks must be an iterable of arrays; got {checks.show(chunks)}.")
+    is_source = isinstance(chunks, Iterable) and not isinstance(chunks, str | bytes | dict)
+    got = checks.show(chunks)
+    checks.require(is_source, "chunks", "an iterable of arrays", got, error=TypeError)
     return _stream(train, state, iter(chunks), device)
 
 
-def _stream(train, state, source, device) -> Iterator[tuple[TrainState, Metrics]]:
-    numbers = itertools.count()
+def _stream(
+    train: Train,
+    state: TrainState,
+    chunks: Iterator[np.ndarray | Chunk],
+    device: jax.Device | jax.sharding.Sharding | None,
+) -> Iterator[tuple[TrainState, Metrics]]:
+    numbered = enumerate(chunks)
 
-    def load() -> tuple[Any, ...] | None:
+    def load() -> tuple[jax.Array, ...] | None:
         try:
-            chunk = next(source)
+            number, chunk = next(numbered)
         except StopIteration:
             return None
-        number = next(numbers)
-        # device_put may keep a numpy array's own memory on a CPU, even if told not to.
-        copy = tuple(
-            _copy(part, number) for part in (chunk if isinstance(chunk, tuple) else (chunk,))
-        )
-        # The transfer must be over before the next read, or chunks would pile up on the device.
+        # device_put may keep a numpy array's own memory on a CPU, even with may_alias=False.
+        copy = _copy(chunk if isinstance(chunk, tuple) else (chunk,), number)
+        # The transfer must end before the next read, or chunks would accumulate on the device.
         return jax.block_until_ready(jax.device_put(copy, device))
 
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as reader:
@@ -99,36 +123,52 @@ def _stream(train, state, source, device) -> Iterator[tuple[TrainState, Metrics]
             chunk = following.result()
 
 
+def _copy(chunk: tuple[object, ...], number: int) -> Chunk:
+    """Checks a chunk, and copies it."""
+    copies = []
+    for part in chunk:
+        try:
+            copy = np.array(part)
+        except ValueError:  # lists of several lengths
+            copy = np.array(None)
+        is_array, got = copy.dtype.kind not in "OUSMm", checks.show(part)
+        expected = "an array, or a tuple of arrays"
+        checks.require(is_array, f"Chunk {number}", expected, got, error=TypeError)
+        copies.append(copy)
+    return tuple(copies)
+
+
 def chunks(
-    source: Sequence[Any],
+    source: Source[Record],
     size: int,
     *,
     key: jax.Array,
     start: int = 0,
-    element: Callable[[Any], Any] = lambda record: record["image"],
-) -> Iterator[Any]:
-    """Reads a source of records in random order, chunk by chunk, without end.
+    element: Callable[[Record], PyTree] = lambda record: record["image"],  # type: ignore[index]
+) -> Iterator[PyTree]:
+    """Reads the records of a source in random order, in chunks, without end.
 
-    Each pass over the source has an order of its own, a function of (key, pass), and leaves out the
-    last `len(source) % size` records of it. Chunk $i$ is a function of (key, i).
+    Each pass over the source has its own order, a function of (key, pass), and leaves out the last
+    `len(source) % size` records of this order. Chunk $i$ is a function of (key, i).
 
     Args:
-      source: anything with a length and records by number, as `tfds.data_source`,
-        `grain.MapDataset` or a list; read through `__getitems__` where there is one.
-      size: records a chunk, in [1, len(source)].
+      source: an object with a length and records by index, such as `tfds.data_source`,
+        `grain.MapDataset` or a list. `chunks` reads through `__getitems__` if the source has it.
+      size: records in a chunk, in [1, len(source)].
       key: typed PRNG key for the order.
-      start: the first chunk's number, at least 0; to resume, updates so far by updates a chunk.
-      element: what to take of a record: an image, uint8 `[height, width, channels]`, or a tuple
-        of image and label.
+      start: index of the first chunk, at least 0. To resume, divide the number of steps so far by
+        the steps in a chunk.
+      element: the function that selects from a record: an image, uint8
+        `[height, width, channels]`, or a tuple of image and label.
 
     Yields:
       Elements stacked to numpy arrays, `[size, ...]`.
 
     Raises:
-      TypeError: `source` has no length, `key` is no typed PRNG key, a number is not whole, or
-        `element` no function.
-      ValueError: `size` is not in [1, len(source)], or `start` is negative; and, when its turn
-        comes, the elements of a chunk differ in shape.
+      TypeError: If `source` has no length or no records by index, `key` is not a typed PRNG key,
+        `size` or `start` is not an integer, or `element` is not a function.
+      ValueError: If `size` is not in [1, len(source)] or `start` is negative; or, in the iteration
+        that reads it, if the elements of a chunk differ in shape.
 
     Example:
       >>> import jax, numpy as np
@@ -139,47 +179,37 @@ def chunks(
       >>> first.shape, len({int(image[0, 0, 0]) for image in (*first, *second)})
       ((3, 2, 2, 1), 6)
     """
-    if not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
-        raise TypeError(
-            f"source must have a length and records by number; got {checks.show(source)}."
-        )
-    checks.integer("size", size, -(2**31))
+    is_source = hasattr(source, "__len__") and hasattr(source, "__getitem__")
+    got = checks.show(source)
+    checks.require(is_source, "source", "records with a length and indices", got, error=TypeError)
+    checks.integer("size", size, 1, len(source))
     checks.integer("start", start, 0)
     checks.key(key)
-    checks.function("element", element, "of a record")
-    if not 1 <= size <= len(source):
-        raise ValueError(
-            f"size must be from 1 to the number of records, {len(source)}; got {size}."
-        )
-    return _read(source, size, key, start, element)
+    checks.function("element", element, "record -> element")
+    return _chunks(source, size, key, start, element)
 
 
-def _read(source, size, key, start, element) -> Iterator[Any]:
-    many = getattr(source, "__getitems__", lambda numbers: [source[i] for i in numbers])
-    order = jax.jit(lambda key, places: permute(key, places, len(source)))
+def _chunks(
+    source: Source[Record],
+    size: int,
+    key: jax.Array,
+    start: int,
+    element: Callable[[Record], PyTree],
+) -> Iterator[PyTree]:
+    read = getattr(source, "__getitems__", lambda indices: [source[i] for i in indices])
+    order = jax.jit(lambda key, indices: permute(key, indices, len(source)))
     for number in itertools.count(start):
         pass_number, chunk = divmod(number, len(source) // size)
-        places = np.arange(chunk * size, (chunk + 1) * size)
-        numbers = order(jax.random.fold_in(key, pass_number), places)
-        elements = [element(record) for record in many(np.asarray(numbers).tolist())]
-        try:
-            yield jax.tree.map(lambda *parts: np.stack(parts), *elements)
-        except ValueError as error:
-            found = sorted({str(jax.tree.map(np.shape, element)) for element in elements})
-            raise ValueError(
-                f"All elements must be of one shape; those of chunk {number} are {found[:5]}. Let "
-                "element crop or resize them."
-            ) from error
+        indices = np.arange(chunk * size, (chunk + 1) * size)
+        shuffled = order(jax.random.fold_in(key, pass_number), indices)
+        elements = [element(record) for record in read(np.asarray(shuffled).tolist())]
+        yield _stack(elements, number)
 
 
-def _copy(part: Any, number: int) -> np.ndarray:
+def _stack(elements: list[PyTree], number: int) -> PyTree:
     try:
-        copy = np.array(part)
-    except ValueError:
-        copy = np.array(None)
-    if copy.dtype.kind in "OUSMm":
-        raise TypeError(
-            "A chunk must be an array, or a tuple of them; "
-            f"chunk {number} holds {checks.show(part)}."
-        )
-    return copy
+        return jax.tree.map(lambda *parts: np.stack(parts), *elements)
+    except ValueError as error:
+        shapes = sorted({str(jax.tree.map(np.shape, element)) for element in elements})
+        got = f"{shapes[:5]}. Crop or resize them in element."
+        raise ValueError(f"Elements of chunk {number} must be of one shape; got {got}") from error

@@ -1,4 +1,4 @@
-"""Diagnostics against brute force."""
+"""Compares diagnostics with hand-worked values and with loops over pairs."""
 
 import jax
 import jax.numpy as jnp
@@ -38,8 +38,14 @@ def test_of_images_of_a_collapsed_batch_is_zero():
 
 
 def test_of_images_needs_pairs():
-    with pytest.raises(ValueError, match=r"two images or more; got \(1, 4\)"):
+    with pytest.raises(ValueError, match=r"fake must be at least two images; got shape \(1, 4\)"):
         diagnostics.of_images(jnp.zeros((2, 4)), jnp.zeros((1, 4)))
+
+
+def test_of_images_needs_images_of_one_shape():
+    said = r"real and fake must be images of one shape; got \(2, 4\) and \(3, 5\)"
+    with pytest.raises(ValueError, match=said):
+        diagnostics.of_images(jnp.zeros((2, 4)), jnp.zeros((3, 5)))
 
 
 def test_pixel_diversity_is_the_mean_standard_deviation():
@@ -56,5 +62,7 @@ def test_pixel_diversity_of_a_collapsed_batch_is_zero():
 
 @pytest.mark.parametrize("shape", [(), (4,), (1, 4, 4, 1)])
 def test_pixel_diversity_needs_two_images(shape):
-    with pytest.raises(ValueError, match=r"two images or more|\[batch, ...\]; got shape"):
+    with pytest.raises(
+        ValueError, match=r"images must be (at least two images|float \[batch, ...\]); got shape"
+    ):
         diagnostics.pixel_diversity(jnp.zeros(shape))

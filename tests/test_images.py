@@ -1,4 +1,4 @@
-"""Scaling, grids, and files that another program can read."""
+"""Tests scaling and grids against numpy, and files by reading them with Pillow."""
 
 import sys
 
@@ -19,12 +19,14 @@ def test_normalize_and_quantize_are_inverse_on_every_value():
 
 
 def test_normalize_refuses_scaled_images():
-    with pytest.raises(TypeError, match="takes uint8 images; got float32"):
+    with pytest.raises(
+        TypeError, match=r"images must be a uint8 array; got float32 of shape \(3,\)"
+    ):
         images.normalize(jnp.zeros(3))
 
 
 def test_quantize_refuses_integers_and_nan():
-    with pytest.raises(TypeError, match="takes floats"):
+    with pytest.raises(TypeError, match=r"images must be floats in \[-1, 1\]; got int32"):
         images.quantize(np.zeros(3, np.int32))
     with pytest.raises(ValueError, match="finite"):
         images.quantize(np.array([0.0, np.nan]))
@@ -53,13 +55,18 @@ def test_grid_fills_up_scales_and_quantizes():
 @pytest.mark.parametrize(
     ("shape", "arguments", "said"),
     [
-        ((28, 28, 1), {}, "grid takes images"),
-        ((0, 2, 2, 1), {}, "grid takes images"),
-        ((4, 2, 2, 1), {"columns": 0}, "at least 1"),
-        ((4, 2, 2, 1), {"scale": 0}, "at least 1"),
+        ((28, 28, 1), {}, r"images must be \[num, height.* got uint8 of shape \(28, 28, 1\)"),
+        ((0, 2, 2, 1), {}, "images must be .* at least one of each"),
+        ((4, 2, 2, 1), {"columns": 0}, "columns must be at least 1; got 0"),
+        (
+            (4, 2, 2, 1),
+            {"scale": 20_000},
+            r"at most 1073741824 bytes; got shape \(80000, 80000, 1\)",
+        ),
+        ((4, 2, 2, 1), {"scale": 0}, "scale must be at least 1; got 0"),
     ],
 )
-def test_grid_refuses_what_is_no_batch(shape, arguments, said):
+def test_grid_refuses_invalid_arguments(shape, arguments, said):
     with pytest.raises(ValueError, match=said):
         images.grid(np.zeros(shape, np.uint8), **arguments)
 
@@ -86,24 +93,122 @@ def test_animate_shows_every_frame_and_rests_on_the_last(tmp_path):
     np.testing.assert_allclose(values, [0, 100, 200], atol=2)
 
 
-def test_files_refuse_what_is_no_picture(tmp_path):
-    with pytest.raises(ValueError, match="at least one picture"):
-        images.animate(tmp_path / "a.gif", [])
-    two_sizes = [np.zeros(size, np.uint8) for size in ((4, 4, 1), (8, 6, 1))]
-    with pytest.raises(ValueError, match=r"of one size; got \[\(4, 4\), \(6, 8\)\]"):
-        images.animate(tmp_path / "a.gif", two_sizes)
-    with pytest.raises(FileNotFoundError, match=r"b\.png is missing; it must be a picture's file"):
-        images.animate(tmp_path / "a.gif", [tmp_path / "b.png"])
-    (tmp_path / "b.png").write_bytes(b"GIF89a")
-    with pytest.raises(ValueError, match=r"b\.png is damaged.*Write it anew with images\.save"):
-        images.animate(tmp_path / "a.gif", [tmp_path / "b.png"])
-    with pytest.raises(TypeError, match=r"A picture must be uint8 .* got 'b.png'"):
-        images.save(tmp_path / "a.png", "b.png")
-    with pytest.raises(FileNotFoundError, match=r"does not exist. Make the folder first"):
-        images.save(tmp_path / "nowhere" / "a.png", np.zeros((4, 4, 1), np.uint8))
-    for wrong in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 1))):
-        with pytest.raises(ValueError, match="A picture must be uint8"):
-            images.save(tmp_path / "a.png", wrong)
+@pytest.mark.parametrize(
+    ("path", "error", "said"),
+    [
+        (3, TypeError, "path must be the path of a file or folder; got 3"),
+        ("a.nothing", ValueError, r"path must be a name ending in .*a\.nothing"),
+        (
+            "nowhere/a.png",
+            FileNotFoundError,
+            "path must be in an existing folder; got nowhere/a.png",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("function", "argument"),
+    [
+        (images.save, np.zeros((4, 4, 1), np.uint8)),
+        (images.animate, [np.zeros((4, 4, 1), np.uint8)]),
+        (images.curves, {"a": {"b": [1.0]}}),
+    ],
+)
+def test_output_paths_are_checked(tmp_path, monkeypatch, function, argument, path, error, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=said):
+        function(path, argument)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", ["a.png", "a.PNG.txt"])
+def test_an_animation_is_a_gif(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"path must be a name ending in \.gif; got a\."):
+        images.animate(path, [np.zeros((4, 4, 1), np.uint8)])
+
+
+@pytest.mark.parametrize(
+    ("pictures", "error", "said"),
+    [
+        ([], ValueError, "pictures must be at least one; got none"),
+        ("a.png", TypeError, "pictures must be a list of pictures .*; got 'a.png'"),
+        ([None], TypeError, "picture must be uint8 .*; got None"),
+        (
+            [np.zeros(size, np.uint8) for size in ((4, 4, 1), (8, 6, 1))],
+            ValueError,
+            r"of one width and height; got \[\(4, 4\), \(6, 8\)\]",
+        ),
+        (["missing.png"], FileNotFoundError, r"picture must be an existing file; got missing\.png"),
+        (["corrupted.png"], ValueError, r"corrupted\.png must be a picture; got a corrupted file"),
+    ],
+)
+def test_animate_refuses_invalid_pictures(tmp_path, monkeypatch, pictures, error, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "corrupted.png").write_bytes(b"GIF89a")
+    with pytest.raises(error, match=said):
+        images.animate("a.gif", pictures)
+
+
+def test_animate_limits_the_seconds(tmp_path):
+    pictures = [np.full((4, 4, 1), gray, np.uint8) for gray in (0, 255)]
+    images.animate(tmp_path / "a.gif", pictures, seconds=2 * 654)
+    with pytest.raises(ValueError, match=r"seconds must be at most 654 .*; got 1309 for 2"):
+        images.animate(tmp_path / "a.gif", pictures, seconds=1309)
+    with pytest.raises(ValueError, match="seconds must be positive and finite; got 0"):
+        images.animate(tmp_path / "a.gif", pictures, seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("picture", "error"),
+    [
+        ("b.png", TypeError),
+        (np.zeros((4, 4), np.uint8), ValueError),
+        (np.zeros((4, 4, 2), np.uint8), ValueError),
+        (np.zeros((4, 0, 1), np.uint8), ValueError),
+        (np.zeros((4, 4, 1)), ValueError),
+    ],
+)
+def test_save_refuses_invalid_pictures(tmp_path, picture, error):
+    with pytest.raises(error, match=r"picture must be uint8 \[height, width, 1 or 3\].*; got"):
+        images.save(tmp_path / "a.png", picture)
+
+
+@pytest.mark.parametrize(
+    ("panels", "error", "said"),
+    [
+        (3, TypeError, "panels must be a mapping, such as a dict; got 3"),
+        ({}, ValueError, r"panels must be a mapping of at least one item; got \{\}"),
+        ({"a": {}}, ValueError, r"panels\['a'\] must be a mapping of at least one item"),
+        ({"a": {"b": ["x"]}}, TypeError, r"panels\['a'\]\['b'\] must be real numbers; got \['x'\]"),
+        ({"a": {"b": [1j]}}, TypeError, r"\['b'\] must be real numbers; got \[1j\]"),
+        (
+            {"a": {"b": [[1], [1, 2]]}},
+            TypeError,
+            r"\['b'\] must be an array; got \[\[1\], \[1, 2\]\]",
+        ),
+        ({"a": {"b": [[[1.0]]]}}, ValueError, r"must be \[points\] or .* got shape \(1, 1, 1\)"),
+        ({"a": {"b": []}}, ValueError, r"must be \[points\] or .* got shape \(0,\)"),
+    ],
+)
+def test_curves_refuses_invalid_panels(tmp_path, panels, error, said):
+    with pytest.raises(error, match=said):
+        images.curves(tmp_path / "a.png", panels)
+
+
+class Wrapped:
+    """An array of another library, such as a tensor."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([[-1.0, 1.0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    "values", [Wrapped(), jnp.array([[-1.0, 1.0]], jnp.bfloat16), [[-1.0, 1.0]]]
+)
+def test_arrays_of_other_libraries_are_accepted(tmp_path, values):
+    np.testing.assert_array_equal(images.quantize(values), [[0, 255]])
+    images.curves(tmp_path / "a.png", {"a": {"b": values}})
+    assert (tmp_path / "a.png").exists()
 
 
 def test_curves_are_drawn(tmp_path):

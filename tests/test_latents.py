@@ -1,4 +1,4 @@
-"""Latents along a line."""
+"""Compares latents along a line with hand-worked values."""
 
 import jax
 import jax.numpy as jnp

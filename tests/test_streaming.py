@@ -1,4 +1,4 @@
-"""Chunks from the host train as if they were on the device, and are read while training runs."""
+"""Compares streamed training with training on the device, and tests the order of reads."""
 
 import functools
 import itertools
@@ -90,6 +90,14 @@ class TestStream:
         with pytest.raises(OSError, match="the disk is gone"):
             next(stream)
 
+    @pytest.mark.parametrize("chunk", [None, "text", [[1], [1, 2]], (np.zeros(1), object())])
+    def test_a_chunk_that_is_no_array_is_refused_when_its_turn_comes(self, state, chunk):
+        chunks = [np.zeros(1), chunk]
+        stream = streaming.stream(lambda state, *chunk: (state, {}), state, chunks)
+        next(stream)
+        with pytest.raises(TypeError, match="Chunk 1 must be an array, or a tuple of arrays; got"):
+            next(stream)
+
     def test_it_may_be_left_early(self, state):
         threads = set(threading.enumerate())
         chunks = (np.zeros(1) for _ in range(5))
@@ -137,10 +145,16 @@ class TestChunks:
         assert images.shape == (4, *SHAPE)
         np.testing.assert_array_equal(images[:, 0, 0, 0], labels)
 
-    @pytest.mark.parametrize("size", [0, 7])
-    def test_sizes_that_do_not_fit(self, size):
-        with pytest.raises(ValueError, match=f"from 1 to the number of records, 6; got {size}"):
+    @pytest.mark.parametrize(("size", "expected"), [(0, "at least 1"), (7, "at most 6")])
+    def test_sizes_that_do_not_fit(self, size, expected):
+        with pytest.raises(ValueError, match=f"size must be {expected}; got {size}"):
             streaming.chunks(range(6), size, key=jax.random.key(0))
+
+    def test_elements_of_several_shapes_are_refused_in_their_chunk(self):
+        source = [np.zeros(n) for n in (1, 1, 1, 2)]
+        read = streaming.chunks(source, 4, key=jax.random.key(0), element=lambda record: record)
+        with pytest.raises(ValueError, match=r"Elements of chunk 0 must be of one shape; .*\(2,\)"):
+            next(read)
 
     def test_a_streamed_run_resumes_exactly(self, gan, state, uint8_images):
         """Chunks and batches are functions of (seed, step), so a run cut in two is the run."""

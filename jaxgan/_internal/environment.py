@@ -1,10 +1,10 @@
-"""What a run or a benchmark ran on, to be written beside its figures."""
+"""Describes the machine and the installed versions, for the records of runs and benchmarks."""
 
 import importlib.metadata
 import os
 import platform
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import jax
 
@@ -23,13 +23,37 @@ _PACKAGES = (
 )
 
 
-def environment() -> dict[str, Any]:
-    """Describes this machine and the versions installed on it; all of it fits into JSON.
+class Environment(TypedDict):
+    """A machine and the versions installed on it, as JSON can hold them.
+
+    Attributes:
+      versions: versions of the installed packages by name.
+      python: the version of Python.
+      platform: the operating system and architecture.
+      processor: the processor's name.
+      cpus: the number of cores that this process may use; None if unknown.
+      backend: JAX's default backend.
+      device: the kind of the first device.
+      devices: the number of devices.
+    """
+
+    versions: dict[str, str]
+    python: str
+    platform: str
+    processor: str
+    cpus: int | None
+    backend: str
+    device: str
+    devices: int
+
+
+def environment() -> Environment:
+    """Describes this machine and the versions installed on it.
 
     Returns:
-      `versions` (of the packages that are installed), `python`, `platform`, `processor`, `cpus`
-      (that this process may use), `backend`, `device` (the kind of the first), and `devices` (how
-      many).
+      A dict that JSON can hold: `versions` of the installed packages, `python`, `platform`,
+      `processor`, `cpus` (the number of cores that this process may use), `backend`, `device` (the
+      kind of the first device) and `devices` (their number).
 
     Example:
       >>> import jaxgan
@@ -42,17 +66,21 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "cpus": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cpus": _cpus(),
         "backend": jax.default_backend(),
         "device": devices[0].device_kind,
         "devices": len(devices),
     }
 
 
+def _cpus() -> int | None:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
 def _processor() -> str:
-    try:  # Linux; elsewhere `platform` knows
+    try:  # only Linux has this file
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []

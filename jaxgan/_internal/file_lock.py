@@ -1,4 +1,4 @@
-"""One process a folder: two that write to one run would destroy it."""
+"""Locks a folder for one process, because two processes that write to one run would corrupt it."""
 
 import contextlib
 import os
@@ -9,27 +9,28 @@ from jaxgan._internal import checks
 
 try:
     import fcntl
-except ImportError:  # Windows, where nothing is refused
+except ImportError:  # Windows, where `acquire` locks nothing
     fcntl = None  # type: ignore[assignment]
 
 NAME = ".lock"
 
-_held: dict[Path, int] = {}  # file descriptors, which hold the locks for as long as they are open
+_held: dict[Path, int] = {}  # file descriptors; a lock lasts as long as its descriptor is open
 
 
 def acquire(directory: str | os.PathLike) -> None:
-    """Reserves a folder for this process, until it ends, however it ends.
+    """Locks a folder for this process until the process ends.
 
-    The operating system keeps the lock, so that a killed process leaves none behind. In one process
-    a folder can be held any number of times.
+    The operating system keeps the lock, so a killed process releases it. One process can acquire a
+    folder repeatedly.
 
     Args:
-      directory: made if missing.
+      directory: the folder; created if missing.
 
     Raises:
-      BlockingIOError: another process holds it; the message names that process.
-      OSError: the folder cannot be made or written.
-      TypeError, ValueError: it is no path.
+      BlockingIOError: If another process holds the lock; the message names that process.
+      OSError: If the folder cannot be created or written.
+      TypeError: If `directory` is not a path.
+      ValueError: If no folder can have that name.
 
     Example:
       >>> import tempfile
@@ -48,32 +49,30 @@ def acquire(directory: str | os.PathLike) -> None:
         holder = os.read(descriptor, 200).decode(errors="replace") or "another process"
         os.close(descriptor)
         if not isinstance(error, BlockingIOError):
-            return  # some network file systems know no locks
-        raise BlockingIOError(
-            f"{directory} is in use by {holder}. Wait until it has ended or stop it, or choose "
-            "another folder."
-        ) from error
+            return  # some network file systems do not support locks
+        advice = "Wait until it has ended, stop it, or choose another folder."
+        raise BlockingIOError(f"{directory} is in use by {holder}. {advice}") from error
     _held[path] = descriptor
-    with contextlib.suppress(OSError):  # on a full disk it is held all the same, without a name
+    with contextlib.suppress(OSError):  # on a full disk the lock has no name
         os.truncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
 
 
 def _is_held(path: Path) -> bool:
-    """Whether this process holds it, and not one of the same name that was there before."""
+    """Returns whether this process holds the lock of the file that is now at the path."""
     if path not in _held:
         return False
     try:
         if os.path.samestat(os.fstat(_held[path]), path.stat()):
             return True
-    except OSError:  # the folder was deleted, and made anew
+    except OSError:  # the folder was deleted
         pass
     os.close(_held.pop(path))
     return False
 
 
 def _forget() -> None:
-    """In a forked child: the lock is its parent's, and must not outlive it."""
+    """Closes the descriptors in a forked child, so that the lock ends with the parent."""
     for descriptor in _held.values():
         os.close(descriptor)
     _held.clear()

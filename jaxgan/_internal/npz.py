@@ -1,8 +1,8 @@
-"""Arrays from `.npz` files, read with suspicion: no pickle, and no more memory than was asked for.
+"""Reads arrays from untrusted `.npz` files, without pickle and in bounded memory.
 
-`numpy.load` takes as much memory as an array's header claims, and compares a member's CRC only if
-it is read to its end. Here the members must be the arrays that are expected, what a file claims is
-held against that before anything is unpacked, and no more is unpacked than it claims.
+`numpy.load` allocates as much memory as an array's header claims, and compares a member's CRC only
+after reading all of the member. This module accepts only the expected arrays. It compares the
+claims of a file with them before it unpacks anything, and unpacks no more bytes than claimed.
 """
 
 import io
@@ -10,35 +10,36 @@ import math
 import os
 import sys
 import zipfile
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from jaxgan._internal import checks
 
-_HEADER = 2**14  # bytes of an array's header, at most
-# What numpy writes. Of the others `zipfile` unpacks all there is, however little is asked for.
+_HEADER = 2**14  # maximum bytes of an array's header
+# numpy writes these. For others `zipfile` unpacks all bytes, however few a caller asks for.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def read(
-    path: str | os.PathLike, shapes: Mapping[str, tuple[int, ...]], dtypes: Any
+    path: str | os.PathLike, shapes: Mapping[str, tuple[int, ...]], dtypes: Sequence[DTypeLike]
 ) -> dict[str, np.ndarray]:
-    """Reads the arrays of an `.npz` file, which must be as expected.
+    """Reads the arrays of an `.npz` file, which must hold exactly the expected arrays.
 
     Args:
       path: the file.
-      shapes: of the arrays, by name: these and no others.
-      dtypes: which each of them may have.
+      shapes: the expected arrays' shapes by name.
+      dtypes: the accepted dtypes.
 
     Returns:
       The arrays by name.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      TypeError: `path` is no path.
-      ValueError: it is no `.npz` file, is damaged, or holds something else. The message names it.
+      FileNotFoundError: If there is no such file.
+      TypeError: If `path` is not a path.
+      ValueError: If the file is not an `.npz` file, is corrupted, or holds other arrays. The
+        message names the file.
 
     Example:
       >>> import pathlib, tempfile
@@ -49,33 +50,26 @@ def read(
       >>> npz.read(path, {"a": (3,)}, [np.float64])["a"]
       array([0., 1., 2.])
     """
-    path = checks.path("path", path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing; it must be an .npz file of {checks.show([*shapes])}. Is the path "
-            "right?"
-        )
+    path, kinds = checks.file("path", path), [np.dtype(dtype) for dtype in dtypes]
+    expected = sorted(f"{name}.npy" for name in shapes)
     try:
         with zipfile.ZipFile(path) as members:
-            infos = members.infolist()
-            if sorted(info.filename for info in infos) != sorted(f"{name}.npy" for name in shapes):
-                held = checks.show([info.filename for info in infos])
-                raise ValueError(f"it holds {held}, not {[*shapes]}")
-            return {name: _array(members, name, shapes[name], dtypes) for name in shapes}
-    except Exception as error:  # damage has no type: RuntimeError, NotImplementedError, ...
+            found = sorted(info.filename for info in members.infolist())
+            checks.require(found == expected, "members", f"{expected}", checks.show(found))
+            return {name: _array(members, name, shapes[name], kinds) for name in shapes}
+    except Exception as error:  # zipfile and numpy raise many types for corrupted files
         reason = str(error).rstrip(". ")
-        raise ValueError(
-            f"{path} is damaged, or no .npz file of the arrays expected: {reason}. Write or fetch "
-            "it again."
-        ) from error
+        raise ValueError(f"{path} is corrupted or not the expected .npz file: {reason}.") from error
 
 
-def _array(members: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtypes: Any) -> np.ndarray:
+def _array(
+    members: zipfile.ZipFile, name: str, shape: tuple[int, ...], kinds: list[np.dtype]
+) -> np.ndarray:
+    """Reads one array."""
     info = members.getinfo(f"{name}.npy")
-    kinds = [np.dtype(dtype) for dtype in dtypes]
     most = _HEADER + math.prod(shape) * max(kind.itemsize for kind in kinds)
-    if info.file_size > most:
-        raise ValueError(f"{name} unpacks to {info.file_size} bytes, {most} is all it may")
+    fits, got = info.file_size <= most, f"{info.file_size}"
+    checks.require(fits, name, f"at most {most} bytes, unpacked", got)
     data = io.BytesIO(_unpack(members, info))
     version = np.lib.format.read_magic(data)
     header = (
@@ -84,22 +78,21 @@ def _array(members: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtypes: 
         else np.lib.format.read_array_header_2_0
     )
     found, fortran, dtype = header(data)
-    if found != shape or dtype not in kinds:
-        raise ValueError(f"{name} is {dtype} of shape {found}, not {kinds[0]} of shape {shape}")
-    needed, there = math.prod(shape) * dtype.itemsize, data.getbuffer().nbytes - data.tell()
-    if needed != there:
-        raise ValueError(f"{name} holds {there} of {needed} bytes")
+    fits, got = found == shape and dtype in kinds, f"{dtype} of shape {found}"
+    checks.require(fits, name, f"{kinds[0]} of shape {shape}", got)
+    needed, size = math.prod(shape) * dtype.itemsize, data.getbuffer().nbytes - data.tell()
+    checks.require(size == needed, name, f"{needed} bytes", f"{size}")
     values = np.frombuffer(data.getbuffer()[data.tell() :], dtype)
     return values.reshape(shape, order="F" if fortran else "C").copy(order="C")
 
 
 def _unpack(members: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    if info.compress_type not in _COMPRESSIONS:
-        raise ValueError(f"{info.filename} is neither stored nor deflated, as numpy does it")
+    """Unpacks one member, and lets zipfile compare its CRC."""
+    is_known, got = info.compress_type in _COMPRESSIONS, f"compression {info.compress_type}"
+    checks.require(is_known, info.filename, "stored or deflated", got)
     claimed = info.file_size
-    info.file_size = sys.maxsize  # or zipfile would cut off what is more, and nobody would know
+    info.file_size = sys.maxsize  # otherwise zipfile silently drops what exceeds the claim
     with members.open(info) as file:
-        data = file.read(claimed + 1)  # to the end, and so its CRC is compared, if there is no more
-    if len(data) > claimed:
-        raise ValueError(f"{info.filename} unpacks to more than the {claimed} bytes it claims")
+        data = file.read(claimed + 1)  # beyond the end, because only then zipfile compares the CRC
+    checks.require(len(data) <= claimed, info.filename, f"{claimed} bytes, as it claims", "more")
     return data

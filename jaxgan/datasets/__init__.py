@@ -1,6 +1,6 @@
-"""Images as arrays: tensorflow-datasets, the original IDX files, and a small sample that ships.
+"""Loads images as arrays from tensorflow-datasets, the original IDX files or an embedded sample.
 
-Every source ends in the same two numpy arrays, so training does not depend on where they came from.
+Every source gives the same two numpy arrays, so training does not depend on the source.
 """
 
 from jaxgan.datasets._dataset import Dataset

@@ -1,4 +1,4 @@
-"""The container that every source of images ends in."""
+"""Defines the container of a dataset."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no single ==
 class Dataset:
-    """Images, their labels, and where they came from. Unpacks as `images, labels`.
+    """Holds images, their labels and their source. Unpacks as `images, labels`.
 
     Attributes:
       images: uint8 `[num, height, width, channels]`, a numpy array.
       labels: int32 `[num]`, a numpy array.
-      source: one line, for people: what was read, from which folder.
+      source: one line that names what was read, and from which folder.
     """
 
     images: np.ndarray

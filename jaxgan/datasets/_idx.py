@@ -1,13 +1,12 @@
-"""The original IDX files of MNIST and its relatives, read with suspicion.
+"""Reads the original IDX files of MNIST and its relatives, and checks that they are original.
 
-IDX is a magic number (two zero bytes, the type, the rank), the sizes as big-endian int32, and then
-the data. Only unsigned bytes occur here. A leading `~` of any path is the home folder.
+An IDX file holds a magic number (two zero bytes, the type, the rank), the sizes as big-endian
+uint32, and the data. These files hold unsigned bytes only.
 """
 
 import gzip
 import hashlib
 import math
-import os
 import struct
 import zlib
 from pathlib import Path
@@ -22,7 +21,7 @@ FILES = {
     ("test", "images"): "t10k-images-idx3-ubyte.gz",
     ("test", "labels"): "t10k-labels-idx1-ubyte.gz",
 }
-"""File names by split and kind; the same for every dataset that comes as IDX."""
+"""File names by split and kind; the same for every dataset in IDX files."""
 
 SHA256 = {
     "mnist": {
@@ -44,23 +43,18 @@ SHA256 = {
         "t10k-labels-idx1-ubyte.gz": "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
     },
 }
-"""What the original files hash to, by dataset; the figures of tensorflow-datasets 4.9.10."""
+"""The SHA-256 digests of the original files, as in tensorflow-datasets 4.9.10."""
 
 _MAX_BYTES = 2**28  # four times the largest of the files above, unpacked: refuses zip bombs
-_MAX_RATIO = 1032  # of unpacked to packed: gzip cannot do better
+_MAX_RATIO = 1032  # of unpacked to packed size in gzip
+_ADVICE = "Download it again."
 
 
-def found(folder: str | os.PathLike) -> bool:
-    """Says whether a folder holds any of the IDX files.
+def found(folder: Path) -> bool:
+    """Returns whether a folder holds at least one of the four IDX files.
 
     Args:
-      folder: any path; it need not exist.
-
-    Returns:
-      True if at least one of the four is there.
-
-    Raises:
-      TypeError, ValueError: the folder is no path.
+      folder: any path; the folder need not exist.
 
     Example:
       >>> import pathlib, jaxgan
@@ -68,26 +62,24 @@ def found(folder: str | os.PathLike) -> bool:
       >>> _idx.found(pathlib.Path(jaxgan.__file__).parent / "data" / "mnist")
       True
     """
-    folder = checks.path("folder", folder)
     return any((folder / file).exists() for file in FILES.values())
 
 
-def load(name: str, split: str, folder: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
-    """Loads one split from its two files, and checks that they are the originals.
+def load(name: str, split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Loads one split from its two files, and checks that the files are the originals.
 
     Args:
       name: a key of `SHA256`.
       split: "train" or "test".
-      folder: where the files are.
+      folder: the folder of the files.
 
     Returns:
       Images, uint8 `[num, height, width, 1]`, and labels, int32 `[num]`.
 
     Raises:
-      FileNotFoundError: a file is missing.
-      TypeError: the folder is no path.
-      ValueError: the name or split is unknown, or a file is damaged or not the original; the
-        message names it.
+      FileNotFoundError: If a file is missing.
+      ValueError: If the name or split is unknown, or a file is corrupted or is not the original.
+        The message names the file.
 
     Example:
       >>> import pathlib, jaxgan
@@ -97,32 +89,31 @@ def load(name: str, split: str, folder: str | os.PathLike) -> tuple[np.ndarray, 
       >>> images.shape, labels[:3]
       ((10000, 28, 28, 1), array([7, 2, 1], dtype=int32))
     """
-    if not isinstance(name, str) or name not in SHA256:
-        raise ValueError(f"IDX files are known for {sorted(SHA256)}; got {checks.show(name)}.")
-    if not isinstance(split, str) or (split, "images") not in FILES:
-        raise ValueError(f"IDX files have the splits 'train' and 'test'; got {checks.show(split)}.")
-    folder, arrays = checks.path("folder", folder), {}
+    expected, is_split = f"one of {sorted(SHA256)} for IDX files", (split, "images") in FILES
+    checks.require(name in SHA256, "name", expected, checks.show(name))
+    checks.require(is_split, "split", "'train' or 'test' for IDX files", checks.show(split))
+    arrays = {}
     for kind, rank in (("images", 3), ("labels", 1)):
-        path = folder / FILES[split, kind]
-        _verify(path, SHA256[name][path.name])  # first: what is not the original is not unpacked
+        path = checks.file(f"The {split} {kind}", folder / FILES[split, kind])
+        _verify(path, SHA256[name][path.name])  # first, so that only original files are unpacked
         arrays[kind] = read(path, rank=rank)
     return arrays["images"][..., None], arrays["labels"].astype(np.int32)
 
 
-def read(path: str | os.PathLike, *, rank: int) -> np.ndarray:
+def read(path: Path, *, rank: int) -> np.ndarray:
     """Reads one gzipped IDX file of unsigned bytes.
 
     Args:
       path: the file.
-      rank: how many axes it must have, at least 1.
+      rank: the number of axes, in [1, 255].
 
     Returns:
       A uint8 array of that rank.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      TypeError: `path` is no path, or `rank` no whole number.
-      ValueError: it is no gzip file, is truncated, or its magic number or sizes are wrong.
+      FileNotFoundError: If there is no such file.
+      ValueError: If the file is not a gzip file, is truncated, or its magic number or sizes are
+        wrong.
 
     Example:
       >>> import pathlib, jaxgan
@@ -131,59 +122,36 @@ def read(path: str | os.PathLike, *, rank: int) -> np.ndarray:
       >>> _idx.read(folder / "t10k-labels-idx1-ubyte.gz", rank=1)[:3]
       array([7, 2, 1], dtype=uint8)
     """
-    path = checks.path("path", path)
-    checks.integer("rank", rank, 1, 255)
-    _check_there(path)
     try:
         with gzip.open(path) as file:
             sizes = _sizes(path, file.read(4 + 4 * rank), rank)
             count = math.prod(sizes)
-            data = file.read(count + 1)  # one more than it should hold: never unpacks a bomb
+            data = file.read(count + 1)  # one byte too many shows that the file holds more
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path}: truncated or no gzip file ({error}). Fetch it again.") from error
-    if len(data) != count:
-        few = "fewer" if len(data) < count else "more"
-        raise ValueError(
-            f"{path}: holds {few} bytes than the sizes {sizes} of its header say, {count}. Fetch it "
-            "again."
-        )
+        raise ValueError(f"{path} must be a complete gzip file; got {error}. {_ADVICE}") from error
+    expected = f"{count} bytes of data, as its sizes {sizes} say"
+    got = f"{len(data)}" if len(data) < count else "more"
+    checks.require(len(data) == count, f"{path}", expected, got, _ADVICE)
     return np.frombuffer(data, np.uint8).reshape(sizes).copy()
 
 
 def _sizes(path: Path, header: bytes, rank: int) -> tuple[int, ...]:
-    magic = bytes((0, 0, 8, rank))
-    if header[:4] != magic:
-        raise ValueError(
-            f"{path}: wrong magic number {header[:4].hex() or 'of no bytes'}, not {magic.hex()}, "
-            f"that of unsigned bytes of rank {rank}. Is it another of the files?"
-        )
-    if len(header) < 4 + 4 * rank:
-        raise ValueError(
-            f"{path}: ends within its header, after {len(header)} bytes of {4 + 4 * rank}. Fetch "
-            "it again."
-        )
+    """Reads the header of an IDX file."""
+    name, magic, length = f"{path}", bytes((0, 0, 8, rank)), 4 + 4 * rank
+    expected = f"an IDX file of magic number {magic.hex()} (unsigned bytes, {rank} axes)"
+    checks.require(header[:4] == magic, name, expected, header[:4].hex() or "no bytes")
+    expected = f"an IDX file with a header of {length} bytes"
+    checks.require(len(header) == length, name, expected, f"{len(header)}", _ADVICE)
     sizes = struct.unpack(f">{rank}I", header[4:])
     most = min(_MAX_BYTES, _MAX_RATIO * path.stat().st_size)
-    if not 0 < math.prod(sizes) <= most:
-        raise ValueError(
-            f"{path}: its header claims sizes {checks.show(sizes)}, but what it holds can be of 1 to "
-            f"{most} bytes. Fetch it again."
-        )
+    expected, fits = f"an IDX file of 1 to {most} bytes", 0 < math.prod(sizes) <= most
+    checks.require(fits, name, expected, f"sizes {checks.show(sizes)}", _ADVICE)
     return sizes
 
 
-def _check_there(path: Path) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing; it must be a gzipped IDX file. Fetch it, or give its right path."
-        )
-
-
 def _verify(path: Path, expected: str) -> None:
-    _check_there(path)
+    """Checks the digest of a file."""
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != expected:
-        raise ValueError(
-            f"{path}: not the original file. Its sha256 is {digest}, not {expected}. Fetch it again."
-        )
+    original = f"the original file, of sha256 {expected}"
+    checks.require(digest == expected, f"{path}", original, f"sha256 {digest}", _ADVICE)

@@ -1,7 +1,6 @@
-"""Images from tensorflow-datasets, decoded once and cached as arrays.
+"""Loads images from tensorflow-datasets, which decodes them once, and caches the arrays.
 
-TensorFlow is imported by tensorflow-datasets alone, and only to prepare a dataset or to read one
-that was prepared as TFRecords.
+Only tensorflow-datasets imports TensorFlow: to prepare a dataset, or to read TFRecords.
 """
 
 import contextlib
@@ -10,32 +9,45 @@ import os
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxgan._internal import checks, npz
 from jaxgan.datasets._dataset import Dataset
 
+if TYPE_CHECKING:
+    from tensorflow_datasets.core import DatasetBuilder
+
 _CONNECT_SECONDS = 5.0
 _logger = logging.getLogger("jaxgan")
 
 
 class UnavailableError(Exception):
-    """tensorflow-datasets cannot serve; says why and what to do."""
+    """tensorflow-datasets is missing or cannot prepare a dataset."""
 
 
 def load(name: str, split: str, data_dir: Path | None) -> Dataset:
+    """Loads one split of a dataset.
+
+    Args:
+      name: the dataset's name, with an optional configuration and version.
+      split: the split.
+      data_dir: the data folder; None for the default of tensorflow-datasets.
+
+    Raises:
+      ValueError: If there is no such dataset or split, or the images are not uint8 of one shape.
+      UnavailableError: If tensorflow-datasets is not installed, or cannot download and prepare.
+    """
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
-        raise UnavailableError(
-            "tensorflow-datasets is not installed (pip install 'jaxgan[examples]')."
-        ) from error
+        reason = "tensorflow-datasets is not installed (pip install 'jaxgan[examples]')."
+        raise UnavailableError(reason) from error
     builder = _prepared(tfds, name, data_dir)
-    if split not in builder.info.splits:
-        known = sorted(builder.info.splits)
-        raise ValueError(f"{name} has no split {checks.show(split)}; it has {known}.")
+    expected = f"one of {sorted(builder.info.splits)} for {name}"
+    checks.require(split in builder.info.splits, "split", expected, checks.show(split))
     shape = (builder.info.splits[split].num_examples, *_image_shape(builder))
     cache = Path(builder.data_dir) / f"jaxgan-{split}.npz"
     arrays = _read_cache(cache, shape)
@@ -46,27 +58,24 @@ def load(name: str, split: str, data_dir: Path | None) -> Dataset:
     return Dataset(*arrays, f"{what}, TFDS in {builder.data_dir}")
 
 
-def _prepared(tfds: Any, name: str, data_dir: Path | None) -> Any:
+def _prepared(tfds: ModuleType, name: str, data_dir: Path | None) -> "DatasetBuilder":
+    """Downloads and prepares a dataset that is not prepared yet."""
     try:
-        # Without its format named: it may have been prepared as TFRecords, long ago.
+        # No file format here, because earlier versions of tensorflow-datasets prepared TFRecords.
         builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
         if _is_prepared(builder):
             return builder
         builder = tfds.builder(name, data_dir=data_dir, try_gcs=False, file_format="array_record")
     except tfds.core.DatasetNotFoundError as error:
-        raise ValueError(
-            f"tensorflow-datasets knows no dataset {checks.show(name)}; name must be one that "
-            "tensorflow_datasets.list_builders() lists, such as 'mnist'."
-        ) from error
+        expected = "one of tensorflow_datasets.list_builders(), such as 'mnist'"
+        raise ValueError(f"name must be {expected}; got {checks.show(name)}.") from error
     try:
-        _ask_whether_anyone_answers(builder)
+        _request(builder)
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         builder.download_and_prepare(download_config=config)
-    except Exception as error:  # a dead network is an OSError; a proxy's page can be anything
-        raise UnavailableError(
-            f"{builder.data_dir} holds no prepared dataset and preparing failed "
-            f"({_in_one_line(error)})."
-        ) from error
+    except Exception as error:  # without a network an OSError; a proxy's page can cause any error
+        reason = f"{builder.data_dir} holds no prepared dataset and preparing failed"
+        raise UnavailableError(f"{reason} ({_in_one_line(error)}).") from error
     return builder
 
 
@@ -74,66 +83,64 @@ def _in_one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(":. ")
 
 
-def _ask_whether_anyone_answers(builder: Any) -> None:
-    """Raises if nobody does; the download itself would be retried for minutes first."""
+def _request(builder: "DatasetBuilder") -> None:
+    """Raises if the dataset's server does not answer; a download would retry for minutes."""
     for url in list(builder.url_infos or {})[:1]:
         request = urllib.request.Request(url, method="HEAD")
-        with contextlib.suppress(urllib.error.HTTPError):  # an answer, whatever it says
+        with contextlib.suppress(urllib.error.HTTPError):  # an error status is an answer
             urllib.request.urlopen(request, timeout=_CONNECT_SECONDS).close()
 
 
-def _is_prepared(builder: Any) -> bool:
+def _is_prepared(builder: "DatasetBuilder") -> bool:
     return (Path(builder.data_dir) / "dataset_info.json").exists()
 
 
-def _image_shape(builder: Any) -> tuple[int, ...]:
-    name, features = builder.info.full_name, builder.info.features
-    if (
-        not {"image", "label"} <= set(features)
-        or None in features["image"].shape
-        or features["image"].np_dtype != np.uint8
-    ):
-        raise ValueError(
-            f"{name} needs a label and uint8 images of one shape; it has {features}. Give another "
-            "dataset, or make such arrays of this one yourself."
-        )
+def _image_shape(builder: "DatasetBuilder") -> tuple[int, ...]:
+    """Checks the features of a dataset, and returns the shape of its images."""
+    features, expected = builder.info.features, "a dataset of labels and uint8 images of one shape"
+    fits = {"image", "label"} <= set(features) and features["image"].np_dtype == np.uint8
+    fits = fits and None not in features["image"].shape
+    checks.require(fits, builder.info.full_name, expected, f"{features}")
     return features["image"].shape
 
 
-def _decode(tfds: Any, builder: Any, split: str) -> tuple[np.ndarray, np.ndarray]:
+def _decode(
+    tfds: ModuleType, builder: "DatasetBuilder", split: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads all images and labels."""
     if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
         records = builder.as_data_source(split)
         images = np.stack([record["image"] for record in records])
         labels = np.array([record["label"] for record in records], np.int32)
-    else:  # other formats are read by TensorFlow alone
+    else:  # only TensorFlow reads other formats
         records = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
         images, labels = records["image"], records["label"]
     return images, labels.astype(np.int32)
 
 
 def _read_cache(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Images of that shape and their labels, or None: then they have to be decoded."""
+    """Reads images of that shape and their labels; returns None if they must be decoded."""
     if not path.exists():
         return None
     try:
         shapes = {"images": shape, "labels": shape[:1]}
         arrays = npz.read(path, shapes, [np.uint8, np.int32])
-        found = [a.dtype for a in arrays.values()]
-        if found != [np.uint8, np.int32]:
-            raise ValueError(f"it holds {found}, not uint8 images and int32 labels")
-        return arrays["images"], arrays["labels"]
+        dtypes = [str(array.dtype) for array in arrays.values()]
+        checks.require(dtypes == ["uint8", "int32"], "its dtypes", "uint8 and int32", f"{dtypes}")
     except (OSError, ValueError) as error:
         reason = _in_one_line(error)
-    _logger.warning("Decoding again, because the cached %s is damaged: %s", path, reason)
-    return None
+        _logger.warning("Decoding again, because the cache %s is corrupted: %s", path, reason)
+        return None
+    return arrays["images"], arrays["labels"]
 
 
 def _write_cache(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """Writes the decoded arrays. If that fails, logs a warning."""
     partial = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
     try:
         with open(partial, "wb") as file:
             np.savez(file, images=images, labels=labels)
-        partial.replace(path)  # whole or not at all
+        partial.replace(path)  # atomic
     except OSError as error:
         partial.unlink(missing_ok=True)
-        _logger.warning("Cannot keep the decoded images, so every run decodes anew: %s", error)
+        _logger.warning("Cannot cache the decoded images, so each run decodes them: %s", error)

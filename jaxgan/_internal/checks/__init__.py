@@ -17,6 +17,7 @@ from jaxgan._internal.checks.arrays import (
 from jaxgan._internal.checks.trees import as_json, optimizers, pair, tree_matches
 from jaxgan._internal.checks.values import (
     boolean,
+    file,
     function,
     instance,
     integer,
@@ -32,6 +33,7 @@ __all__ = [
     "array",
     "as_json",
     "boolean",
+    "file",
     "finite",
     "function",
     "instance",

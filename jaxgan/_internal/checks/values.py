@@ -232,3 +232,27 @@ def path(name: str, value: Any) -> Path:
         raise ValueError(
             f"{name} must be {expected}; got {show(value)}, whose home folder is unknown."
         ) from error
+
+
+def file(name: str, value: Any) -> Path:
+    """Checks the path of a file that must exist, and returns it as `path` does.
+
+    Args:
+      name: the argument's name in an error.
+      value: the argument.
+
+    Raises:
+      TypeError: If the value is neither text nor a path.
+      ValueError: If no file can have that name, or the home folder is unknown.
+      FileNotFoundError: If there is no such file.
+
+    Example:
+      >>> from jaxgan._internal import checks
+      >>> checks.file("picture", "missing.png")
+      Traceback (most recent call last):
+      ...
+      FileNotFoundError: picture must be an existing file; got missing.png.
+    """
+    found = path(name, value)
+    require(found.is_file(), name, "an existing file", f"{found}", error=FileNotFoundError)
+    return found

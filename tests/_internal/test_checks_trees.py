@@ -1,0 +1,121 @@
+"""Tests the comparison of pytrees, pairs and JSON values."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgan import Pair
+from jaxgan._internal import checks
+
+
+class TestPair:
+    def test_accepts(self):
+        checks.pair("loss", Pair(1, 2), "losses")
+        checks.pair("loss", Pair(len, print), "losses", callable)
+
+    @pytest.mark.parametrize("value", [(1, 2), [1, 2], None, {"generator": 1, "discriminator": 2}])
+    def test_other_types_are_refused(self, value):
+        with pytest.raises(TypeError, match=r"^loss must be a jaxgan\.Pair of losses; got .+\.$"):
+            checks.pair("loss", value, "losses")
+
+    @pytest.mark.parametrize("value", [Pair(len, 2), Pair(None, len), Pair("a", "b")])
+    def test_each_part_must_fit(self, value):
+        with pytest.raises(TypeError, match=r"a jaxgan\.Pair of losses; got Pair\(generato"):
+            checks.pair("loss", value, "losses", callable)
+
+
+SCALAR = np.array(1, np.float32)
+TREE = {"a": np.zeros((2, 3), np.float32), "b": [np.zeros(4, np.int32), SCALAR]}
+
+
+class TestTreeMatches:
+    @pytest.mark.parametrize(
+        "same",
+        [
+            {
+                "a": np.ones((2, 3), np.float32),
+                "b": [np.ones(4, np.int32), SCALAR],
+            },
+            {"a": jnp.ones((2, 3)), "b": [jnp.ones(4, jnp.int32), jnp.float32(2)]},
+        ],
+    )
+    def test_values_and_libraries_may_differ(self, same):
+        checks.tree_matches("state", same, TREE)
+        checks.tree_matches("state", TREE, jax.eval_shape(lambda: same))
+
+    def test_an_empty_tree_matches_an_empty_tree(self):
+        checks.tree_matches("state", {}, {})
+        checks.tree_matches("state", None, None)
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            (
+                {"a": np.zeros((2, 2), np.float32)},
+                r"\['a'\] must be .*\(2, 3\), is float32\(2, 2\)",
+            ),
+            (
+                {"a": np.zeros((2, 3), np.int32)},
+                r"\['a'\] must be float32\(2, 3\), is int32\(2",
+            ),
+            ({"a": "text"}, r"\['a'\] must be float32\(2, 3\), is str"),
+            ({"c": np.zeros(1)}, r"\['c'\] must be absent, is float64\(1,\)"),
+            ({"b": []}, r"\['b'\]\[0\] must be int32\(4,\), is absent; \['b'\]\[1\] must be"),
+        ],
+    )
+    def test_differences_are_named_by_path(self, changes, said):
+        with pytest.raises(ValueError, match=rf"^state does not fit: {said}.*\. Use another\.$"):
+            checks.tree_matches("state", {**TREE, **changes}, TREE, " Use another.")
+
+    def test_a_single_leaf_has_no_path(self):
+        with pytest.raises(ValueError, match=r"it must be float64\(2,\), is float64\(3,\)"):
+            checks.tree_matches("x", np.zeros(3), np.zeros(2))
+
+    def test_nodes_of_another_type_are_refused(self):
+        with pytest.raises(ValueError, match="state does not fit: its nodes must be PyTreeDef"):
+            checks.tree_matches("state", (np.zeros(1),), [np.zeros(1)])
+
+    def test_only_three_differences_are_named(self):
+        wanted = {f"leaf {i:03}": np.zeros(i) for i in range(1000)}
+        with pytest.raises(ValueError, match=r"leaf 002.*, and 997 more\.$") as caught:
+            checks.tree_matches("state", {}, wanted)
+        assert "leaf 003" not in str(caught.value)
+        assert len(str(caught.value)) < 1000
+
+
+class TestAsJson:
+    @pytest.mark.parametrize("value", [None, 3, "a", [1, (2, 3)], {"a": {"b": [True, 1.5]}}, {}])
+    def test_the_text_holds_the_value(self, value):
+        text = checks.as_json("metadata", value)
+        assert json.loads(text) == json.loads(json.dumps(value))
+
+    @pytest.mark.parametrize(
+        "value", [object(), {"a": {1, 2}}, [1j], b"x", np.zeros(2), {(1, 2): 3}, np.float32(1)]
+    )
+    def test_values_that_json_cannot_hold_are_refused(self, value):
+        with pytest.raises(TypeError, match=r"^metadata must be numbers, text, None, or lists and"):
+            checks.as_json("metadata", value)
+
+    def test_a_value_that_holds_itself_is_refused(self):
+        circle: list = []
+        circle.append(circle)
+        with pytest.raises(ValueError, match=r"metadata must be .*: Circular reference"):
+            checks.as_json("metadata", circle)
+
+    def test_a_value_that_is_nested_too_deeply_is_refused(self):
+        deep: list = []
+        for _ in range(10**5):
+            deep = [deep]
+        with pytest.raises(ValueError, match="metadata must be"):
+            checks.as_json("metadata", deep)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_values_that_are_not_finite_may_be_refused(self, value):
+        assert json.loads(checks.as_json("metadata", [float(value)]))[0] == pytest.approx(
+            value, nan_ok=True
+        )
+        with pytest.raises(ValueError, match=r"metadata must be .*not JSON compliant"):
+            checks.as_json("metadata", [float(value)], finite=True)
