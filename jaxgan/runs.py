@@ -322,5 +322,5 @@ def _is_checkpoint(folder: Path) -> bool:
 
 
 def _holding(workdir: Path, names: Sequence[str]) -> str:
-    more = ", ..." if len(names) > 4 else ""
-    return f"{workdir}, which holds {', '.join(names[:4])}{more}"
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{workdir}, which holds {', '.join(names[:3])}{more}"
