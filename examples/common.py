@@ -57,6 +57,12 @@ def check_at_least_1(
             parser.error(f"--{name.replace('_', '-')} must be at least 1; got {value}")
 
 
+def chosen(args: argparse.Namespace) -> dict[str, object]:
+    """Returns the options that determine a run: all but those of folders."""
+    folders = ("workdir", "data_dir", "resume", "overwrite")
+    return {name: value for name, value in vars(args).items() if name not in folders}
+
+
 @contextlib.contextmanager
 def errors_in_a_line() -> Iterator[None]:
     """Ends the script with the message of an error in place of its traceback."""
