@@ -1,6 +1,6 @@
 """Trains a GAN with networks, losses and a training loop of its own, in one file and one program.
 
-    python examples/from_scratch.py               # 150 epochs, samples into runs/from_scratch
+    python examples/from_scratch.py               # 100 epochs, samples into runs/from_scratch
     python examples/from_scratch.py --overwrite   # the same again
 
 jaxgan contributes `gan.update`, the order of the batches, and the pictures. Everything else is
@@ -148,7 +148,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--epochs", type=int, default=150, help="(default: 150)")
+    parser.add_argument("--epochs", type=int, default=100, help="(default: 100)")
     parser.add_argument("--batch-size", type=int, default=100, help="(default: 100)")
     parser.add_argument("--learning-rate", type=float, default=3e-4, help="(default: 3e-4)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")

@@ -21,7 +21,7 @@ OPTIONS = {  # two steps of each
     "mnist": f"{DIGITS} {ONE_EPOCH}",
     "custom_network": f"{DIGITS} {ONE_EPOCH}",
     "sweep": f"{DIGITS} {ONE_EPOCH} --seeds 1 --learning-rates 1e-3",
-    "mixtures": "--epochs 1 --runs 1 --points 40 --batch-size 20 --samples 50 --mixtures ring "
+    "mixtures": "--epochs 1 --runs 1 --points 40 --batch-size 10 --samples 50 --mixtures ring "
     "--methods gan --generator-width 4 --discriminator-width 3",
     "compare_losses": f"{DIGITS} {ONE_EPOCH} --networks mlp --losses ns --runs 1 --samples 1000",
     "stacked_mnist": f"{DIGITS} --setting unrolled-quarter --methods dcgan --steps 2 --runs 1 "
