@@ -28,6 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import common
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,9 +85,7 @@ METHODS = {
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.make_parser(__doc__)
     add = functools.partial(parser.add_argument, metavar="")
     add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
     names, told = list(METHODS), f"of {', '.join(METHODS)} (default: all)"
@@ -99,11 +98,9 @@ def parse_arguments() -> argparse.Namespace:
     add("--latent-dim", type=int, default=64, help="(default: 64)")
     add("--learning-rate", type=float, default=2e-4, help="Adam's (default: 2e-4)")
     add("--samples", type=int, default=10_000, help="to score, of each run (default: 10000)")
-    add("--workdir", type=Path, default=Path("runs/compare_losses"), help="(default: as above)")
+    common.add_workdir(parser, "runs/compare_losses")
     args = parser.parse_args()
-    for name in ("epochs", "runs", "batch_size", "latents"):
-        if getattr(args, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} must be at least 1; got {vars(args)[name]}")
+    common.check_at_least_1(parser, args, "epochs", "runs", "batch_size", "latent_dim")
     if args.samples < 1000:  # of 128 features, fewer say nothing
         parser.error(f"--samples must be at least 1000; got {args.samples}")
     return args
@@ -242,19 +239,17 @@ def draw(path: Path, results: list[dict], floor: dict[str, float]) -> None:
 def main() -> None:
     args = parse_arguments()
     compilation.enable_compilation_cache()
-    chosen = {k: v for k, v in vars(args).items() if k not in ("workdir", "data_dir")}
-    try:
+    chosen = common.chosen(args)
+    with common.errors_in_a_line():
         data = jaxgan.datasets.load("mnist", "train", args.data_dir)
         test = jaxgan.datasets.load("mnist", "test", args.data_dir)
-        workdir = runs.begin(args.workdir, chosen)
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(str(error))
+        workdir = common.begin(args, chosen)
     print(f"data: {data.source}", file=sys.stderr)
     feature_fns = {"mnist-v1": evaluation.mnist_v1().features, "random-v1": evaluation.random_v1()}
     spaces = {name: load_space(features, test.images) for name, features in feature_fns.items()}
     floor = score(data.images[: args.samples], spaces)
     one_class = score_one_class(data.images, data.labels, spaces, min(COVERED, args.samples))
-    latents = jax.random.normal(jax.random.key(2014), (args.samples, args.latent_dim))
+    latents = common.fixed_latents(args.latent_dim, args.samples)
     train_images = jnp.asarray(data.images)
     results: list[dict[str, Any]] = []
     pictures: list[np.ndarray] = []

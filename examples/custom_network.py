@@ -1,15 +1,16 @@
 """Brings a generator and a discriminator of one's own: small convolutions in Equinox, on MNIST.
 
-    python examples/custom_network.py        # 10 epochs, samples into runs/custom_network
+    python examples/custom_network.py            # 10 epochs, samples into runs/custom_network
+    python examples/custom_network.py --resume   # continues where it stopped
 
-Needs Equinox (pip install equinox). Fork this file and change what you like.
+Needs Equinox (pip install equinox). Copy this file and common.py, and change what you like.
 """
 
 import argparse
 import functools
 import sys
-from pathlib import Path
 
+import common
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ import optax
 from tqdm import tqdm
 
 import jaxgan
-from jaxgan import images
+from jaxgan import checkpoint, images
 from jaxgan.networks import from_equinox
 
 LATENT_DIM = 64
@@ -56,19 +57,15 @@ def make_discriminator(key: jax.Array) -> eqx.Module:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.make_parser(__doc__)
     add = functools.partial(parser.add_argument, metavar="")
     add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
     add("--epochs", type=int, default=10, help="(default: 10)")
     add("--batch-size", type=int, default=100, help="(default: 100)")
     add("--seed", type=int, default=0, help="(default: 0)")
-    workdir = Path("runs/custom_network")
-    add("--workdir", type=Path, default=workdir, help=f"(default: {workdir})")
+    common.add_workdir(parser, "runs/custom_network", resume=True)
     args = parser.parse_args()
-    if args.epochs < 1:
-        parser.error(f"--epochs must be at least 1; got {args.epochs}")
+    common.check_at_least_1(parser, args, "epochs")
     return args
 
 
@@ -82,26 +79,29 @@ def main() -> None:
         optimizer=jaxgan.Pair(generator=adam, discriminator=adam),
         latents=LATENT_DIM,
     )
-    try:
+    with common.errors_in_a_line():
         data = jaxgan.datasets.load("mnist", "train", args.data_dir)
         train_images = jnp.asarray(data.images)  # uint8, on the device for the whole run
         epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
         state = gan.init(jax.random.key(args.seed), images.normalize(train_images[:1]))
         train = jax.jit(epoch, donate_argnums=0).lower(state, train_images).compile()
-        args.workdir.mkdir(parents=True, exist_ok=True)
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(str(error))
+        workdir = common.begin(args, {"num_images": len(train_images), **common.chosen(args)})
+        checkpoints = workdir / "checkpoints"
+        state, history = common.restore(checkpoints, state)
     print(f"data: {data.source}", file=sys.stderr)
 
-    bar = tqdm(range(args.epochs), unit="epoch")
-    for _ in bar:
-        state, metrics = train(state, train_images)
-        means = {name: float(jnp.nanmean(values)) for name, values in metrics.items()}
-        bar.set_postfix_str("G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**means))
-    latents = jax.random.normal(jax.random.key(2014), (64, LATENT_DIM))
-    samples = jax.jit(gan.sample)(state, latents)
-    images.save(args.workdir / "samples.png", images.grid(samples, 8, scale=2))
-    print(f"Samples are in {args.workdir / 'samples.png'}", file=sys.stderr)
+    with tqdm(initial=len(history), total=args.epochs, unit="epoch") as bar:
+        while len(history) < args.epochs:
+            state, metrics = train(state, train_images)
+            means = {name: float(jnp.nanmean(values)) for name, values in metrics.items()}
+            history.append(means)
+            checkpoint.save(checkpoints, state, metadata={"history": history})
+            told = "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**means)
+            bar.set_postfix_str(told)
+            bar.update()
+    samples = jax.jit(gan.sample)(state, common.fixed_latents(LATENT_DIM))
+    images.save(workdir / "samples.png", images.grid(samples, 8, scale=2))
+    print(f"Samples are in {workdir / 'samples.png'}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+import common
 import jax
 import jax.numpy as jnp
 import mnist
@@ -27,14 +28,13 @@ from jaxgan import checkpoint, compilation, evaluation, images, runs
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.make_parser(__doc__)
     add = functools.partial(parser.add_argument, metavar="")
     add("--checkpoint", type=Path, required=True, help="a work directory of examples/mnist.py")
     add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
     add("--samples", type=int, default=10_000, help="of each draw (default: 10000)")
     add("--draws", type=int, default=3, help="of latents, for the intervals (default: 3)")
+    common.add_overwrite(parser)
     args = parser.parse_args()
     if args.samples < 1000 or args.draws < 1:
         parser.error("--samples must be at least 1000 and --draws at least 1")
@@ -64,8 +64,7 @@ def restore(workdir: Path, image_shape: tuple[int, ...]) -> tuple[jaxgan.GAN, ja
         key = jax.random.key(config["seed"])
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise ValueError(
-            f"{path} is not what examples/mnist.py writes: {type(error).__name__}, {error}. Name "
-            "the folder of one of its runs, or train anew."
+            f"{path} must be of a run of examples/mnist.py; got {type(error).__name__}: {error}."
         ) from error
     start = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     like = jax.eval_shape(gan.init, key, start)
@@ -149,15 +148,15 @@ def draw_page(path: Path, fake: np.ndarray, train: np.ndarray, seen: tuple, repo
 def main() -> None:
     args = parse_arguments()
     compilation.enable_compilation_cache()
-    try:
+    with common.errors_in_a_line():
         train_images, test_images, source = load_images(args)
         gan, state = restore(args.checkpoint, train_images.shape[1:])
         num = min(args.samples, len(test_images), len(train_images))
         if num < args.samples:
             print(f"--samples is {num}: there are no more images to compare with.", file=sys.stderr)
         drawn = [draw_samples(gan, state, num, seed) for seed in range(args.draws)]
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(str(error))
+        told = {"source": source, "step": int(state.step), "num_samples": num}
+        workdir = common.begin(args, {**told, "draws": args.draws}, args.checkpoint / "evaluation")
     clock = time.perf_counter()
     spaces = {"mnist-v1": evaluation.mnist_v1().features, "random-v1": evaluation.random_v1()}
     with tqdm(bar_format="{desc}") as bar:
@@ -176,17 +175,13 @@ def main() -> None:
         ]
     report = {
         "command": shlex.join(["python", *sys.argv]),
-        "source": source,
-        "step": int(state.step),
-        "num_samples": num,
+        **told,
         "num_train": len(train_images),
         "seconds": time.perf_counter() - clock,
         "floor": floor,
         "draws": draws,
         **jaxgan.environment(),
     }
-    workdir = args.checkpoint / "evaluation"
-    workdir.mkdir(exist_ok=True)
     runs.write_json(workdir / "report.json", report)
     seen = evaluation.embed(spaces["mnist-v1"], drawn[-1][:16]), train["mnist-v1"]
     draw_page(workdir / "report.png", drawn[-1], train_images, seen, report)

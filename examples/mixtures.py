@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import common
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,9 +58,7 @@ CONVERGED, COLLAPSED = 0.5, 0.5
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.make_parser(__doc__)
     add = functools.partial(parser.add_argument, metavar="")
     for name, known in {"mixtures": list(MIXTURES), "methods": list(METHODS)}.items():
         told = f"of {', '.join(known)} (default: all)"
@@ -73,11 +72,9 @@ def parse_arguments() -> argparse.Namespace:
     add("--learning-rate", type=float, default=1e-4, help="Adam's (default: 1e-4)")
     add("--gamma", type=float, default=0.1, help="weight of R1 and R2, for rpgan (default: 0.1)")
     add("--samples", type=int, default=2500, help="to count, of each run (default: 2500)")
-    add("--workdir", type=Path, default=Path("runs/mixtures"), help="(default: runs/mixtures)")
+    common.add_workdir(parser, "runs/mixtures")
     args = parser.parse_args()
-    for name in (*SIZES, "generator_width", "discriminator_width"):
-        if getattr(args, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} must be at least 1; got {vars(args)[name]}")
+    common.check_at_least_1(parser, args, *SIZES, "generator_width", "discriminator_width")
     if not 0 < args.learning_rate < np.inf or not 0 <= args.gamma < np.inf:
         parser.error(
             "--learning-rate must be positive, and --gamma at least 0; got "
@@ -146,7 +143,7 @@ def train(method: str, points: jax.Array, args: argparse.Namespace, bar: tqdm):
         states, missed = epochs(states, points)
         skipped += np.asarray(missed)
         bar.update()
-    latents = jax.random.normal(jax.random.key(2014), (args.samples, 2))
+    latents = common.fixed_latents(2, args.samples)
     samples = jax.jit(jax.vmap(lambda state: gan.sample(state, latents)))(states)
     return np.asarray(samples), skipped
 
@@ -205,11 +202,9 @@ def row(mixture: str, method: str, found: list[evaluation.MixtureCoverage], skip
 def main() -> None:
     args = parse_arguments()
     compilation.enable_compilation_cache()
-    chosen = {k: v for k, v in vars(args).items() if k != "workdir"}
-    try:
-        workdir = runs.begin(args.workdir, chosen)
-    except (ValueError, OSError) as error:
-        sys.exit(str(error))
+    chosen = common.chosen(args)
+    with common.errors_in_a_line():
+        workdir = common.begin(args, chosen)
     samples: dict[str, dict[str, np.ndarray]] = {}
     rows: list[str] = []
     results: list[dict[str, Any]] = []

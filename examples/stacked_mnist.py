@@ -21,9 +21,9 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import common
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -76,9 +76,7 @@ class UniformLatents(nn.Module):
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.make_parser(__doc__)
     add = functools.partial(parser.add_argument, metavar="")
     add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
     names, told = list(SETTINGS), f"of {', '.join(SETTINGS)} (default: veegan)"
@@ -93,14 +91,12 @@ def parse_arguments() -> argparse.Namespace:
     add("--triples", type=int, default=128_000, help="to train with (default: 128000)")
     add("--features", type=int, default=64, help="of DCGAN, in veegan (default: 64)")
     add("--gamma", type=float, default=0.1, help="weight of R1 and R2, for rpgan (default: 0.1)")
-    add("--workdir", type=Path, default=Path("runs/stacked_mnist"), help="(default: as above)")
+    common.add_workdir(parser, "runs/stacked_mnist")
     args = parser.parse_args()
     for name, default in zip(SIZES, SETTINGS[args.setting], strict=True):
         if getattr(args, name) is None:
             setattr(args, name, default)
-    for name in (*SIZES, "triples", "features"):
-        if getattr(args, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} must be at least 1; got {vars(args)[name]}")
+    common.check_at_least_1(parser, args, *SIZES, "triples", "features")
     if args.triples < args.batch_size * max(PACKING[method] for method in args.methods):
         parser.error(f"--triples must be a batch of packs at least; got {args.triples}")
     return args
@@ -204,20 +200,18 @@ def row(setting: str, method: str, found: list[evaluation.ModeCoverage], skipped
 def main() -> None:
     args = parse_arguments()
     compilation.enable_compilation_cache()
-    chosen = {k: v for k, v in vars(args).items() if k not in ("workdir", "data_dir")}
-    try:
+    chosen = common.chosen(args)
+    with common.errors_in_a_line():
         digits, _ = data = jaxgan.datasets.load("mnist", "train", args.data_dir)
         test_digits, _ = jaxgan.datasets.load("mnist", "test", args.data_dir)
-        workdir = runs.begin(args.workdir, chosen)
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(str(error))
+        workdir = common.begin(args, chosen)
     print(f"data: {data.source}", file=sys.stderr)
     classifier = evaluation.mnist_v1()
     read_real = jax.jit(lambda some: read_modes(classifier, images.normalize(some)))
     # Of digits that neither the classifier nor a GAN has seen: what a perfect generator would get.
     real = count(read_real, draw_triples(test_digits, args.samples, seed=2018))
     triples = jnp.asarray(draw_triples(digits, args.triples, seed=2017))
-    latents = jax.random.normal(jax.random.key(2014), (args.samples, LATENT_DIM[args.setting]))
+    latents = common.fixed_latents(LATENT_DIM[args.setting], args.samples)
     rows = [f"| *triples of test digits* | {real.modes} | {real.kl:.3f} | | | |"]
     results: list[dict[str, Any]] = []
     summary = {"command": shlex.join(["python", *sys.argv]), **chosen, "data": data.source}

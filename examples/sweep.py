@@ -3,7 +3,7 @@
     python examples/sweep.py          # 4 learning rates x 5 seeds, 10 epochs, into runs/sweep
 
 Prints a table and draws a plot: medians over the seeds, and their spread. On several devices each
-trains its share. Fork this file and change what you like.
+trains its share. Copy this file and common.py, and change what you like.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import common
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,9 +34,7 @@ COLUMNS = {  # of the table: means of the last epoch, or what is measured after 
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.make_parser(__doc__)
     add = functools.partial(parser.add_argument, metavar="")
     add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
     rates = [1e-4, 3e-4, 1e-3, 3e-3]
@@ -44,19 +43,12 @@ def parse_arguments() -> argparse.Namespace:
     add("--beta1", type=float, default=0.5, help="Adam's first decay (default: 0.5)")
     add("--epochs", type=int, default=10, help="(default: 10)")
     add("--batch-size", type=int, default=100, help="(default: 100)")
-    add("--workdir", type=Path, default=Path("runs/sweep"), help="(default: runs/sweep)")
+    common.add_workdir(parser, "runs/sweep")
     args = parser.parse_args()
-    for name in ("seeds", "epochs", "batch_size"):
-        if getattr(args, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} must be at least 1; got {vars(args)[name]}")
+    common.check_at_least_1(parser, args, "seeds", "epochs", "batch_size")
     if not all(rate > 0 for rate in args.learning_rates):
         parser.error(f"--learning-rates must be positive; got {args.learning_rates}")
     return args
-
-
-def make_config(args: argparse.Namespace, data: jaxgan.datasets.Dataset) -> dict:
-    chosen = ("learning_rates", "seeds", "beta1", "epochs", "batch_size")
-    return {"num_images": len(data.images), **{name: vars(args)[name] for name in chosen}}
 
 
 def make_gan(image_shape: tuple[int, ...], beta1: float) -> jaxgan.GAN:
@@ -116,7 +108,7 @@ def main() -> None:
     args = parse_arguments()
     compilation.enable_compilation_cache()
     members = len(args.learning_rates) * args.seeds
-    try:
+    with common.errors_in_a_line():
         data = jaxgan.datasets.load("mnist", "train", args.data_dir)
         train_images = jnp.asarray(data.images)
         gan = make_gan(train_images.shape[1:], args.beta1)
@@ -124,14 +116,14 @@ def main() -> None:
         states = make_population(gan, batch, args.learning_rates, args.seeds)
         epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
         clock = time.perf_counter()
-        train = over_members(epoch, members).lower(states, train_images).compile()
+        lowered = over_members(epoch, members).lower(states, train_images)
+        config = {"num_images": len(data.images), **common.chosen(args)}
+        workdir = common.begin(args, config)
+        train = lowered.compile()
         compile_seconds = time.perf_counter() - clock
-        workdir = runs.begin(args.workdir, make_config(args, data))
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(str(error))
     print(f"data: {data.source}; {members} members", file=sys.stderr)
 
-    latents = jax.random.normal(jax.random.key(2014), (64, LATENT_DIM))
+    latents = common.fixed_latents(LATENT_DIM)
     look = jax.jit(jax.vmap(lambda state: gan.sample(state, latents)))
     epochs: list[dict[str, np.ndarray]] = []
     clock = time.perf_counter()
@@ -155,7 +147,7 @@ def main() -> None:
     summary = {
         "command": shlex.join(["python", *sys.argv]),
         "source": data.source,
-        **make_config(args, data),
+        **config,
         "compile_seconds": compile_seconds,
         "seconds": seconds,
         "pixel_diversity_of_real_images": real,

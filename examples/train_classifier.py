@@ -15,6 +15,7 @@ import hashlib
 import sys
 from pathlib import Path
 
+import common
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,9 +30,7 @@ SHIFT = 2 / 28
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.make_parser(__doc__)
     add = functools.partial(parser.add_argument, metavar="")
     add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
     add("--output", type=Path, default=Path("classifier.npz"), help="(default: classifier.npz)")
@@ -39,6 +38,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--steps", type=int, help="stop after that many (default: all epochs)")
     add("--batch-size", type=int, default=128, help="(default: 128)")
     add("--seed", type=int, default=0, help="(default: 0)")
+    common.add_overwrite(parser)
     return parser.parse_args()
 
 
@@ -71,6 +71,8 @@ def accuracy(net: jaxgan.networks.DigitClassifier, params, data: jaxgan.datasets
 
 def main() -> None:
     args = parse_arguments()
+    if args.output.exists() and not (args.overwrite and args.output.is_file()):
+        sys.exit(f"output must be a new file; got {args.output}. {common.ways_out(args)}")
     data = jaxgan.datasets.load("mnist", "train", args.data_dir)
     test = jaxgan.datasets.load("mnist", "test", args.data_dir)
     print(f"data: {data.source}", file=sys.stderr)
@@ -93,7 +95,8 @@ def main() -> None:
             bar.set_postfix_str(f"loss {value:.4f}")
     stored = jax.tree.map(lambda x: np.asarray(x, np.float16), params)
     rounded = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), stored)
-    np.savez(args.output, **traverse_util.flatten_dict(stored, sep="/"))
+    with args.output.open("wb") as file:
+        np.savez(file, **traverse_util.flatten_dict(stored, sep="/"))
     digest = hashlib.sha256(args.output.read_bytes()).hexdigest()
     print(f"accuracy on {len(test.images):,} test digits: {accuracy(net, rounded, test):.2%}")
     print(f"sha256 of {args.output}: {digest}")

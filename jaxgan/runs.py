@@ -1,13 +1,15 @@
-"""The folder of a run, and how a run is stopped: what a script needs around its loop."""
+"""Folders of runs, JSON files and stop signals: what a script needs around its training loop."""
 
 import contextlib
 import itertools
 import json
+import logging
 import os
+import re
+import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,38 +18,53 @@ from jaxgan._internal import checks, file_lock
 
 __all__ = ["begin", "longest_streak", "stop_signals", "write_json", "write_log"]
 
-# What a run that was killed while it began may have left.
-_BEGUN = (file_lock.NAME, "config.json.tmp")
+_logger = logging.getLogger("jaxgan")
+
+_CONFIG = "config.json"
+_BEGUN = (file_lock.NAME, _CONFIG + ".tmp")  # a run killed while it began may leave these
+_SUFFIXES = (".json", ".jsonl", ".png", ".gif", ".tmp")  # of the files that jaxgan writes
+_CHECKPOINT = re.compile(r"\d+(\.(saving|deleting|damaged))?")
 
 
 def begin(
     workdir: str | os.PathLike,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     *,
     resume: bool = False,
+    overwrite: bool = False,
     extends: str = "epochs",
 ) -> Path:
-    """Opens the folder of a run, and makes sure that it is this run's.
+    """Opens the folder of a run, and reserves the folder for this process until the process ends.
 
-    A new run gets `config.json`, in a folder that is empty or missing. A resumed one has its
-    configuration held against that file. Until it ends, this process alone may open the folder.
+    A new run needs an empty or missing folder, and gets a `config.json`. A resumed run must have
+    the configuration in that file. With `overwrite`, a new run replaces the run in the folder:
+
+    - The folder must hold `config.json` and `.lock`, which every run has.
+    - Everything else must be of a kind that jaxgan writes: JSON, pictures (`.png`, `.gif`) and
+      checkpoints. Pictures and JSON files of another origin count as the run's.
+    - If the folder also holds another file, a link or another run, `begin` removes nothing and
+      raises an error that names them.
+    - `begin` removes files only while this process holds the folder, and logs their names.
 
     Args:
       workdir: the folder; made if missing.
-      config: what determines the run, as JSON can hold it.
-      resume: go on with the run that is there, rather than begin one.
-      extends: the one key whose number may grow, because more of it only makes the run longer.
+      config: what determines the run, as JSON holds it; numbers are finite.
+      resume: whether to continue the run in the folder.
+      overwrite: whether to replace the run in the folder, if there is one.
+      extends: the one key whose number may grow, because a larger one makes the run longer.
 
     Returns:
       `workdir`, as a path.
 
     Raises:
-      BlockingIOError: another process has the folder open.
-      FileExistsError: a new run was wanted and the folder holds something, or is a file.
-      FileNotFoundError: a run was to be resumed and there is none.
-      TypeError: JSON cannot hold the configuration, or an argument is of another kind than said.
-      ValueError: the run there was configured otherwise, and the message names the keys that
-        differ; its `config.json` is damaged; or a number of the configuration is not finite.
+      BlockingIOError: If another process holds the folder.
+      FileExistsError: If the folder of a new run holds something, or is a file; with `overwrite`,
+        if the folder holds something else than a run.
+      FileNotFoundError: If there is no run to resume.
+      TypeError: If JSON cannot hold the configuration, or another argument has a wrong type.
+      ValueError: If the run has another configuration; the message names the keys that differ. If
+        its `config.json` is damaged, or a number of the configuration is not finite. If both
+        `resume` and `overwrite` are true.
 
     Example:
       >>> import tempfile
@@ -57,50 +74,39 @@ def begin(
       >>> runs.begin(workdir, {"seed": 1, "epochs": 9}, resume=True)
       Traceback (most recent call last):
       ...
-      ValueError: Not resumed, because the run there was made otherwise. Give the options that it
-      had, or choose another folder:
-        seed: 0 there, 1 now
+      ValueError: config must be that of the run to resume; got seed 1, there 0.
     """
     workdir = checks.path("workdir", workdir)
-    if not isinstance(config, Mapping) or not isinstance(extends, str):
-        raise TypeError(
-            "config must be a dict, and extends one of its keys; got "
-            f"{checks.show(config)} and {checks.show(extends)}."
-        )
-    path = workdir / "config.json"
+    checks.instance("config", config, Mapping, "a dict")
+    for name, value in (("resume", resume), ("overwrite", overwrite)):
+        checks.boolean(name, value)
+    checks.require(not (resume and overwrite), "resume and overwrite", "one of the two", "both")
+    checks.text("extends", extends)
     text = checks.as_json("config", dict(config), finite=True)
-    wanted = json.loads(text)  # tuples become lists, as they will when read
-    if workdir.exists() and not workdir.is_dir():
-        raise FileExistsError(f"{workdir} is a file. Choose the path of a folder.")
-    if resume:
-        if not path.exists():
-            raise FileNotFoundError(
-                f"Nothing to resume: there is no {path}. Begin a run, or name the folder of one."
-            )
-        _check_config(_read_config(path), wanted, extends)
-    elif workdir.is_dir() and any(path.name not in _BEGUN for path in workdir.iterdir()):
-        raise FileExistsError(
-            f"{workdir} is not empty. Resume the run that it holds, or choose another folder."
-        )
+    wanted = json.loads(text)  # tuples become lists, as they are when read
+    replaced = _check_folder(workdir, wanted, resume, overwrite, extends)
     file_lock.acquire(workdir)
-    _replace(path, json.dumps(wanted, indent=2) + "\n")
+    (workdir / file_lock.NAME).touch()  # where there are no locks, it still marks a run
+    if replaced:
+        _remove_run(workdir)
+    _replace(workdir / _CONFIG, json.dumps(wanted, indent=2) + "\n")
     return workdir
 
 
-def write_log(path: str | os.PathLike, records: Sequence[Mapping[str, Any]]) -> None:
-    """Writes a log of JSON lines, all of it or nothing of it.
+def write_log(path: str | os.PathLike, records: Sequence[Mapping[str, object]]) -> None:
+    """Writes a log of JSON lines, all of them or none.
 
-    To be called with all records so far after each new one: a record that a full disk has refused
-    is there as soon as a later one is. It is for people and plots. What a run needs to go on
-    belongs into the `metadata` of its checkpoints, where it cannot be of another step.
+    Call it with all records so far after each new one: then a record that a full disk refused is
+    written with the next one. The log is for people and plots. What a run needs to continue belongs
+    into the `metadata` of its checkpoints, which are always of the same step as the state.
 
     Args:
       path: the log.
-      records: what JSON can hold, one a line.
+      records: dicts that JSON can hold, one a line.
 
     Raises:
-      OSError: it cannot be written; what was there before stays.
-      TypeError: JSON cannot hold a record.
+      OSError: If the log cannot be written; the file stays as it was.
+      TypeError: If JSON cannot hold a record.
 
     Example:
       >>> import pathlib, tempfile
@@ -112,27 +118,27 @@ def write_log(path: str | os.PathLike, records: Sequence[Mapping[str, Any]]) -> 
       {"epoch": 2}
     """
     path = checks.path("path", path)
-    if not isinstance(records, Sequence) or not all(isinstance(x, Mapping) for x in records):
-        raise TypeError(f"records must be a list of dicts; got {checks.show(records)}.")
+    fits = isinstance(records, Sequence) and all(isinstance(x, Mapping) for x in records)
+    checks.require(fits, "records", "a list of dicts", checks.show(records), error=TypeError)
     lines = [checks.as_json("records", dict(record)) + "\n" for record in records]
     _replace(path, "".join(lines))
 
 
 def write_json(
-    path: str | os.PathLike, contents: Mapping[str, Any], indent: int | None = None
+    path: str | os.PathLike, contents: Mapping[str, object], indent: int | None = None
 ) -> None:
-    """Writes figures to a file of JSON, all of it or nothing of it.
+    """Writes a JSON file, all of it or nothing.
 
-    Numbers that are not finite become null, because JSON has no other name for them.
+    Non-finite numbers become null, because JSON has no other name for them.
 
     Args:
       path: the file.
-      contents: what JSON can hold.
-      indent: spaces a level, for people to read; by default all is on one line.
+      contents: a dict that JSON can hold.
+      indent: spaces for each level; None writes a single line.
 
     Raises:
-      OSError: it cannot be written; what was there before stays.
-      TypeError: JSON cannot hold the contents.
+      OSError: If the file cannot be written; it stays as it was.
+      TypeError: If JSON cannot hold the contents.
 
     Example:
       >>> import pathlib, tempfile
@@ -148,50 +154,49 @@ def write_json(
 
 
 def longest_streak(flags: ArrayLike) -> int:
-    """Counts the longest run of consecutive non-zero values, as of steps that were skipped.
+    """Counts the longest run of consecutive non-zero values, such as skipped training steps.
 
     Args:
-      flags: numbers or bools, `[steps]`.
+      flags: real numbers or bools, `[steps]`.
 
     Returns:
-      At least 0.
+      The count, at least 0.
 
     Raises:
-      TypeError: they are no numbers.
-      ValueError: they are not `[steps]`.
+      TypeError: If the flags are something else.
+      ValueError: If the flags are not `[steps]`.
 
     Example:
       >>> from jaxgan import runs
       >>> runs.longest_streak([0, 1, 1, 0, 2, 1, 1, 0])
       3
     """
-    flags = np.asarray(flags)
-    if flags.dtype.kind not in "biuf" and flags.size:
-        raise TypeError(f"flags must be numbers or bools [steps]; got {checks.show(flags)}.")
-    if flags.ndim != 1:
-        raise ValueError(f"flags must be [steps]; got shape {flags.shape}. Ravel them first.")
+    flags, expected = np.asarray(flags), "numbers or bools [steps]"
+    is_real = flags.dtype.kind in "biuf" or not flags.size
+    checks.require(is_real, "flags", expected, checks.show(flags), error=TypeError)
+    checks.require(flags.ndim == 1, "flags", expected, f"shape {flags.shape}")
     groups = itertools.groupby(flags != 0)
     return max((sum(1 for _ in group) for flag, group in groups if flag), default=0)
 
 
 @contextlib.contextmanager
 def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
-    """Within it, the first signal is only noted, so that the loop can end well; a second one kills.
+    """Notes the first signal, so that a training loop can end well; a second one acts as before.
 
-    Preemption is announced by signals too: clouds and Kubernetes send SIGTERM, and Slurm what it is
-    asked for, such as `--signal=B:USR1@120`, two minutes before the time is over.
+    Preemption sends signals too: clouds and Kubernetes send SIGTERM. Slurm sends the signal that a
+    job requests, such as `--signal=B:USR1@120`, two minutes before its time is over.
 
     Args:
-      *signals: which; by default SIGINT (Ctrl-C), SIGTERM and, where there is one, SIGUSR1. The
-        second must be the same again.
+      *signals: by default SIGINT (Ctrl-C), SIGTERM and, where it exists, SIGUSR1. The second signal
+        acts as before only if it is the same as the first.
 
     Yields:
-      A list, empty until a signal comes; then it holds its number.
+      A list, empty until a signal comes; then it holds the signal's number.
 
     Raises:
-      TypeError: one is no signal.
-      ValueError: one cannot be handled, as SIGKILL; or this is not the main thread, the only one
-        that may handle signals.
+      TypeError: If a signal is no `signal.Signals`.
+      ValueError: If a signal cannot be handled, such as SIGKILL, or if this is not the main thread,
+        which alone may handle signals.
 
     Example:
       >>> import os, signal
@@ -201,20 +206,21 @@ def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
       ...     bool(received)
       True
     """
-    usual = ("SIGINT", "SIGTERM", "SIGUSR1")  # the last not on Windows
+    usual = ("SIGINT", "SIGTERM", "SIGUSR1")  # Windows has no SIGUSR1
     signals = signals or tuple(getattr(signal, name) for name in usual if hasattr(signal, name))
     for one in signals:
-        if not isinstance(one, signal.Signals):
-            raise TypeError(f"signals must be of signal.Signals; got {checks.show(one)}.")
-        if one in (getattr(signal, "SIGKILL", None), getattr(signal, "SIGSTOP", None)):
-            raise ValueError(f"{one.name} cannot be handled; choose another signal.")
+        checks.instance("signals", one, signal.Signals, "of signal.Signals")
+        can_be_handled = one.name not in ("SIGKILL", "SIGSTOP")
+        checks.require(can_be_handled, "signals", "signals that can be handled", one.name)
     received: list[int] = []
+    previous = {signum: signal.getsignal(signum) for signum in signals}
 
     def note(signum: int, frame: object) -> None:
         received.append(signum)
-        signal.signal(signum, previous[signum])
+        signal.signal(signum, previous[signal.Signals(signum)])
 
-    previous: dict[int, Any] = {signum: signal.signal(signum, note) for signum in signals}
+    for signum in signals:
+        signal.signal(signum, note)
     try:
         yield received
     finally:
@@ -223,7 +229,7 @@ def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Writes a file whole or not at all, and on the disk before it takes the other one's place."""
+    """Writes a file whole or not at all: to the disk first, then in the place of the old one."""
     partial = path.with_name(path.name + ".tmp")
     try:
         with partial.open("w") as file:
@@ -236,34 +242,85 @@ def _replace(path: Path, text: str) -> None:
         raise
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    advice = "Restore a copy of it, or begin anew in another folder."
+def _check_folder(
+    workdir: Path, wanted: dict[str, object], resume: bool, overwrite: bool, extends: str
+) -> bool:
+    """Checks that a run may begin in a folder; returns whether it replaces another run."""
+    is_file = workdir.exists() and not workdir.is_dir()
+    got = f"{workdir}, which is a file"
+    checks.require(not is_file, "workdir", "a folder", got, error=FileExistsError)
+    if resume:
+        _check_config(workdir, wanted, extends)
+        return False
+    found = sorted(path.name for path in workdir.iterdir()) if workdir.is_dir() else []
+    there = [name for name in found if name not in _BEGUN]
+    is_run = _CONFIG in there and file_lock.NAME in found
+    expected = "empty, missing or the folder of a run" if overwrite else "empty or missing"
+    free = not there or (overwrite and is_run)
+    checks.require(free, "workdir", expected, _holding(workdir, there), error=FileExistsError)
+    return bool(there)
+
+
+def _check_config(workdir: Path, wanted: dict[str, object], extends: str) -> None:
+    """Checks that a run can continue with a configuration."""
+    path = workdir / _CONFIG
+    got = f"{workdir}, which has no {_CONFIG}"
+    checks.require(path.exists(), "workdir", "the folder of a run", got, error=FileNotFoundError)
+    there = _read_config(path)
+
+    def differs(key: str) -> bool:
+        old, new = there.get(key), wanted.get(key)
+        if key == extends and isinstance(old, int | float) and isinstance(new, int | float):
+            return new < old
+        return old != new or (key in there) != (key in wanted)
+
+    got = "; ".join(
+        f"{key} {wanted.get(key, 'absent')}, there {there.get(key, 'absent')}"
+        for key in sorted(there.keys() | wanted.keys())
+        if differs(key)
+    )
+    checks.require(not got, "config", "that of the run to resume", got)
+
+
+def _read_config(path: Path) -> dict[str, object]:
     try:
         config = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}. {advice}") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} is damaged: it is {checks.show(config)}, no dict. {advice}")
+        raise ValueError(f"{path} is damaged: {error}. Restore a copy of it.") from error
+    is_config, got = isinstance(config, dict), checks.show(config)
+    checks.require(is_config, str(path), "a dict in JSON", got, "Restore a copy of it.")
     return config
 
 
-def _check_config(there: dict[str, Any], now: dict[str, Any], extends: str) -> None:
-    def differs(key: str) -> bool:
-        if key not in there or key not in now:
-            return True
-        old, new = there[key], now[key]
-        if key == extends and isinstance(old, int | float) and isinstance(new, int | float):
-            return new < old
-        return old != new
+def _remove_run(workdir: Path) -> None:
+    """Removes what a run wrote, except its lock and its configuration, which is replaced last."""
+    others = [str(path.relative_to(workdir)) for path in _others(workdir)]
+    expected = "the folder of a run, with JSON, pictures and checkpoints only"
+    got, advice = _holding(workdir, others), "Move or delete them."
+    checks.require(not others, "workdir", expected, got, advice, error=FileExistsError)
+    written = [path for path in workdir.iterdir() if path.name not in (file_lock.NAME, _CONFIG)]
+    names = ", ".join(sorted(path.name for path in written))
+    _logger.warning("Removing the run in %s: %s", workdir, names)
+    for path in written:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    lines = [
-        f"  {key}: {there.get(key, 'absent')} there, {now.get(key, 'absent')} now"
-        for key in sorted(there.keys() | now.keys())
-        if differs(key)
-    ]
-    if lines:
-        heading = (
-            "Not resumed, because the run there was made otherwise. Give the options that it had, "
-            "or choose another folder:"
-        )
-        raise ValueError("\n".join([heading, *lines]))
+
+def _others(folder: Path) -> Iterator[Path]:
+    """Yields what jaxgan did not write for this run: links, other runs, files of other kinds."""
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() or (path / _CONFIG).exists():
+            yield path
+        elif not path.is_dir():
+            if path.name != file_lock.NAME and path.suffix not in _SUFFIXES:
+                yield path
+        elif not (_CHECKPOINT.fullmatch(path.name) and _is_checkpoint(path)):
+            yield from _others(path)
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    return (folder / "seal.json").exists() or (folder / "arrays").is_dir()
+
+
+def _holding(workdir: Path, names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{workdir}, which holds {', '.join(names[:3])}{more}"

@@ -6,13 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
 import pytest
-from conftest import PYTHON
 
-from jaxgan import runs
+from jaxgan import Pair, checkpoint, images, runs
 from jaxgan._internal import file_lock
+from jaxgan.train_state import create
 
 CONFIG = {"seed": 0, "epochs": 5, "shape": (28, 28, 1)}
 
@@ -23,16 +26,105 @@ def test_a_new_run_writes_its_configuration(tmp_path):
     assert json.loads((workdir / "config.json").read_text()) == expected
 
 
-def test_a_new_run_does_not_overwrite_one(tmp_path):
-    runs.begin(tmp_path, CONFIG)
-    with pytest.raises(FileExistsError, match=r"is not empty. Resume the run that it holds, or"):
-        runs.begin(tmp_path, CONFIG)
+def test_a_new_run_needs_an_empty_folder(tmp_path):
+    runs.begin(tmp_path / "run", CONFIG)
+    (tmp_path / "no config" / "checkpoints").mkdir(parents=True)
+    for name, found in (("run", "config.json"), ("no config", "checkpoints")):
+        with pytest.raises(FileExistsError) as error:
+            runs.begin(tmp_path / name, CONFIG)
+        expected = "workdir must be empty or missing; got"
+        assert str(error.value) == f"{expected} {tmp_path / name}, which holds {found}."
 
 
-def test_a_new_run_does_not_move_in_with_another(tmp_path):
-    (tmp_path / "checkpoints").mkdir()  # of a run whose config.json is gone
-    with pytest.raises(FileExistsError, match="is not empty"):
-        runs.begin(tmp_path, CONFIG)
+def write_run(workdir):
+    """A run with a file of every kind that jaxgan writes."""
+    runs.begin(workdir, CONFIG)
+    runs.write_log(workdir / "metrics.jsonl", [{"epoch": 1}])
+    runs.write_json(workdir / "summary.json", {"epochs": 1})
+    image = np.zeros((2, 2, 1), np.uint8)
+    (workdir / "frames").mkdir()
+    for name in ("frames/1.png", "frames/2.png", "samples.png"):
+        images.save(workdir / name, image)
+    images.animate(workdir / "training.gif", sorted((workdir / "frames").iterdir()))
+    adam = optax.adam(1e-3)
+    state = create(
+        jax.random.key(0), Pair({"w": jnp.ones(2)}, {"w": jnp.ones(2)}), Pair(adam, adam)
+    )
+    checkpoint.save(workdir / "checkpoints", state).result()
+    (workdir / "checkpoints" / "7.saving").mkdir()  # of a save that was killed
+    (workdir / "metrics.jsonl.tmp").write_text("{")
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.is_file() and path.read_bytes() for path in walk(folder)}
+
+
+def walk(folder):
+    return [path for path in folder.rglob("*") if path.name != ".lock"]
+
+
+def test_overwrite_replaces_all_that_a_run_wrote(tmp_path, caplog):
+    write_run(tmp_path)
+    assert len(walk(tmp_path)) > 12
+    runs.begin(tmp_path, {"seed": 1}, overwrite=True)
+    assert walk(tmp_path) == [tmp_path / "config.json"]
+    assert json.loads((tmp_path / "config.json").read_text()) == {"seed": 1}
+    removed = "checkpoints, frames, metrics.jsonl, metrics.jsonl.tmp, samples.png, summary.json"
+    assert f"Removing the run in {tmp_path}: {removed}, training.gif" in caplog.text
+
+
+@pytest.mark.parametrize("there", [(), (".lock", "config.json.tmp")], ids=["empty", "begun"])
+def test_overwrite_of_nothing_begins_a_run(tmp_path, there, caplog):
+    for name in there:
+        (tmp_path / name).touch()
+    for workdir in (tmp_path, tmp_path / "missing"):
+        runs.begin(workdir, CONFIG, overwrite=True)
+        assert (workdir / "config.json").exists()
+    assert caplog.text == ""
+
+
+def add_a_link(folder):
+    (folder / "frames" / "a.png").symlink_to(folder / "samples.png")
+
+
+def add_a_run(folder):
+    runs.begin(folder / "evaluation", {})
+
+
+def add_a_numbered_folder(folder):
+    (folder / "2024").mkdir()
+    (folder / "2024" / "thesis.tex").touch()
+
+
+@pytest.mark.parametrize(
+    ("add", "named"),
+    [
+        (lambda folder: (folder / "notes.txt").touch(), "notes.txt"),
+        (lambda folder: (folder / "frames" / "poetry.lock").touch(), "frames/poetry.lock"),
+        (lambda folder: (folder / "checkpoints" / "README").touch(), "checkpoints/README"),
+        (add_a_link, "frames/a.png"),
+        (add_a_run, "evaluation"),
+        (add_a_numbered_folder, "2024/thesis.tex"),
+    ],
+)
+def test_overwrite_removes_nothing_where_there_is_something_else(tmp_path, add, named):
+    write_run(tmp_path)
+    add(tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(FileExistsError, match=rf"which holds {named}\. Move or delete them\."):
+        runs.begin(tmp_path, CONFIG, overwrite=True)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("missing", ["config.json", ".lock"])
+def test_overwrite_needs_a_run(tmp_path, missing):
+    write_run(tmp_path)
+    (tmp_path / missing).unlink()
+    before = contents(tmp_path)
+    with pytest.raises(FileExistsError, match="must be empty, missing or the folder of a run; got"):
+        runs.begin(tmp_path, CONFIG, overwrite=True)
+    assert contents(tmp_path) == before
+    assert (tmp_path / ".lock").exists() == (missing != ".lock")
 
 
 def test_a_damaged_configuration_is_named(tmp_path):
@@ -42,7 +134,9 @@ def test_a_damaged_configuration_is_named(tmp_path):
 
 
 def test_there_must_be_a_run_to_resume(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"Nothing to resume: there is no .*config\.json"):
+    with pytest.raises(
+        FileNotFoundError, match=r"must be the folder of a run; got .*has no config\.json"
+    ):
         runs.begin(tmp_path, CONFIG, resume=True)
 
 
@@ -56,18 +150,19 @@ def test_the_same_or_a_longer_run_is_resumed(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({**CONFIG, "seed": 1}, "seed: 0 there, 1 now"),
-        ({**CONFIG, "epochs": 4}, "epochs: 5 there, 4 now"),
-        ({**CONFIG, "loss": "hinge"}, "loss: absent there, hinge now"),
-        ({"seed": 0, "epochs": 5}, r"shape: \[28, 28, 1\] there, absent now"),
+        ({**CONFIG, "seed": 1}, "seed 1, there 0"),
+        ({**CONFIG, "epochs": 4}, "epochs 4, there 5"),
+        ({**CONFIG, "loss": None}, "loss None, there absent"),
+        ({"seed": 0, "epochs": 5}, "shape absent, there [28, 28, 1]"),
+        ({**CONFIG, "seed": 1, "epochs": 4}, "epochs 4, there 5; seed 1, there 0"),
     ],
 )
 def test_another_configuration_is_refused_and_left_alone(tmp_path, changed, said):
     runs.begin(tmp_path, CONFIG)
     before = (tmp_path / "config.json").read_text()
-    with pytest.raises(ValueError, match=said) as error:
+    with pytest.raises(ValueError, match="config must") as error:
         runs.begin(tmp_path, changed, resume=True)
-    assert str(error.value).count("\n") == 1  # names what differs, and nothing else
+    assert str(error.value) == f"config must be that of the run to resume; got {said}."
     assert (tmp_path / "config.json").read_text() == before
 
 
@@ -100,14 +195,14 @@ def test_a_home_folder_is_found(tmp_path, monkeypatch):
 @pytest.mark.parametrize("there", [b"[" * 100_000, b"[1]", b"\xff\xfe", b""])
 def test_a_hostile_configuration_is_named(tmp_path, there):
     (tmp_path / "config.json").write_bytes(there)
-    with pytest.raises(ValueError, match=r"config\.json is damaged: .*Restore a copy"):
+    with pytest.raises(ValueError, match=r"config\.json .*Restore a copy of it"):
         runs.begin(tmp_path, CONFIG, resume=True)
 
 
 @pytest.mark.parametrize("there", ["null", '"five"', "[]"])
 def test_numbers_that_are_none_are_compared_too(tmp_path, there):
     (tmp_path / "config.json").write_text('{"epochs": ' + there + "}")
-    with pytest.raises(ValueError, match=r"epochs: .* there, 9 now"):
+    with pytest.raises(ValueError, match="got epochs 9, there"):
         runs.begin(tmp_path, {"epochs": 9}, resume=True)
 
 
@@ -128,9 +223,20 @@ CIRCLE.append(CIRCLE)
         (lambda d: runs.begin(d, None), TypeError, "config must be a dict.*got None"),
         (lambda d: runs.begin(d, {"a": d}), TypeError, "config must be .*PosixPath is not JSON"),
         (lambda d: runs.begin(d, {"a": float("nan")}), ValueError, "not JSON compliant"),
-        (lambda d: runs.begin(d, {}, extends=3), TypeError, "extends one of its keys; got .* 3"),
+        (lambda d: runs.begin(d, {}, extends=3), TypeError, "extends must be text; got 3"),
+        (lambda d: runs.begin(d, {}, resume=1), TypeError, "resume must be True or False; got 1"),
+        (lambda d: runs.begin(d, {}, overwrite="no"), TypeError, "overwrite must be .* got 'no'"),
+        (
+            lambda d: runs.begin(d, {}, resume=True, overwrite=True),
+            ValueError,
+            "resume and overwrite must be one of the two; got both",
+        ),
         (lambda d: runs.begin(3, {}), TypeError, "workdir must be the path .*; got 3"),
-        (lambda d: runs.begin(d / "file", {}), FileExistsError, "file is a file. Choose"),
+        (
+            lambda d: runs.begin(d / "file", {}),
+            FileExistsError,
+            "must be a folder; got .*file, which is a",
+        ),
         (lambda d: runs.write_log(None, []), TypeError, "path must be the path .*; got None"),
         (lambda d: runs.write_log("a\0b", []), ValueError, "path must be the path"),
         (lambda d: runs.write_log(d / "x", 3), TypeError, "records must be a list of dicts; got 3"),
@@ -139,9 +245,17 @@ CIRCLE.append(CIRCLE)
         (lambda d: runs.write_json(d / "x", {"a": d}), TypeError, "contents must be numbers, text"),
         (lambda d: runs.longest_streak(None), TypeError, "flags must be numbers or bools .*None"),
         (lambda d: runs.longest_streak("abc"), TypeError, "flags must be .*abc"),
-        (lambda d: runs.longest_streak([[1]]), ValueError, r"flags must be \[steps\]; got shape"),
+        (
+            lambda d: runs.longest_streak([[1]]),
+            ValueError,
+            r"flags must be .* \[steps\]; got shape",
+        ),
         (lambda d: runs.stop_signals("x").__enter__(), TypeError, "signals must be .* got 'x'"),
-        (lambda d: runs.stop_signals(signal.SIGKILL).__enter__(), ValueError, "SIGKILL cannot be"),
+        (
+            lambda d: runs.stop_signals(signal.SIGKILL).__enter__(),
+            ValueError,
+            "can be handled; got SIGKILL",
+        ),
         (lambda d: file_lock.acquire(None), TypeError, "directory must be the path .*; got None"),
         (lambda d: file_lock.acquire(""), ValueError, "directory must be the path .*; got ''"),
     ],
@@ -218,6 +332,10 @@ def test_two_processes_do_not_share_a_run(tmp_path):
             BlockingIOError, match=rf"run is in use by process {first.pid} on .*Wait"
         ):
             runs.begin(tmp_path / "run", {}, resume=True)
+        (tmp_path / "run" / "summary.json").touch()
+        with pytest.raises(BlockingIOError, match="run is in use"):
+            runs.begin(tmp_path / "run", {}, overwrite=True)
+        assert (tmp_path / "run" / "summary.json").exists()
         first.kill()
     runs.begin(tmp_path / "run", {}, resume=True)  # a killed process leaves no lock behind
 
@@ -244,49 +362,3 @@ def test_the_first_signal_is_noted_the_second_is_not(signum):
         assert struck == [1, 1]
     finally:
         signal.signal(signum, before)
-
-
-START = """
-import os, jax
-from jaxgan import compilation
-hits = []
-jax.monitoring.register_event_listener(lambda event, **_: hits.append(event.endswith("cache_hits")))
-folder = compilation.enable_compilation_cache()
-jax.jit(lambda x: x + 1)(1.0)
-print(folder, sum(hits))
-"""
-
-
-def start(tmp_path, **changes):
-    env = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "1", "XDG_CACHE_HOME": str(tmp_path)}
-    command = [*PYTHON, "-c", START]
-    done = subprocess.run(command, env=env | changes, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    return done.stdout.split()
-
-
-def test_programs_are_kept_between_starts(tmp_path):
-    folder, hits = start(tmp_path)
-    assert folder.startswith(str(tmp_path / "jaxgan" / "programs"))
-    assert Path(folder).stat().st_mode & 0o077 == 0
-    assert hits == "0"
-    again, hits = start(tmp_path)
-    assert again == folder
-    assert int(hits) > 0
-
-
-@pytest.mark.parametrize(
-    ("changes", "folder"),
-    [
-        ({"JAX_ENABLE_COMPILATION_CACHE": "0"}, None),
-        ({"JAX_COMPILATION_CACHE_DIR": "chosen"}, "chosen"),
-        ({"XDG_CACHE_HOME": "file"}, None),
-        ({"XDG_CACHE_HOME": "", "HOME": "~"}, None),
-    ],
-    ids=["none wanted", "another chosen", "not to be written", "no home"],
-)
-def test_programs_are_kept_where_the_user_wants_them(tmp_path, monkeypatch, changes, folder):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").touch()
-    assert start(tmp_path, **changes) == [str(folder), "0"]
-    assert not (tmp_path / "jaxgan").exists()

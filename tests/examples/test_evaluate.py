@@ -37,6 +37,12 @@ def test_the_report_of_two_steps(tmp_path):
     assert (report["step"], report["num_samples"], report["num_train"]) == (2, 1000, 5000)
     assert done.stdout.count("\n| mnist-v1 | ") == done.stdout.count("\n| random-v1 | ") == 8
 
+    refused = run("evaluate.py", "--checkpoint", str(workdir), "--samples", "1000", "--draws", "1")
+    assert refused.returncode == 1
+    *_, line = refused.stderr.splitlines()
+    assert "must be empty or missing; got" in line
+    assert line.endswith(" --overwrite replaces what is there.")
+
     for scores in (report["floor"], *report["draws"]):
         assert sum(scores["shares"].values()) == pytest.approx(1.0)
         assert sum(share > 0 for share in scores["shares"].values()) == scores["classes"]["classes"]
@@ -70,7 +76,7 @@ def test_a_folder_of_something_else_is_told_in_a_line(tmp_path, config):
     done = run("evaluate.py", "--checkpoint", str(tmp_path))
     assert done.returncode == 1
     *_, line = done.stderr.splitlines()
-    assert "config.json is not what examples/mnist.py writes" in line
+    assert "config.json must be of a run of examples/mnist.py; got" in line
     assert "Traceback" not in done.stderr
 
 

@@ -118,10 +118,10 @@ def test_resume_is_the_same_run_to_the_bit_and_guards_it(mnist, two_epochs, tmp_
     assert run(tmp_path, "--epochs", "1", env=caching).returncode == 0
     refused = run(tmp_path, "--epochs", "1")
     assert refused.returncode == 1
-    assert "is not empty. Resume the run" in refused.stderr
+    assert "must be empty or missing" in refused.stderr
     refused = run(tmp_path, "--epochs", "2", "--resume", "--seed", "3")
     assert refused.returncode == 1
-    assert refused.stderr.endswith("or choose another folder:\n  seed: 0 there, 3 now\n")
+    assert refused.stderr.endswith("run to resume; got seed 3, there 0.\n")
     # A line that was logged after the checkpoint must not be there twice.
     with (tmp_path / "metrics.jsonl").open("a") as log:
         log.write('{"epoch": 2, "lost": true}\n')
@@ -146,7 +146,7 @@ def test_a_signal_finishes_the_epoch_saves_and_says_how_to_resume(mnist, tmp_pat
         finally:
             process.kill()
     assert process.returncode == 128 + signum
-    assert "Stopped and saved. To go on: python " in errors
+    assert "Stopped and saved. To continue: python " in errors
     assert errors.rstrip().endswith("--resume")
     last = untimed(tmp_path)[-1]
     assert int(final_state(mnist, tmp_path).step) == last["step"] == 2 * last["epoch"]
@@ -174,7 +174,7 @@ def test_an_exception_in_the_loop_leaves_the_epoch_saved(mnist, tmp_path):
         (("--batch-size", "10001"), "from 1 to the number of images, 10000; got 10001"),
         (("--learning-rate", "0"), "--learning-rate must be positive; got 0.0"),
         (("--beta1", "1"), "--beta1 must be in [0, 1); got 1.0"),
-        (("--resume",), "Nothing to resume"),
+        (("--resume",), "must be the folder of a run"),
         (("--dataset", "kmnist"), "Only mnist"),
     ],
 )

@@ -90,10 +90,8 @@ def distance(a, b) -> float:
     return max(float(np.abs(x - y).mean()) for x, y in pairs if x.ndim > 1)
 
 
-def test_what_is_refused_is_told_in_a_line(swept, tmp_path):
-    workdir, _ = swept
+def test_bad_options_are_refused_in_a_line(tmp_path):
     for options, said in (
-        (("--workdir", str(workdir)), str(workdir)),
         (("--seeds", "0"), "--seeds must be at least 1; got 0"),
         (("--learning-rates", "0"), "--learning-rates must be positive"),
     ):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from bad import KEY, NOT_FINITE, NOTHING, Case, refused, whole
+from bad import KEY, NO_BOOL, NOT_FINITE, NOTHING, Case, refused, whole
 from hypothesis import strategies as st
 
 from jaxgan import Pair, checkpoint, runs
@@ -75,6 +75,8 @@ def run_cases():
     yield Case(
         "extends", st.sampled_from([None, 3, b"a"]), lambda x: runs.begin("a", {}, extends=x)
     )
+    yield Case("resume", NO_BOOL, lambda x: runs.begin("a", {}, resume=x))
+    yield Case("overwrite", NO_BOOL, lambda x: runs.begin("a", {}, overwrite=x))
     for name, call in (
         ("write_log", lambda x: runs.write_log(x, [])),
         ("write_json", lambda x: runs.write_json(x, {})),

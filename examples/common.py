@@ -1,0 +1,198 @@
+"""What the example scripts share: options of a folder, errors in one line, records, pictures."""
+
+import argparse
+import contextlib
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+import jaxgan
+from jaxgan import checkpoint, images, runs
+
+T = TypeVar("T")
+Record = dict[str, float]  # the numbers of one epoch
+
+# What a user can do about an existing folder or file, by the option that does it.
+WAYS_OUT = {
+    "resume": "--resume continues the run",
+    "overwrite": "--overwrite replaces what is there",
+    "workdir": "--workdir names another folder",
+    "output": "--output names another file",
+}
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """Makes a parser whose help shows a script's docstring as it is."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(description=description, formatter_class=formatter)
+
+
+def add_workdir(parser: argparse.ArgumentParser, default: str, *, resume: bool = False) -> None:
+    """Adds `--workdir`, `--overwrite` and, for a script that can continue a run, `--resume`."""
+    told = f"(default: {default})"
+    parser.add_argument("--workdir", metavar="", type=Path, default=Path(default), help=told)
+    add_overwrite(parser, resume=resume)
+
+
+def add_overwrite(parser: argparse.ArgumentParser, *, resume: bool = False) -> None:
+    group = parser.add_mutually_exclusive_group()
+    if resume:
+        group.add_argument("--resume", action="store_true", help="continue the run that is there")
+    group.add_argument("--overwrite", action="store_true", help="replace what is there")
+
+
+def check_at_least_1(
+    parser: argparse.ArgumentParser, args: argparse.Namespace, *names: str
+) -> None:
+    for name in names:
+        if (value := getattr(args, name)) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1; got {value}")
+
+
+def chosen(args: argparse.Namespace) -> dict[str, object]:
+    """Returns the options that determine a run: all but those of folders."""
+    folders = ("workdir", "data_dir", "resume", "overwrite")
+    return {name: value for name, value in vars(args).items() if name not in folders}
+
+
+@contextlib.contextmanager
+def errors_in_a_line() -> Iterator[None]:
+    """Ends the script with the message of an error in place of its traceback."""
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError) as error:
+        sys.exit(str(error))
+
+
+def begin(
+    args: argparse.Namespace, config: Mapping[str, object], folder: Path | None = None
+) -> Path:
+    """Opens `args.workdir`, or another folder, as the options of `add_workdir` say."""
+    options = {name: vars(args).get(name, False) for name in ("resume", "overwrite")}
+    try:
+        return runs.begin(folder or args.workdir, config, **options)
+    except FileExistsError as error:
+        raise FileExistsError(f"{error} {ways_out(args)}".rstrip()) from error
+
+
+def ways_out(args: argparse.Namespace) -> str:
+    """Names the options of this script that help where a folder or file exists."""
+    tried = ("resume", "overwrite") if args.overwrite else ()
+    ways = [way for name, way in WAYS_OUT.items() if name in vars(args) and name not in tried]
+    return f"{'; '.join(ways)}." if ways else ""
+
+
+def restore(folder: Path, state: jaxgan.TrainState) -> tuple[jaxgan.TrainState, list[Record]]:
+    """Continues from the newest checkpoint, if there is one; returns the state and its history."""
+    if not checkpoint.steps(folder):
+        return state, []
+    state = checkpoint.restore(folder, like=state)
+    return state, checkpoint.info(folder, step=int(state.step)).metadata["history"]
+
+
+def written(write: Callable[[], None]) -> bool:
+    """Calls a function that writes a file. Logs an OSError, such as a full disk, and continues."""
+    try:
+        write()
+    except OSError as error:
+        tqdm.write(f"NOT SAVED: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def timed(function: Callable[..., T], *args: object) -> tuple[T, float]:
+    """Calls a function, waits for its arrays, and returns its result and the seconds it took."""
+    clock = time.perf_counter()
+    result = jax.block_until_ready(function(*args))
+    return result, time.perf_counter() - clock
+
+
+def exit_if_unfinished(saved: bool, received: list[int]) -> None:
+    """Ends the script with an error if its last epoch is not saved, or a signal stopped it."""
+    if not saved:
+        sys.exit("The last epoch is NOT SAVED. Make room, and resume from the one before it.")
+    if received:
+        options = [option for option in sys.argv if option not in ("--resume", "--overwrite")]
+        command = shlex.join(["python", *options, "--resume"])
+        print(f"Stopped and saved. To continue: {command}", file=sys.stderr)
+        sys.exit(128 + received[0])
+
+
+def describe(metrics: jaxgan.types.Metrics, samples: jax.Array, seconds: float) -> Record:
+    """Describes an epoch: the means of its metrics, the sums of its skipped steps, its speed."""
+    skipped = {name: int(x.sum()) for name, x in metrics.items() if "skipped" in name}
+    means = {name: float(jnp.nanmean(x)) for name, x in metrics.items() if name not in skipped}
+    return {
+        **means,
+        **skipped,
+        "pixel_diversity": float(jaxgan.diagnostics.pixel_diversity(samples)),
+        "seconds": seconds,
+        "steps_per_second": metrics["generator_loss"].size / seconds,
+    }
+
+
+def progress(record: Record) -> str:
+    """Formats the record of an epoch for a progress bar."""
+    told = "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**record)
+    skipped = sum(record[f"{player}_skipped"] for player in jaxgan.Pair._fields)
+    told += f", {skipped} skipped" if skipped else ""
+    return f"{told}, {record['steps_per_second']:.0f} steps/s"
+
+
+def fixed_latents(size: int, num: int = 64) -> jax.Array:
+    """Draws the latents of pictures: the same in every run, to compare runs by eye."""
+    return jax.random.normal(jax.random.key(2014), (num, size))
+
+
+def frame_path(workdir: Path, epoch: float) -> Path:
+    return workdir / "frames" / f"{epoch:05}.png"
+
+
+def save_frame(workdir: Path, epoch: int, picture: np.ndarray) -> None:
+    """Saves the picture of an epoch. Logs an OSError and continues."""
+
+    def write() -> None:
+        path = frame_path(workdir, epoch)
+        path.parent.mkdir(exist_ok=True)
+        images.save(path, picture)
+
+    written(write)
+
+
+def draw_run(
+    workdir: Path,
+    sample: Callable[[jaxgan.TrainState, jax.Array], jax.Array],
+    state: jaxgan.TrainState,
+    latents: jax.Array,
+    history: list[Record],
+    real_diversity: float,
+) -> None:
+    """Draws samples, a walk through latents, an animation of the frames, and curves."""
+    images.save(workdir / "samples.png", images.grid(sample(state, latents), 8, scale=2))
+    walk = jaxgan.latents.traversal(latents[0], num=100, start=-1.0, step=0.02)
+    images.save(workdir / "traversal.png", images.grid(sample(state, walk), 10, scale=2))
+    frames = [frame_path(workdir, record["epoch"]) for record in history]
+    if all(frame.exists() for frame in frames):
+        images.animate(workdir / "training.gif", frames)
+    else:
+        print(f"No training.gif: some of {workdir / 'frames'} are missing.", file=sys.stderr)
+    draw_curves(workdir / "curves.png", history, real_diversity)
+
+
+def draw_curves(path: Path, history: list[Record], real_diversity: float) -> None:
+    column = {name: [record[name] for record in history] for name in history[0]}
+    real_line = [real_diversity] * len(history)
+    panels = {
+        "loss": {p: column[f"{p}_loss"] for p in ("generator", "discriminator")},
+        "mean sigmoid of the logits": {k: column[f"{k}_probability"] for k in ("real", "fake")},
+        "pixel diversity": {"samples": column["pixel_diversity"], "real images": real_line},
+    }
+    images.curves(path, panels)

@@ -1,0 +1,59 @@
+"""Trains a GAN on handwritten digits: two networks, a loss, epochs, samples. Start reading here.
+
+python examples/minimal.py               # 30 epochs, samples into runs/minimal
+python examples/minimal.py --overwrite   # the same again
+"""
+
+import argparse
+import functools
+import sys
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import jaxgan
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Trains a GAN on handwritten digits.")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--batch-size", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workdir", default="runs/minimal")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    args = parser.parse_args()
+
+    # Two networks, a loss and two optimizers make a GAN: the pure functions init, update, sample.
+    adam = optax.adam(1e-3, b1=0.5)
+    gan = jaxgan.gan(
+        generator=jaxgan.networks.MLPGenerator(),
+        discriminator=jaxgan.networks.MLPDiscriminator(),
+        loss=jaxgan.losses.non_saturating(real_label=0.9),
+        optimizer=jaxgan.Pair(generator=adam, discriminator=adam),
+        latents=100,
+    )
+    data = jaxgan.datasets.load("mnist", data_dir="embedded")  # 10,000 digits ship with jaxgan
+    digits = jnp.asarray(data.images)  # uint8 [10000, 28, 28, 1], on the device
+    state = gan.init(jax.random.key(args.seed), jaxgan.images.normalize(digits[:1]))
+
+    # An epoch, with all its batches and updates, is one compiled program.
+    train = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
+    epoch = jax.jit(train, donate_argnums=0)
+    config = {"epochs": args.epochs, "batch_size": args.batch_size, "seed": args.seed}
+    try:
+        workdir = jaxgan.runs.begin(args.workdir, config, overwrite=args.overwrite)
+    except OSError as error:
+        sys.exit(f"{error} Try another --workdir{'' if args.overwrite else ', or --overwrite'}.")
+    for number in range(args.epochs):
+        state, metrics = epoch(state, digits)
+        losses = {player: metrics[f"{player}_loss"].mean() for player in jaxgan.Pair._fields}
+        print(f"epoch {number + 1}: " + ", ".join(f"{k} {v:.3f}" for k, v in losses.items()))
+
+    samples = gan.sample(state, jax.random.normal(jax.random.key(1), (64, 100)))
+    jaxgan.images.save(workdir / "samples.png", jaxgan.images.grid(samples, scale=2))
+    print(f"64 samples are in {workdir / 'samples.png'}")
+
+
+if __name__ == "__main__":
+    main()

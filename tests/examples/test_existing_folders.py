@@ -1,0 +1,121 @@
+"""Every example, run for two steps as a user runs it, treats an existing folder alike."""
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import PYTHON, QUICKLY
+
+from jaxgan import checkpoint
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+DIGITS = "--data-dir embedded"
+ONE_EPOCH = "--epochs 1 --batch-size 5000"
+OPTIONS = {  # two steps of each
+    "minimal": ONE_EPOCH,
+    "from_scratch": f"{DIGITS} {ONE_EPOCH}",
+    "mnist": f"{DIGITS} {ONE_EPOCH}",
+    "custom_network": f"{DIGITS} {ONE_EPOCH}",
+    "sweep": f"{DIGITS} {ONE_EPOCH} --seeds 1 --learning-rates 1e-3",
+    "mixtures": "--epochs 1 --runs 1 --points 40 --batch-size 10 --samples 50 --mixtures ring "
+    "--methods gan --generator-width 4 --discriminator-width 3",
+    "compare_losses": f"{DIGITS} {ONE_EPOCH} --networks mlp --losses ns --runs 1 --samples 1000",
+    "stacked_mnist": f"{DIGITS} --setting unrolled-quarter --methods dcgan --steps 2 --runs 1 "
+    "--triples 64 --batch-size 8 --samples 40",
+}
+# Convolutions of 10,000 digits take half a minute; of 200, two seconds.
+FEW = """
+import custom_network, jaxgan, sys
+load = jaxgan.datasets.load
+def load_few(*given):
+    data = load(*given)
+    return jaxgan.datasets.Dataset(data.images[:200], data.labels[:200], data.source)
+jaxgan.datasets.load = load_few
+sys.argv[0] = "custom_network.py"
+custom_network.main()
+"""
+
+
+def run(name, *options):
+    script = ["-c", FEW] if name == "custom_network" else [f"{name}.py"]
+    few = ("--batch-size", "100") if name == "custom_network" else ()
+    command = [*PYTHON, *script, *OPTIONS.get(name, DIGITS).split(), *few, *options]
+    return subprocess.run(command, capture_output=True, text=True, env=QUICKLY, cwd=EXAMPLES)
+
+
+@pytest.fixture
+def options_of(monkeypatch, capsys):
+    """Returns the options that the help of a script names."""
+
+    def options(name):
+        monkeypatch.syspath_prepend(EXAMPLES)
+        monkeypatch.setattr(sys, "argv", [name, "--help"])
+        with pytest.raises(SystemExit):
+            importlib.import_module(name).main()
+        return set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
+
+    return options
+
+
+def check_refusal(done, options):
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    *_, line = done.stderr.splitlines()
+    ways = {"--resume", "--overwrite", "--workdir", "--output"}
+    assert set(re.findall(r"--[a-z-]+", line)) == options & ways
+
+
+def make_run(workdir, file):
+    """A run that has ended; `runs.begin` would hold its folder until this process ends."""
+    (workdir / "config.json").write_text('{"of": "another run"}')
+    for name in (".lock", file):
+        (workdir / name).touch()
+    return workdir
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_run_is_kept_unless_the_user_replaces_it(name, tmp_path, options_of):
+    workdir = make_run(tmp_path, "old.png")
+    refused = run(name, "--workdir", str(workdir))
+    check_refusal(refused, options_of(name))
+    holding = f"{workdir}, which holds config.json, old.png."
+    assert f"workdir must be empty or missing; got {holding}" in refused.stderr
+    assert {path.name for path in workdir.iterdir()} == {".lock", "config.json", "old.png"}
+
+    done = run(name, "--workdir", str(workdir), "--overwrite")
+    assert done.returncode == 0, done.stderr
+    assert "of" not in json.loads((workdir / "config.json").read_text())
+    assert not (workdir / "old.png").exists()
+    assert next(workdir.glob("*.png")).stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", ["minimal", "mixtures"])
+def test_other_files_are_kept(name, tmp_path):
+    workdir = make_run(tmp_path, "notes.txt")
+    refused = run(name, "--workdir", str(workdir), "--overwrite")
+    check_refusal(refused, {"--workdir"})
+    assert "which holds notes.txt. Move or delete them." in refused.stderr
+    assert (workdir / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["mnist", "custom_network"])
+def test_a_run_is_continued(name, tmp_path):
+    assert run(name, "--workdir", str(tmp_path)).returncode == 0
+    (before,) = checkpoint.steps(tmp_path / "checkpoints")
+    done = run(name, "--workdir", str(tmp_path), "--epochs", "2", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert checkpoint.steps(tmp_path / "checkpoints") == [before, 2 * before]
+    refused = run(name, "--workdir", str(tmp_path), "--resume", "--overwrite")
+    assert refused.returncode == 2
+    assert "not allowed with argument" in refused.stderr
+
+
+def test_a_file_is_kept_unless_the_user_replaces_it(tmp_path, options_of):
+    output = tmp_path / "classifier.npz"
+    output.write_bytes(b"old")
+    check_refusal(run("train_classifier", "--output", str(output)), options_of("train_classifier"))
+    assert output.read_bytes() == b"old"
