@@ -65,7 +65,6 @@ class TestArray:
             b"3",
             {},
             object(),
-            range(3),
             [1, "x"],
             [[1.0], [2.0, 3.0]],
             [None],
@@ -193,7 +192,7 @@ class TestLabels:
 
     @pytest.mark.parametrize("shape", [(), (3,), (2, 1)])
     def test_other_shapes_are_refused(self, shape):
-        with pytest.raises(ValueError, match=r"one for each row of the batch, \(2,\); got \("):
+        with pytest.raises(ValueError, match=r"one for each example, of shape \(2,\); got \("):
             checks.labels(np.zeros(shape, np.int32), (2,), 3)
 
     @pytest.mark.parametrize(

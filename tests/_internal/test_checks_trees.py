@@ -23,7 +23,9 @@ class TestPair:
 
     @pytest.mark.parametrize("value", [Pair(len, 2), Pair(None, len), Pair("a", "b")])
     def test_each_part_must_fit(self, value):
-        with pytest.raises(TypeError, match=r"a jaxgan\.Pair of losses; got Pair\(generato"):
+        with pytest.raises(
+            TypeError, match=r"Pair of losses; got (generator|discriminator)="
+        ):
             checks.pair("loss", value, "losses", callable)
 
 
