@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +13,6 @@ import optax
 import pytest
 
 from jaxgan import Pair, checkpoint, images, runs
-from jaxgan._internal import file_lock
 from jaxgan.train_state import create
 
 CONFIG = {"seed": 0, "epochs": 5, "shape": (28, 28, 1)}
@@ -256,8 +254,6 @@ CIRCLE.append(CIRCLE)
             ValueError,
             "can be handled; got SIGKILL",
         ),
-        (lambda d: file_lock.acquire(None), TypeError, "directory must be the path .*; got None"),
-        (lambda d: file_lock.acquire(""), ValueError, "directory must be the path .*; got ''"),
     ],
 )
 def test_what_makes_no_sense_is_told(tmp_path, call, error, said):
@@ -265,49 +261,6 @@ def test_what_makes_no_sense_is_told(tmp_path, call, error, said):
     with pytest.raises(error, match=said):
         call(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_lock_on_a_full_disk_is_held_without_a_name(tmp_path, monkeypatch):
-    def full(descriptor, data):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as disk:
-        disk.setattr(os, "write", full)
-        file_lock.acquire(tmp_path)
-    file_lock.acquire(tmp_path)  # it is ours
-
-
-FORKS = """
-import os, sys, time
-from jaxgan._internal import file_lock
-file_lock.acquire(sys.argv[1])
-if child := os.fork():
-    print(child, flush=True)
-else:
-    try:
-        file_lock.acquire(sys.argv[1])
-    except BlockingIOError:
-        open(sys.argv[2], "w").write("refused")
-time.sleep(600)  # the child lives on when its parent is killed
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_neither_has_the_lock_nor_keeps_it(tmp_path):
-    told = tmp_path / "told"
-    command = [sys.executable, "-c", FORKS, str(tmp_path / "run"), str(told)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
-        child = int(parent.stdout.readline())
-        try:
-            while not told.exists() or told.read_text() != "refused":
-                assert parent.poll() is None
-                time.sleep(0.02)
-            parent.kill()
-            parent.wait()
-            file_lock.acquire(tmp_path / "run")
-        finally:
-            parent.kill()
-            os.kill(child, signal.SIGKILL)
 
 
 def test_figures_that_are_not_finite_become_null(tmp_path):

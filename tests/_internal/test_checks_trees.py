@@ -23,9 +23,7 @@ class TestPair:
 
     @pytest.mark.parametrize("value", [Pair(len, 2), Pair(None, len), Pair("a", "b")])
     def test_each_part_must_fit(self, value):
-        with pytest.raises(
-            TypeError, match=r"Pair of losses; got (generator|discriminator)="
-        ):
+        with pytest.raises(TypeError, match=r"Pair of losses; got (generator|discriminator)="):
             checks.pair("loss", value, "losses", callable)
 
 

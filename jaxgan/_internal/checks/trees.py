@@ -81,7 +81,7 @@ def tree_matches(name: str, tree: Any, expected: Any, advice: str = "") -> None:
 
 def _describe(tree: Any) -> dict[str, str]:
     """The dtype and shape of each leaf, by its path."""
-    arrays = int | float | np.ndarray | jax.Array | jax.ShapeDtypeStruct
+    arrays = int | float | np.generic | np.ndarray | jax.Array | jax.ShapeDtypeStruct
     return {
         jax.tree_util.keystr(path): f"{getattr(x, 'dtype', type(x).__name__)}{jnp.shape(x)}"
         if isinstance(x, arrays)
