@@ -489,14 +489,34 @@ def test_halvings():
 @pytest.mark.parametrize(
     ("module", "inputs", "options", "said"),
     [
-        (networks.InfoGANGenerator((30, 30, 1)), latents(3), TRAIN, "multiples of 4; got .*30, 30"),
+        (
+            networks.InfoGANGenerator((30, 30, 1)),
+            latents(3),
+            TRAIN,
+            "multiples of 4 .*; got .*30, 30",
+        ),
         (networks.SNGANGenerator((28, 28, 1)), latents(3), TRAIN, r"multiples of 8 .*28.*padded"),
-        (networks.SNGANDiscriminator(4), images(6, 1), TRAIN, r"multiples of 4; got \(2, 6, 6, 1"),
-        (networks.SNGANGenerator(num_classes=3), latents(3), TRAIN, "num_classes=3 needs labels"),
-        (networks.SNGANDiscriminator(num_classes=3), images(8, 1), TRAIN, "num_classes=3 needs"),
-        (networks.R3GANGenerator((28, 28, 1)), latents(3), {}, "4 widths .* multiples of 8; got"),
-        (networks.R3GANDiscriminator(), images(28, 1), {}, r"multiples of 8; got \(2, 28, 28"),
-        (networks.R3GANDiscriminator((6,)), images(4, 1), {}, "group_size must divide .* got 16"),
+        (networks.SNGANDiscriminator(4), images(6, 1), TRAIN, r"multiples of 4 .*; got \(6, 6, 1"),
+        (
+            networks.SNGANGenerator(num_classes=3),
+            latents(3),
+            TRAIN,
+            "integers with num_classes=3; got None",
+        ),
+        (
+            networks.SNGANDiscriminator(num_classes=3),
+            images(8, 1),
+            TRAIN,
+            "integers with num_classes=3; got",
+        ),
+        (networks.R3GANGenerator((28, 28, 1)), latents(3), {}, r"multiples of 8 \(4 widths\); got"),
+        (networks.R3GANDiscriminator(), images(28, 1), {}, r"multiples of 8 .*; got \(28, 28"),
+        (
+            networks.R3GANDiscriminator((6,)),
+            images(4, 1),
+            {},
+            "group_size must be a divisor of 12, .* got 16",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(module, inputs, options, said):

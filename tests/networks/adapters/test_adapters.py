@@ -680,11 +680,20 @@ def test_without_training_the_state_is_the_very_same(name):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: from_nnx(nnx.Linear(1, 1, rngs=nnx.Rngs(0))), r"from_nnx takes .* got Linear"),
-        (lambda: from_nnx(lambda rngs: 3), "must return an nnx.Module; got"),
-        (lambda: from_equinox(eqx.nn.Identity()), r"from_equinox takes .* got Identity"),
-        (lambda: from_equinox(lambda key: 3), "must return an eqx.Module; got int"),
-        (lambda: from_haiku(hk.transform(lambda x: x)), r"the function itself.* got Transformed"),
+        (
+            lambda: from_nnx(nnx.Linear(1, 1, rngs=nnx.Rngs(0))),
+            r"make must be a function .* got the module Linear",
+        ),
+        (lambda: from_nnx(lambda rngs: 3), r"make\(rngs\) must be an nnx.Module; got"),
+        (
+            lambda: from_equinox(eqx.nn.Identity()),
+            r"make must be a function .* got the module Identity",
+        ),
+        (lambda: from_equinox(lambda key: 3), r"make\(key\) must be an eqx.Module; got 3"),
+        (
+            lambda: from_haiku(hk.transform(lambda x: x)),
+            r"as it is before hk.transform; got Transformed",
+        ),
     ],
 )
 def test_adapters_refuse_what_they_cannot_adapt(call, said):
