@@ -8,15 +8,14 @@ python -m jaxgan DCGANGenerator features=128 'image_shape=(64, 64, 3)'
 import argparse
 import ast
 import functools
-import inspect
 import sys
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxgan import networks
+from jaxgan.networks.adapters._common import train_option
 
 LATENTS = {"InfoGANGenerator": 64, "R3GANGenerator": 64, "SNGANGenerator": 128}
 LATENTS |= {"PacGANGenerator": 2, "UnrolledGenerator": 256}  # the papers'; all others have 100
@@ -28,7 +27,7 @@ IMAGES |= {"PacGANDiscriminator": (2,), "UnrolledDiscriminator": (28, 28, 3)}
 
 
 def families() -> dict[str, type[nn.Module]]:
-    """All generators and discriminators by name."""
+    """Lists all generators and discriminators by name."""
     names = [name for name in networks.__all__ if name.endswith(("Generator", "Discriminator"))]
     return {name: getattr(networks, name) for name in names}
 
@@ -47,7 +46,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def build(name: str, options: list[str]) -> nn.Module:
-    """The network of that name with `options` like `features=128`."""
+    """Makes the network of that name with `options` like `features=128`."""
     fields = {}
     for option in options:
         field, _, value = option.partition("=")
@@ -58,8 +57,10 @@ def build(name: str, options: list[str]) -> nn.Module:
     return families()[name](**fields)
 
 
-def inputs_of(module: nn.Module, latent_dim: int | None, images: list[int] | None) -> tuple:
-    """One example, and its label if the network takes one."""
+def inputs_of(
+    module: nn.Module, latent_dim: int | None, images: list[int] | None
+) -> tuple[jax.Array, ...]:
+    """Makes one example, and its label if the network takes one."""
     name = type(module).__name__
     shape = tuple(images or IMAGES.get(name, (28, 28, 1)))
     if name.endswith("Generator"):
@@ -68,9 +69,9 @@ def inputs_of(module: nn.Module, latent_dim: int | None, images: list[int] | Non
     return (jnp.zeros((1, *shape)), *label)
 
 
-def options_of(module: nn.Module) -> dict[str, Any]:
-    """What `__call__` must be told beside its inputs."""
-    return {"train": False} if "train" in inspect.signature(module.__call__).parameters else {}
+def options_of(module: nn.Module) -> dict[str, bool]:
+    """Makes the keyword arguments of `__call__`."""
+    return train_option(module.__call__)(False)
 
 
 def main() -> None:
@@ -92,7 +93,7 @@ def main() -> None:
         table = module.tabulate(key, *inputs, **options_of(module), console_kwargs=console)
     except (TypeError, ValueError) as error:
         sys.exit(str(error))
-    encoding = sys.stdout.encoding  # ASCII, for one, lacks the lines around the table
+    encoding = sys.stdout.encoding  # ASCII lacks the lines around the table
     print(table.encode(encoding, "replace").decode(encoding))
 
 

@@ -44,7 +44,7 @@ def test_a_terminal_without_unicode_shows_the_table_too():
         (["StyleGAN"], "invalid choice: 'StyleGAN'"),
         (["MLPGenerator", "features"], "'features' is not name=value with a Python literal"),
         (["MLPGenerator", "depth=3"], "unexpected keyword argument 'depth'"),
-        (["InfoGANGenerator", "image_shape=(30, 30, 1)"], "sides are multiples of 4"),
+        (["InfoGANGenerator", "image_shape=(30, 30, 1)"], "image_shape must be multiples of 4"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_line(arguments, said):

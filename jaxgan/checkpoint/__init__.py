@@ -5,8 +5,10 @@ holds `arrays`, which Orbax reads without jaxgan, and `seal.json`, the manifest.
 appears whole or not at all. `restore` uses the newest checkpoint whose digests all match.
 """
 
-from jaxgan.checkpoint._api import Info, SaveHandle, info, latest, restore, save, steps, verify
 from jaxgan.checkpoint._manifest import DamagedCheckpointError
+from jaxgan.checkpoint._read import Info, info, latest, restore, steps, verify
+from jaxgan.checkpoint._save import save
+from jaxgan.checkpoint._writer import SaveHandle
 
 __all__ = [
     "DamagedCheckpointError",

@@ -1,163 +1,222 @@
-"""The arrays of a state by name, as a checkpoint holds them.
+"""Arrays of a state by name, as a checkpoint holds them.
 
-A leaf is stored with a digest of its bytes, so that what is read is known to be what was saved,
-whoever wrote the files in between.
+A checkpoint stores a digest of the bytes of each array, which shows whether an array that is read
+has the values that were saved.
 """
 
 import hashlib
 import re
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, NotRequired, TypedDict, TypeGuard
 
 import jax
 import numpy as np
 
 from jaxgan._internal import checks
+from jaxgan.types import PyTree
 
-_STEP = re.compile(r"\.[^.\[]*|\[[^\]]*\]")  # of a path
+Leaf = jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct
 
-ArraySpec = dict[str, Any]
-"""Of one leaf: "dtype", "shape", "sha256", and of PRNG keys "impl"."""
+_PATH_ENTRY = re.compile(r"\.[^.\[]*|\[[^\]]*\]")
 
 
-def by_name(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Every leaf of a pytree by its path, such as ".params.generator['Dense_0']['bias']"."""
+class ArraySpec(TypedDict):
+    """Describes one array in the manifest.
+
+    Attributes:
+      dtype, shape: of the leaf.
+      sha256: the digest of its bytes; of a PRNG key, of the bytes of its data.
+      impl: the implementation of a PRNG key.
+    """
+
+    dtype: str
+    shape: list[int]
+    sha256: str
+    impl: NotRequired[str]
+
+
+class HostArray(NamedTuple):
+    """A copy of one leaf in the memory of the host, independent of the leaf's own buffers.
+
+    Attributes:
+      dtype, shape: of the leaf.
+      impl: the implementation of a PRNG key; None for other leaves.
+      data: the values; of a PRNG key, its data.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    impl: str | None
+    data: np.ndarray
+
+
+def by_name(tree: PyTree, prefix: str = "") -> dict[str, Leaf]:
+    """Lists the leaves of a pytree by path, such as ".params.generator['Dense_0']['bias']".
+
+    Args:
+      tree: a state or a part of one.
+      prefix: the path of that part.
+
+    Raises:
+      TypeError: If a leaf is no array, or has a dtype that JAX would change.
+    """
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     named = {prefix + jax.tree_util.keystr(path): leaf for path, leaf in leaves}
     for name, leaf in named.items():
-        if not hasattr(leaf, "dtype") or not hasattr(leaf, "shape"):
-            raise TypeError(
-                f"A state holds arrays only; {name or 'it'} is {checks.show(leaf)}, a "
-                f"{type(leaf).__name__}. Make an array of it, or leave it out."
-            )
-        _check_dtype(name, leaf)
+        is_array = hasattr(leaf, "dtype") and hasattr(leaf, "shape")
+        checks.require(is_array, name or "like", "an array", checks.show(leaf), error=TypeError)
+        expected, advice = "of a dtype that JAX keeps", "Convert it, or set jax_enable_x64."
+        got = f"{leaf.dtype}"
+        checks.require(_jax_keeps(leaf), name or "like", expected, got, advice, error=TypeError)
     return named
 
 
-def check_values(named: dict[str, Any]) -> None:
-    """Raises unless every leaf has values to save, here and now."""
-    for name, leaf in named.items():
-        if not isinstance(leaf, jax.Array | np.ndarray | np.generic) or not checks.is_concrete(
-            leaf
-        ):
-            raise TypeError(
-                f"{name} is a {type(leaf).__name__}, which has no values. Save outside of jit, and "
-                "a real state."
-            )
-        if isinstance(leaf, jax.Array) and leaf.is_deleted():
-            raise ValueError(
-                f"{name} was donated and is gone. Save the state that came out of that call."
-            )
-        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-            raise ValueError(
-                f"A checkpoint is written by one process, which must see all of every array; "
-                f"{name} is spread over {leaf.sharding}. Gather the state first."
-            )
+def check_values(leaves: dict[str, Leaf]) -> None:
+    """Checks that this process can read the values of all leaves.
+
+    Raises:
+      TypeError: If a leaf is abstract or traced.
+      ValueError: If a leaf was donated, or is on devices of other processes.
+    """
+    for name, leaf in leaves.items():
+        is_array = isinstance(leaf, jax.Array | np.ndarray | np.generic)
+        kept, advice = is_array and checks.is_concrete(leaf), "Save a real state, outside of jit."
+        got = type(leaf).__name__
+        checks.require(kept, name, "an array with values", got, advice, error=TypeError)
+        if isinstance(leaf, jax.Array):
+            got, advice = "a donated one", "Save the state that the donating call returned."
+            checks.require(not leaf.is_deleted(), name, "an array that still exists", got, advice)
+            got, advice = f"{leaf.sharding}", "Gather the state first."
+            checks.require(leaf.is_fully_addressable, name, "on this process", got, advice)
 
 
-def to_host(leaf: Any) -> np.ndarray:
-    """A copy in this machine's memory; of a PRNG key its data."""
-    return np.array(jax.random.key_data(leaf) if is_key(leaf) else leaf)
+def to_host(leaf: Leaf) -> HostArray:
+    """Copies a leaf to the memory of the host."""
+    dtype, shape = str(leaf.dtype), leaf.shape
+    if is_key(leaf):
+        impl, data = str(jax.random.key_impl(leaf)), jax.random.key_data(leaf)
+        return HostArray(dtype, shape, impl, np.array(data))
+    return HostArray(dtype, shape, None, np.array(leaf))
 
 
-def is_key(leaf: Any) -> bool:
+def is_key(leaf: Leaf) -> TypeGuard[jax.Array]:
+    """Says whether a leaf is a typed PRNG key."""
     return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def describe(leaf: Any, host: np.ndarray) -> ArraySpec:
-    """Dtype and shape of a leaf, how its key is made, and the digest of its bytes."""
-    told = {"dtype": str(leaf.dtype), "shape": list(leaf.shape), "sha256": digest(host)}
-    return told | ({"impl": str(jax.random.key_impl(leaf))} if is_key(leaf) else {})
+def describe(array: HostArray) -> ArraySpec:
+    """Returns the manifest's description of an array, with the digest of its bytes."""
+    sha256 = digest(array.data)
+    spec = ArraySpec(dtype=array.dtype, shape=list(array.shape), sha256=sha256)
+    if array.impl is not None:
+        spec["impl"] = array.impl
+    return spec
 
 
-def digest(host: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(host).view(np.uint8).data).hexdigest()
+def digest(data: np.ndarray) -> str:
+    """Returns the SHA-256 of an array's bytes, in row-major order."""
+    return hashlib.sha256(np.ascontiguousarray(data).view(np.uint8).data).hexdigest()
 
 
-def choose(saved: dict[str, ArraySpec], at: str, where: str) -> dict[str, ArraySpec]:
-    """The leaves of a part of a state; of all of it, if `at` is empty."""
-    chosen = {
-        k: v for k, v in saved.items() if not at or k == at or k.startswith((f"{at}.", f"{at}["))
-    }
-    if saved and not chosen:
-        raise ValueError(f"{where} has nothing at {at!r}; choose {_nearby(saved, at)}.")
+def select(specs: dict[str, ArraySpec], at: str, checkpoint: Path) -> dict[str, ArraySpec]:
+    """Selects the arrays of a part of a state.
+
+    Args:
+      specs: all arrays of a checkpoint.
+      at: the path of the part; empty for the whole state.
+      checkpoint: the checkpoint's folder, for errors.
+
+    Raises:
+      ValueError: If there is no such part.
+    """
+    below = (f"{at}.", f"{at}[")
+    chosen = {k: v for k, v in specs.items() if at in ("", k) or k.startswith(below)}
+    if specs and not chosen:
+        near = _nearby(specs, at)
+        raise ValueError(f"at must be a path in {checkpoint}; got {at!r}. Choose {near}.")
     return chosen
 
 
-def check_same(
-    saved: dict[str, ArraySpec], wanted: dict[str, Any], member: Any, where: str
+def check_matches(
+    specs: dict[str, ArraySpec], leaves: dict[str, Leaf], member: int | None, checkpoint: Path
 ) -> None:
-    """Raises ValueError unless what is wanted is what was saved, by names, dtypes and shapes."""
-    there = {k: as_text(v["dtype"], v["shape"]) for k, v in saved.items()}
+    """Checks that leaves have the names, dtypes and shapes of what was saved.
+
+    Args:
+      specs: the saved arrays.
+      leaves: the leaves to restore.
+      member: the member of a population to restore; None for all that was saved.
+      checkpoint: the checkpoint's folder, for errors.
+
+    Raises:
+      ValueError: If they differ, or `member` is given for a single GAN; the message names the first
+        eight leaves.
+      IndexError: If there is no such member.
+    """
     if member is not None:
-        _check_member({k: v["shape"] for k, v in saved.items()}, member, where)
-        there = {k: as_text(v["dtype"], v["shape"][1:]) for k, v in saved.items()}
-    here = {k: as_text(v.dtype, v.shape) for k, v in wanted.items()}
+        _check_member(specs, member, checkpoint)
+    axes = slice(0 if member is None else 1, None)
+    saved = {k: as_text(spec["dtype"], spec["shape"][axes]) for k, spec in specs.items()}
+    wanted = {k: as_text(leaf.dtype, leaf.shape) for k, leaf in leaves.items()}
     differing = [
-        f"{name}: saved {there.get(name, 'nothing')}, wanted {here.get(name, 'nothing')}"
-        for name in sorted(there.keys() | here.keys())
-        if there.get(name) != here.get(name)
+        f"{name}: saved {saved.get(name, 'nothing')}, wanted {wanted.get(name, 'nothing')}"
+        for name in sorted(saved.keys() | wanted.keys())
+        if saved.get(name) != wanted.get(name)
     ]
-    if differing:
-        more = f"\n  and {len(differing) - 8} more" if len(differing) > 8 else ""
-        raise ValueError(
-            f"{where} was saved from another network, optimizer or PRNG. Make the state as it was "
-            "made there. These leaves differ:\n  " + "\n  ".join(differing[:8]) + more
-        )
+    more = f"\n  and {len(differing) - 8} more" if len(differing) > 8 else ""
+    expected = f"of the network, optimizer and PRNG of {checkpoint}"
+    got = "\n  ".join(["other leaves:", *differing[:8]]) + more
+    checks.require(not differing, "like", expected, got)
 
 
-def place(told: ArraySpec, host: np.ndarray, like: Any, member: Any) -> jax.Array:
-    """Puts a leaf, or a member of it, where `like` says."""
-    host = host if member is None else host[member]
-    array = jax.numpy.asarray(host)
-    if "impl" in told:
-        array = jax.random.wrap_key_data(array, impl=told["impl"])
+def place(spec: ArraySpec, data: np.ndarray, like: Leaf, member: int | None) -> jax.Array:
+    """Moves an array, or a member of it, to the devices of `like`."""
+    array = jax.numpy.asarray(data if member is None else data[member])
+    if "impl" in spec:
+        array = jax.random.wrap_key_data(array, impl=spec["impl"])
     if isinstance(like, jax.Array) and not like.committed:
-        return array  # as free to follow other arrays to their devices as `like` is
+        return array  # uncommitted like `like`, so that JAX may move it to the devices of others
     sharding = getattr(like, "sharding", None)
     return array if sharding is None else jax.device_put(array, sharding)
 
 
-def empty(told: ArraySpec) -> np.ndarray:
-    """What is read into: an array of the dtype and shape that were written."""
-    if "impl" in told:
-        one = jax.random.key_data(jax.random.key(0, impl=told["impl"]))
-        return np.empty((*told["shape"], *one.shape), one.dtype)
-    return np.empty(told["shape"], jax.numpy.dtype(told["dtype"]))
+def empty(spec: ArraySpec) -> np.ndarray:
+    """Returns an array to read into, of the dtype and shape that were written."""
+    if "impl" in spec:
+        key_data = jax.random.key_data(jax.random.key(0, impl=spec["impl"]))
+        return np.empty((*spec["shape"], *key_data.shape), key_data.dtype)
+    return np.empty(spec["shape"], jax.numpy.dtype(spec["dtype"]))
 
 
-def as_text(dtype: Any, shape: Any) -> str:
+def as_text(dtype: object, shape: Sequence[int]) -> str:
+    """Writes a dtype and a shape, such as "float32[3, 8]"."""
     return f"{dtype}{list(shape)}"
 
 
-def _check_member(shapes: dict[str, list[int]], member: int, where: str) -> None:
-    sizes = {shape[0] if shape else None for shape in shapes.values()}
-    if len(sizes) != 1 or None in sizes:
-        raise ValueError(f"{where} is of one GAN, and no population; leave out member={member}.")
-    size = sizes.pop() or 0
-    if not 0 <= member < size:
-        raise IndexError(
-            f"{where} has {size} members, and member must be below that; got {member}."
-        )
+def _check_member(specs: dict[str, ArraySpec], member: int, checkpoint: Path) -> None:
+    sizes = {spec["shape"][0] if spec["shape"] else None for spec in specs.values()}
+    size = sizes.pop() if len(sizes) == 1 else None
+    checks.require(size is not None, "member", f"None: {checkpoint} holds one GAN", f"{member}")
+    is_member = size is not None and member < size
+    expected = f"below {size}, the number of members of {checkpoint}"
+    checks.require(is_member, "member", expected, f"{member}", error=IndexError)
 
 
-def _check_dtype(name: str, leaf: Any) -> None:
-    """Refuses what JAX, as it is set, would turn into other values: they could not come back."""
+def _jax_keeps(leaf: Leaf) -> bool:
+    """Says whether JAX keeps the dtype of a leaf, so that the same array can be restored."""
     if is_key(leaf):
-        return
-    numbers = any(jax.numpy.issubdtype(leaf.dtype, kind) for kind in (np.number, np.bool_))
-    kept = jax.dtypes.canonicalize_dtype(leaf.dtype) if numbers else None
-    if kept != leaf.dtype or not np.dtype(leaf.dtype).isnative:
-        raise TypeError(
-            f"{name or 'it'} is {leaf.dtype}, of which JAX makes {kept or 'nothing'}. Convert it, "
-            "or set jax_enable_x64 for 64 bits."
-        )
+        return True
+    if not any(jax.numpy.issubdtype(leaf.dtype, kind) for kind in (np.number, np.bool_)):
+        return False
+    return jax.dtypes.canonicalize_dtype(leaf.dtype) == leaf.dtype and np.dtype(leaf.dtype).isnative
 
 
-def _nearby(saved: dict[str, ArraySpec], at: str) -> str:
-    """What there is one step further, as far as the path `at` is right."""
-    steps, wanted = [_STEP.findall(name) for name in saved], _STEP.findall(at)
-    right = lambda depth: any(one[:depth] == wanted[:depth] for one in steps)
-    depth = max(filter(right, range(len(wanted) + 1)))
-    there = sorted({"".join(one[: depth + 1]) for one in steps if one[:depth] == wanted[:depth]})
-    more = f" or {len(there) - 8} more" if len(there) > 8 else ""
-    return ", ".join(there[:8]) + more
+def _nearby(specs: dict[str, ArraySpec], at: str) -> str:
+    """Lists the paths that continue the longest valid beginning of `at` by one entry."""
+    paths, wanted = [_PATH_ENTRY.findall(name) for name in specs], _PATH_ENTRY.findall(at)
+    is_valid = lambda depth: any(path[:depth] == wanted[:depth] for path in paths)
+    depth = max(filter(is_valid, range(len(wanted) + 1)))
+    found = sorted({"".join(p[: depth + 1]) for p in paths if p[:depth] == wanted[:depth]})
+    more = f" or {len(found) - 8} more" if len(found) > 8 else ""
+    return ", ".join(found[:8]) + more

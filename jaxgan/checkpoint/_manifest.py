@@ -1,25 +1,60 @@
-"""What makes a checkpoint trustworthy: digests of its files, of what is told of it, and of them."""
+"""The manifest of a checkpoint: digests of all its files, of its description and of each array."""
 
 import contextlib
 import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
+
+from jaxgan._internal import checks
+from jaxgan.checkpoint._arrays import ArraySpec
 
 FORMAT = 1
 NAME = "seal.json"
-_KINDS: dict[str, type] = {"step": int, "leaves": dict, "files": dict}
+_FIELDS: dict[str, type] = {"step": int, "leaves": dict, "files": dict}
 _LEAF: dict[str, type] = {"dtype": str, "shape": list, "sha256": str}
+
+Json = Any
+"""Numbers, text, bools, None, and lists and dicts of them."""
 
 
 class DamagedCheckpointError(ValueError):
-    """A checkpoint is not what was saved, and the message says where it differs."""
+    """A checkpoint differs from what was saved. The message names the difference."""
 
 
-def write(folder: Path, contents: dict[str, Any]) -> None:
-    """Seals all files in a folder, once they are on the disk."""
-    contents = {**contents, "format": FORMAT, "files": _digest_files(folder, sync=True)}
+class Header(TypedDict):
+    """Describes a checkpoint as a whole.
+
+    Attributes:
+      step: the step of the state.
+      metadata: the metadata that `save` was given.
+      saved_by: `jaxgan.environment()` of the program that saved it.
+    """
+
+    step: int
+    metadata: Json
+    saved_by: dict[str, Json]
+
+
+class Manifest(Header):
+    """The contents of a manifest.
+
+    Attributes:
+      leaves: all arrays by name.
+      format: the number of the format on disk.
+      files: the SHA-256 of each file, by its path in the checkpoint's folder.
+    """
+
+    leaves: dict[str, ArraySpec]
+    format: int
+    files: dict[str, str]
+
+
+def write(folder: Path, header: Header, leaves: dict[str, ArraySpec]) -> None:
+    """Writes the manifest of all files in a folder, and flushes all of them to the disk."""
+    files = _digest_files(folder, sync=True)
+    contents = Manifest(**header, leaves=leaves, format=FORMAT, files=files)
     path = folder / NAME
     path.write_text(json.dumps({"sha256": _digest_json(contents), "contents": contents}))
     _digest_file(path, sync=True)
@@ -28,7 +63,7 @@ def write(folder: Path, contents: dict[str, Any]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Puts the names in a folder on the disk, which else a power failure may take back."""
+    """Flushes the names in a folder to the disk; a power failure could lose them otherwise."""
     with contextlib.suppress(OSError):  # not on Windows, nor on some network file systems
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -37,64 +72,73 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """What was sealed, after checking the seal itself, but not the files."""
+def read(folder: Path) -> Manifest:
+    """Reads the manifest and verifies its own digest.
+
+    Raises:
+      DamagedCheckpointError: If the manifest is missing or corrupted.
+      ValueError: If the checkpoint has another format.
+    """
     path = folder / NAME
     try:
-        if not path.is_file():  # a pipe of that name would be waited for
-            raise DamagedCheckpointError(f"{NAME} is missing")
-        sealed = json.loads(path.read_bytes())
-        found, contents = sealed["sha256"], sealed["contents"]
-        genuine = found == _digest_json(contents)
+        require_intact(path.is_file(), f"{NAME} is missing")  # opening a pipe would block
+        stored = json.loads(path.read_bytes())
+        contents = stored["contents"]
+        require_intact(stored["sha256"] == _digest_json(contents), f"{NAME} has been changed")
     except DamagedCheckpointError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedCheckpointError(f"{NAME} cannot be read ({error})") from error
-    if not genuine:
-        raise DamagedCheckpointError(f"{NAME} has been changed")
     _check_contents(contents, folder)
     return contents
 
 
-def check(folder: Path) -> dict[str, Any]:
-    """What was sealed, after checking every file against its digest."""
+def verify(folder: Path) -> Manifest:
+    """Reads the manifest and verifies the digests of all files.
+
+    Raises:
+      DamagedCheckpointError: If a file is missing or corrupted; the message names each.
+      ValueError: If the checkpoint has another format.
+    """
     contents = read(folder)
     try:
         found = _digest_files(folder)
     except OSError as error:
         raise DamagedCheckpointError(str(error)) from error
-    missing = sorted(contents["files"].keys() - found.keys())
-    changed = sorted(k for k, v in contents["files"].items() if found.get(k, v) != v)
-    told = [f"{name} is missing" for name in missing]
-    told += [f"{name} has been changed" for name in changed]
-    if told:
-        raise DamagedCheckpointError("; ".join(told))
+    files = contents["files"]
+    problems = [f"{name} is missing" for name in sorted(files.keys() - found.keys())]
+    changed = sorted(name for name, sha256 in files.items() if found.get(name, sha256) != sha256)
+    problems += [f"{name} has been changed" for name in changed]
+    require_intact(not problems, "; ".join(problems))
     return contents
 
 
-def _check_contents(contents: Any, folder: Path) -> None:
-    """What every format has comes first: another one is no damage, but needs another version."""
+def require_intact(condition: bool, problem: str) -> None:
+    """Raises DamagedCheckpointError with a description of the problem if a condition is false."""
+    if not condition:
+        raise DamagedCheckpointError(problem)
 
-    def has(there: Any, kinds: dict[str, type]) -> bool:
-        if not isinstance(there, dict):
-            return False
-        return all(isinstance(there.get(name), kind) for name, kind in kinds.items())
 
-    strange = DamagedCheckpointError(f"{NAME} is not as jaxgan writes it")
-    if not has(contents, {"format": int, "saved_by": dict}):
-        raise strange
-    if not has(contents["saved_by"], {"versions": dict}):
-        raise strange
-    if contents["format"] != FORMAT:
-        raise ValueError(
-            f"{folder} has format {contents['format']}; this version of jaxgan reads format "
-            f"{FORMAT}. It was saved by jaxgan {contents['saved_by']['versions'].get('jaxgan')}: "
-            "install that one."
-        )
-    if not has(contents, _KINDS) or "metadata" not in contents:
-        raise strange
-    if not all(has(leaf, _LEAF) for leaf in contents["leaves"].values()):
-        raise strange
+def _check_contents(contents: Json, folder: Path) -> None:
+    """Checks the fields of a manifest, those that all formats share first.
+
+    A checkpoint of another format is intact, but needs another version of jaxgan.
+    """
+    problem = f"{NAME} is not as jaxgan writes it"
+    shared = _has(contents, {"format": int, "saved_by": dict})
+    require_intact(shared and _has(contents["saved_by"], {"versions": dict}), problem)
+    advice = f"Install jaxgan {contents['saved_by']['versions'].get('jaxgan')}, which saved it."
+    found = contents["format"]
+    checks.require(found == FORMAT, f"{folder}", f"of format {FORMAT}", f"format {found}", advice)
+    require_intact("metadata" in contents and _has(contents, _FIELDS), problem)
+    require_intact(all(_has(leaf, _LEAF) for leaf in contents["leaves"].values()), problem)
+
+
+def _has(value: object, fields: dict[str, type]) -> bool:
+    """Says whether a value is a dict with these fields, of these types."""
+    if not isinstance(value, dict):
+        return False
+    return all(isinstance(value.get(name), kind) for name, kind in fields.items())
 
 
 def _digest_files(folder: Path, sync: bool = False) -> dict[str, str]:
@@ -109,5 +153,5 @@ def _digest_file(path: Path, sync: bool = False) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _digest_json(contents: Any) -> str:
+def _digest_json(contents: Json) -> str:
     return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()

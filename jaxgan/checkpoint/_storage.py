@@ -1,79 +1,103 @@
-"""How checkpoints lie in a folder: each written beside its place, read back, and then moved there.
+"""Checkpoints in a folder: each is written under another name, read back, and then renamed.
 
-Nothing is deleted but what jaxgan itself has written, since a user may keep numbered folders of his
-own; and a checkpoint that looks damaged is set aside, since the next look may find it sound.
+Only what jaxgan has written is deleted, because a user may keep numbered folders in the same place.
+A corrupted checkpoint is set aside as `N.damaged`, because it may be readable later.
 """
 
+import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from jaxgan._internal import checks
 from jaxgan.checkpoint import _arrays as arrays
 from jaxgan.checkpoint import _manifest as manifest
-from jaxgan.checkpoint._manifest import DamagedCheckpointError
+from jaxgan.checkpoint._arrays import ArraySpec, HostArray
+from jaxgan.checkpoint._manifest import DamagedCheckpointError, Header, Manifest
+
+Directory = str | os.PathLike
 
 _ARRAYS = "arrays"
 _REMNANT = re.compile(r"\d+\.(saving|deleting)")
 
 
+def absolute(directory: Directory) -> Path:
+    """Checks the folder of a run, and returns its absolute path, which Orbax needs.
+
+    Raises:
+      TypeError: If the directory is no path.
+      ValueError: If it is no path of this machine.
+    """
+    folder = checks.path("directory", directory)
+    is_local = "://" not in str(directory)
+    checks.require(is_local, "directory", "a folder of this machine", checks.show(str(directory)))
+    return folder.absolute()
+
+
 def steps(folder: Path) -> list[int]:
-    """The steps that have a folder, oldest first, sound or not."""
+    """Lists the steps that have a folder, oldest first, without verifying them."""
     names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     numbers = [name for name in names if name.isascii() and name.isdecimal()]
-    return sorted(int(name) for name in numbers if name == str(int(name)))  # "007" is none of ours
+    return sorted(int(name) for name in numbers if name == str(int(name)))  # jaxgan writes no "007"
 
 
 def is_ours(checkpoint: Path) -> bool:
-    """Whether jaxgan wrote it, if perhaps it is damaged now."""
+    """Says whether jaxgan wrote a folder, which may be corrupted."""
     return (checkpoint / manifest.NAME).exists() or (checkpoint / _ARRAYS).is_dir()
 
 
-def check(checkpoint: Path) -> dict[str, Any]:
-    """What is told of a checkpoint, after holding every file and every leaf against its digest."""
-    contents = manifest.check(checkpoint)
+def verify(checkpoint: Path) -> Manifest:
+    """Reads the manifest, and verifies the digests of all files and arrays.
+
+    Raises:
+      DamagedCheckpointError: If anything is missing or corrupted.
+      ValueError: If the checkpoint has another format.
+    """
+    contents = manifest.verify(checkpoint)
     load(checkpoint, contents["leaves"])
     return contents
 
 
-def load(checkpoint: Path, told: dict[str, arrays.ArraySpec]) -> dict[str, np.ndarray]:
-    """These leaves, each held against its digest."""
-    loaded = {name: arrays.empty(one) for name, one in told.items()}
-    filled = {name: array for name, array in loaded.items() if array.size}
+def load(checkpoint: Path, specs: dict[str, ArraySpec]) -> dict[str, np.ndarray]:
+    """Reads arrays, and verifies their digests.
+
+    Raises:
+      DamagedCheckpointError: If an array cannot be read, or has other values.
+    """
     context = ocp.Context()
     context.pytree.loading.partial_load = True
     try:
+        loaded = {name: arrays.empty(spec) for name, spec in specs.items()}
+        filled = {name: array for name, array in loaded.items() if array.size}
         with context:
             loaded |= ocp.load(checkpoint / _ARRAYS, filled) if filled else {}
-    except Exception as error:  # whatever Orbax makes of what is not as it wrote it
+    except Exception as error:  # Orbax raises errors of any kind for corrupted files
         raise DamagedCheckpointError(f"Orbax cannot read it ({error})") from error
-    for name, host in loaded.items():
-        if arrays.digest(host) != told[name]["sha256"]:
-            raise DamagedCheckpointError(f"{name} has other values than were saved")
+    for name, data in loaded.items():
+        intact = arrays.digest(data) == specs[name]["sha256"]
+        manifest.require_intact(intact, f"{name} has other values than were saved")
     return loaded
 
 
-def write(
-    folder: Path, named: dict[str, Any], hosts: dict[str, np.ndarray], contents: dict[str, Any]
-) -> None:
-    """Writes a checkpoint; if that fails, all is as it was before.
+def write(folder: Path, leaves: dict[str, HostArray], header: Header) -> None:
+    """Writes a checkpoint. If that fails, the folder stays as it was.
 
     Raises:
-      OSError: it could not be written, or is not read back as it was written.
+      OSError: If the checkpoint cannot be written, or differs when it is read back.
     """
-    step = contents["step"]
+    step = header["step"]
     staging, place = folder / f"{step}.saving", folder / str(step)
     try:
-        _sweep(folder)
-        staging.mkdir(parents=True)  # here, because Orbax may hang where it cannot
-        described = {name: arrays.describe(leaf, hosts[name]) for name, leaf in named.items()}
-        filled = {name: host for name, host in hosts.items() if host.size}  # Orbax takes no other
-        ocp.save(staging / _ARRAYS, filled)
-        manifest.write(staging, {**contents, "leaves": described})
-        check(staging)  # older ones may be deleted for it
+        _remove_remnants(folder)
+        staging.mkdir(parents=True)  # Orbax may hang where it cannot make a folder
+        filled = {name: leaf.data for name, leaf in leaves.items() if leaf.data.size}
+        ocp.save(staging / _ARRAYS, filled)  # Orbax refuses empty arrays
+        specs = {name: arrays.describe(leaf) for name, leaf in leaves.items()}
+        manifest.write(staging, header, specs)
+        verify(staging)  # before `prune` deletes older checkpoints
         for later in (number for number in steps(folder) if number >= step):
             set_aside(folder / str(later))
         staging.rename(place)
@@ -87,18 +111,18 @@ def write(
 
 
 def prune(folder: Path, keep: int, keep_every: int | None) -> None:
-    """Deletes all but the newest `keep`, and those whose step is a multiple.
+    """Deletes all checkpoints but the newest `keep` and the multiples of `keep_every`.
 
     Raises:
-      OSError: one could not be deleted.
+      OSError: If a checkpoint cannot be deleted.
     """
     ours = [step for step in steps(folder) if is_ours(folder / str(step))]
     for old in ours[:-keep]:
         if keep_every is None or old % keep_every:
-            doomed = folder / f"{old}.deleting"  # at no time half a checkpoint
+            renamed = folder / f"{old}.deleting"  # no folder named N ever holds half a checkpoint
             try:
-                (folder / str(old)).rename(doomed)
-                shutil.rmtree(doomed)
+                (folder / str(old)).rename(renamed)
+                shutil.rmtree(renamed)
             except OSError as error:
                 raise OSError(
                     f"Step {ours[-1]} is saved in {folder}, but step {old} could not be deleted "
@@ -107,14 +131,14 @@ def prune(folder: Path, keep: int, keep_every: int | None) -> None:
 
 
 def set_aside(checkpoint: Path) -> None:
-    """Makes room for a new one of its step."""
+    """Renames a corrupted checkpoint `N` to `N.damaged`, in place of an older `N.damaged`."""
     aside = checkpoint.with_name(checkpoint.name + ".damaged")
-    if aside.is_dir():  # an older one of the same step
+    if aside.is_dir():
         shutil.rmtree(aside)
     checkpoint.rename(aside)
 
 
-def _sweep(folder: Path) -> None:
+def _remove_remnants(folder: Path) -> None:
     """Removes what killed saves have left behind."""
     for path in list(folder.iterdir()) if folder.is_dir() else []:
         if _REMNANT.fullmatch(path.name) and path.is_dir():

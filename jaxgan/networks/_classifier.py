@@ -1,9 +1,9 @@
-"""A small classifier of digits: what evaluation sees with, not a player."""
+"""A small classifier of digits, whose features `jaxgan.evaluation` uses."""
 
 import flax.linen as nn
 import jax
 
-from jaxgan.networks._layers import Checked
+from jaxgan.networks._checked import Checked
 
 
 class DigitClassifier(Checked):

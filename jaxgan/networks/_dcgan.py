@@ -6,10 +6,11 @@ import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
 
+from jaxgan._internal import checks
+from jaxgan.networks._checked import Checked
 from jaxgan.networks._layers import (
     NEGATIVE_SLOPE,
     NORMAL_002,
-    Checked,
     MinibatchStddev,
     UpConv,
     batch_norm,
@@ -19,7 +20,7 @@ from jaxgan.networks._layers import (
 
 
 def halvings(height: int, width: int, stages: int | None) -> list[tuple[int, int]]:
-    """Sizes from the whole image down, each half of the one before, rounded up.
+    """Lists sizes from the whole image down, each half of the one before, rounded up.
 
     Args:
       height, width: of the image, in pixels.
@@ -29,7 +30,7 @@ def halvings(height: int, width: int, stages: int | None) -> list[tuple[int, int
       `stages + 1` sizes.
 
     Raises:
-      ValueError: there would be no halving at all, or halvings of a single pixel.
+      ValueError: If there is no halving at all, or one of a single pixel.
 
     Example:
       >>> from jaxgan.networks._dcgan import halvings
@@ -47,15 +48,10 @@ def halvings(height: int, width: int, stages: int | None) -> list[tuple[int, int
 
     while more():
         sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
-    if len(sizes) > 1 and sizes[-2] == (1, 1):
-        raise ValueError(
-            f"An image of {height} x {width} cannot be halved {stages} times: take fewer stages."
-        )
-    if len(sizes) == 1:
-        raise ValueError(
-            f"DCGAN halves an image at least once; {height} x {width} with stages={stages} cannot "
-            "be. Give stages, a whole number of 1 or more."
-        )
+    got, advice = f"{height} x {width} with stages={stages}", "Give stages, at least 1."
+    checks.require(len(sizes) > 1, "The sides of an image", "even and above 4", got, advice)
+    expected = "larger than one pixel before every halving"
+    checks.require(sizes[-2] != (1, 1), "An image", expected, got, "Take fewer stages.")
     return sizes
 
 

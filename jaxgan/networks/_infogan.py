@@ -6,10 +6,10 @@ import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
 
+from jaxgan.networks._checked import Checked, check_sides
 from jaxgan.networks._layers import (
     NEGATIVE_SLOPE,
     NORMAL_002,
-    Checked,
     UpConv,
     batch_norm,
     full_precision,
@@ -60,11 +60,7 @@ class InfoGANGenerator(Checked):
     def __call__(self, latents: jax.Array, *, train: bool) -> jax.Array:
         latents = self.as_floats(latents, "[batch, latent_dim]")
         height, width, channels = self.image_shape
-        if height % 4 or width % 4:
-            raise ValueError(
-                f"InfoGANGenerator makes images whose sides are multiples of 4; got "
-                f"image_shape={self.image_shape}."
-            )
+        check_sides("image_shape", self.image_shape, 4, "two doublings")
 
         def activate(x: jax.Array) -> jax.Array:
             return nn.leaky_relu(batch_norm(x, train, self.dtype), NEGATIVE_SLOPE)

@@ -1,9 +1,6 @@
-"""The layers that several families share and that Flax does not have."""
+"""Layers that several families share and that Flax lacks."""
 
-import types
-import typing
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -11,76 +8,19 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxgan._internal import checks
+from jaxgan.networks._checked import Checked
 
 Initializer = Callable[..., jax.Array]
 
 NORMAL_002 = nn.initializers.normal(0.02)
-"""The initial weights of DCGAN and of most that came after it."""
+"""The initializer of DCGAN and of most later networks."""
 
 NEGATIVE_SLOPE = 0.2
 """The slope of DCGAN's leaky ReLU below zero."""
 
 
-class Checked(nn.Module):
-    """A linen module that checks its numbers where it is made, by what their annotations say.
-
-    Whole numbers are from 1 to 65,536, other numbers positive, a `dtype` a float one; a tuple has
-    as many of them as its annotation, or any number.
-    """
-
-    def __post_init__(self) -> None:
-        for field, kind in typing.get_type_hints(type(self)).items():
-            if field not in ("parent", "name", "scope"):
-                _check_field(f"{type(self).__name__}.{field}", getattr(self, field, None), kind)
-        super().__post_init__()
-
-    @nn.nowrap
-    def as_floats(self, x: Any, form: str) -> jax.Array:
-        """Checks what the module is called with.
-
-        Args:
-          x: what was given.
-          form: its axes, as `checks.array` has them.
-
-        Raises:
-          TypeError: it is no array of floats.
-          ValueError: it has not these axes, or is empty.
-        """
-        return checks.array(f"What {type(self).__name__} sees", x, jnp.floating, form)
-
-
-def _check_field(name: str, value: Any, kind: Any) -> None:
-    options = typing.get_args(kind)
-    if kind == DTypeLike | None:
-        if value is None:
-            return
-        try:
-            is_float = jnp.issubdtype(value, jnp.floating)
-        except TypeError:
-            is_float = False
-        if not is_float:
-            raise TypeError(f"{name} must be a float dtype or None; got {checks.show(value)}.")
-    elif isinstance(kind, types.UnionType):  # with None
-        if value is not None:
-            _check_field(name, value, options[0])
-    elif kind is int:
-        checks.integer(name, value, 1, 2**16)
-    elif kind is float:
-        checks.real(name, value, positive=True)
-    elif typing.get_origin(kind) is tuple:
-        if not isinstance(value, tuple | list):
-            raise TypeError(f"{name} must be a tuple; got {checks.show(value)}.")
-        if ... not in options and len(value) != len(options):
-            raise ValueError(f"{name} must hold {len(options)} numbers; got {checks.show(value)}.")
-        for one in value:
-            if options[0] is not bool:
-                _check_field(f"Each of {name}", one, options[0])
-            elif not isinstance(one, bool):
-                raise TypeError(f"Each of {name} must be a bool; got {checks.show(one)}.")
-
-
 def full_precision(x: jax.Array) -> jax.Array:
-    """Casts what is narrower than float32 to float32, and leaves the rest alone.
+    """Casts floats narrower than float32 to float32, and returns wider ones unchanged.
 
     Args:
       x: floats of any shape.
@@ -94,14 +34,14 @@ def full_precision(x: jax.Array) -> jax.Array:
     return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
-def batch_norm(x: jax.Array, train: bool, dtype: DTypeLike | None, **options: Any) -> jax.Array:
-    """Batch normalisation with DCGAN's numbers, momentum 0.9 and epsilon 1e-5.
+def batch_norm(x: jax.Array, train: bool, dtype: DTypeLike | None, **options: float) -> jax.Array:
+    """Applies batch normalization with DCGAN's numbers, momentum 0.9 and epsilon 1e-5.
 
     Args:
       x: features, `[batch, ..., channels]`.
-      train: normalise by the batch, and move the running averages; otherwise use those.
+      train: whether to normalize by the batch and to move the running averages, or to use these.
       dtype: of the result; statistics are float32 at least.
-      **options: what else `flax.linen.BatchNorm` takes, or other numbers.
+      **options: other fields of `flax.linen.BatchNorm`.
     """
     norm = nn.BatchNorm(not train, dtype=dtype, **{"momentum": 0.9, "epsilon": 1e-5, **options})
     # Flax mixes wide statistics with narrow features on purpose.
@@ -110,9 +50,9 @@ def batch_norm(x: jax.Array, train: bool, dtype: DTypeLike | None, **options: An
 
 
 def logit(x: jax.Array, kernel_init: Initializer = NORMAL_002) -> jax.Array:
-    """The dense layer at the end of a discriminator: `[batch, features] -> [batch]`.
+    """Applies the last dense layer of a discriminator: `[batch, features] -> [batch]`.
 
-    It computes in float32, or wider where the features are, whatever the rest computes in.
+    The layer computes in float32, or wider where the features are, whatever the rest computes in.
 
     Args:
       x: features of a batch.
@@ -160,8 +100,8 @@ class UpConv(Checked):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         x = self.as_floats(x, "[batch, height, width, channels]")
-        if self.kernel_size not in (3, 4, 5):
-            raise ValueError(f"kernel_size must be 3, 4 or 5; got {self.kernel_size}.")
+        fits = self.kernel_size in (3, 4, 5)
+        checks.require(fits, "kernel_size", "3, 4 or 5", f"{self.kernel_size}")
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = (
@@ -272,11 +212,8 @@ class MinibatchStddev(Checked):
         x = self.as_floats(x, "[batch, ...]")
         batch, *pixels, _ = x.shape
         size = min(self.group_size, batch)
-        if batch % size:
-            raise ValueError(
-                f"MinibatchStddev has groups of {size}, so the batch must be a multiple of {size}; "
-                f"got {batch} images."
-            )
+        fits = batch % size == 0
+        checks.require(fits, "The batch", f"a multiple of {size}", f"{batch} images")
         # Image i belongs to group i % (batch / size), as in the authors' code.
         groups = full_precision(x).reshape(size, batch // size, *x.shape[1:])
         deviation = jnp.sqrt(groups.var(axis=0) + 1e-8)

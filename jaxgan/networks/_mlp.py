@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
 
-from jaxgan.networks._layers import NEGATIVE_SLOPE, Checked, full_precision, logit
+from jaxgan.networks._checked import Checked
+from jaxgan.networks._layers import NEGATIVE_SLOPE, full_precision, logit
 
 
 class MLPGenerator(Checked):

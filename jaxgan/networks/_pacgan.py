@@ -4,7 +4,8 @@ import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
 
-from jaxgan.networks._layers import NORMAL_002, Checked, batch_norm, logit
+from jaxgan.networks._checked import Checked
+from jaxgan.networks._layers import NORMAL_002, batch_norm, logit
 
 
 class PacGANGenerator(Checked):

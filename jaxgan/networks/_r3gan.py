@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxgan._internal import checks
-from jaxgan.networks._layers import NEGATIVE_SLOPE, Checked, Initializer, full_precision
+from jaxgan.networks._checked import Checked, check_sides
+from jaxgan.networks._layers import NEGATIVE_SLOPE, Initializer, full_precision
 
 
 def scaled(gain: float) -> Initializer:
@@ -35,11 +36,8 @@ class InvertedBottleneck(Checked):
     def __call__(self, x: jax.Array) -> jax.Array:
         channels = x.shape[-1]
         inside = channels * self.expansion
-        if inside % self.group_size:
-            raise ValueError(
-                f"group_size must divide the channels inside of a block, {channels} times "
-                f"{self.expansion}; got {self.group_size}."
-            )
+        fits, expected = inside % self.group_size == 0, f"a divisor of {inside}, a block's channels"
+        checks.require(fits, "group_size", expected, f"{self.group_size}")
         # Fix-up for three layers a block, of which the last is zero: depth to the -1 / (2 * 3 - 2).
         gain = math.sqrt(2 / (1 + NEGATIVE_SLOPE**2)) * self.depth**-0.25
         init, dtype = scaled(gain), self.dtype
@@ -53,14 +51,18 @@ class InvertedBottleneck(Checked):
 
 
 def stages(widths: tuple[int, ...]) -> int:
-    """How much larger than the smallest size the image is."""
-    if not 1 <= len(widths) <= 16:
-        raise ValueError(f"widths must be from 1 to 16 numbers; got {checks.show(widths)}.")
+    """Returns the size of the image as a multiple of the smallest size."""
+    checks.require(1 <= len(widths) <= 16, "widths", "from 1 to 16 numbers", checks.show(widths))
     return 2 ** (len(widths) - 1)
 
 
+def linear(features: int, dtype: DTypeLike | None) -> nn.Dense:
+    """Makes a dense layer without bias. On the last axis it is a 1 x 1 convolution."""
+    return nn.Dense(features, use_bias=False, kernel_init=scaled(1.0), dtype=dtype)
+
+
 def resample(x: jax.Array, factor: float) -> jax.Array:
-    """Bilinear, antialiased: taps 1 3 3 1 over four, or over eight where it shrinks."""
+    """Resizes bilinearly, antialiased: taps 1 3 3 1 over four, or over eight where it shrinks."""
     height, width = (round(side * factor) for side in x.shape[1:3])
     return jax.image.resize(x, (x.shape[0], height, width, x.shape[3]), "bilinear")
 
@@ -119,27 +121,19 @@ class R3GANGenerator(Checked):
         latents = self.as_floats(latents, "[batch, latent_dim]")
         height, width, channels = self.image_shape
         times = stages(self.widths)
-        if height % times or width % times:
-            raise ValueError(
-                f"R3GANGenerator with {len(self.widths)} widths makes images whose sides are "
-                f"multiples of {times}; got image_shape={self.image_shape}."
-            )
+        check_sides("image_shape", self.image_shape, times, f"{len(self.widths)} widths")
         shape = (height // times, width // times, self.widths[0])
         basis = self.param("basis", nn.initializers.normal(1.0), shape)
-
-        def linear(features: int) -> nn.Dense:
-            return nn.Dense(features, use_bias=False, kernel_init=scaled(1.0), dtype=self.dtype)
-
-        mixture = linear(self.widths[0])(latents)[:, None, None, :]
+        mixture = linear(self.widths[0], self.dtype)(latents)[:, None, None, :]
         x = mixture * basis[None].astype(mixture.dtype)
         for stage, features in enumerate(self.widths):
             if stage > 0:
-                # On the last axis a dense layer is a 1 x 1 convolution.
-                x = resample(x if x.shape[-1] == features else linear(features)(x), 2)
+                x = x if x.shape[-1] == features else linear(features, self.dtype)(x)
+                x = resample(x, 2)
             for _ in range(self.blocks):
                 depth = self.blocks * len(self.widths)
                 x = InvertedBottleneck(self.expansion, self.group_size, depth, self.dtype)(x)
-        return linear(channels)(x).astype(latents.dtype)
+        return linear(channels, self.dtype)(x).astype(latents.dtype)
 
 
 class R3GANDiscriminator(Checked):
@@ -188,20 +182,12 @@ class R3GANDiscriminator(Checked):
     def __call__(self, images: jax.Array) -> jax.Array:
         images = self.as_floats(images, "[batch, height, width, channels]")
         times = stages(self.widths)
-        if images.shape[1] % times or images.shape[2] % times:
-            raise ValueError(
-                f"R3GANDiscriminator with {len(self.widths)} widths takes images whose sides are "
-                f"multiples of {times}; got {images.shape}."
-            )
-
-        def linear(features: int) -> nn.Dense:
-            return nn.Dense(features, use_bias=False, kernel_init=scaled(1.0), dtype=self.dtype)
-
-        x = linear(self.widths[0])(images)
+        check_sides("images", images.shape[1:], times, f"{len(self.widths)} widths")
+        x = linear(self.widths[0], self.dtype)(images)
         for stage, features in enumerate(self.widths):
             if stage > 0:
                 x = resample(x, 0.5)
-                x = x if x.shape[-1] == features else linear(features)(x)
+                x = x if x.shape[-1] == features else linear(features, self.dtype)(x)
             for _ in range(self.blocks):
                 depth = self.blocks * len(self.widths)
                 x = InvertedBottleneck(self.expansion, self.group_size, depth, self.dtype)(x)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxgan._internal import checks
+from jaxgan.networks._checked import Checked, check_sides
 from jaxgan.networks._layers import (
-    Checked,
     ConditionalBatchNorm,
     Initializer,
     batch_norm,
@@ -33,10 +33,10 @@ def shrink(x: jax.Array) -> jax.Array:
 
 
 def check_labels(labels: jax.Array | None, batch: int, num_classes: int | None) -> None:
-    """Raises ValueError if there are labels without classes, or others than there should be."""
-    if (labels is None) != (num_classes is None):
-        said = "needs labels" if labels is None else "takes no labels"
-        raise ValueError(f"A network with num_classes={num_classes} {said}.")
+    """Checks that there are labels if and only if there are classes, and their range."""
+    expected = "None" if num_classes is None else "integers"
+    fits, got = (labels is None) == (num_classes is None), checks.show(labels)
+    checks.require(fits, "labels", f"{expected} with num_classes={num_classes}", got)
     if labels is not None:
         checks.labels(labels, (batch,), num_classes)
 
@@ -92,11 +92,8 @@ class SNGANGenerator(Checked):
         check_labels(labels, len(latents), self.num_classes)
         height, width, channels = self.image_shape
         times = 2 ** min(self.blocks, 16)
-        if height % times or width % times:
-            raise ValueError(
-                f"SNGANGenerator makes images whose sides are multiples of {times} (2 ** blocks); "
-                f"got image_shape={self.image_shape}. Digits of 28 pixels can be padded to 32."
-            )
+        advice = "Digits of 28 pixels can be padded to 32."
+        check_sides("image_shape", self.image_shape, times, "2 ** blocks", advice)
 
         def activate(x: jax.Array) -> jax.Array:
             if self.num_classes is None:
@@ -175,11 +172,7 @@ class SNGANDiscriminator(Checked):
 
         check_labels(labels, len(images), self.num_classes)
         times = 2 ** sum(self.blocks)
-        if images.shape[1] % times or images.shape[2] % times:
-            raise ValueError(
-                f"SNGANDiscriminator with blocks={self.blocks} takes images whose sides are "
-                f"multiples of {times}; got {images.shape}."
-            )
+        check_sides("images", images.shape[1:], times, f"blocks={self.blocks}")
         x = images
         for i, halve in enumerate(self.blocks):
             pool = shrink if halve else lambda x: x

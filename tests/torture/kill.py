@@ -101,7 +101,7 @@ def outcome(workdir: Path) -> dict:
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     return {
         "step": newest,
-        "leaves": manifest.check(checkpoints / str(newest))["leaves"],
+        "leaves": manifest.verify(checkpoints / str(newest))["leaves"],
         "metrics": [{k: v for k, v in x.items() if k not in SECONDS} for x in lines],
         "samples": (workdir / "samples.png").read_bytes(),
     }

@@ -254,7 +254,7 @@ def network_cases():
     yield Case("as_network", NO_FUNCTION, networks.as_network, "A player must be")
     adapters = (networks.from_linen, networks.from_nnx, networks.from_equinox, networks.from_haiku)
     for adapter in adapters:
-        yield Case(adapter.__name__, NO_FUNCTION, adapter, "takes|must be a function")
+        yield Case(adapter.__name__, NO_FUNCTION, adapter, "must be")
 
 
 test_loss = refused(loss_cases)

@@ -52,8 +52,10 @@ def checkpoint_cases():
     yield Case("bracket", names.map(lambda x: f"{x}[{x}"), save, "without")
     yield Case("url", names.map(lambda x: f"gs://{x}"), save, "this machine")
     yield Case("state", st.one_of(NOTHING, st.just(Pair(1, 2))), lambda x: checkpoint.save("a", x))
-    yield Case("leaf", no_leaf(), lambda x: save(s=holding(x)), r"\['leaf'\] is")
-    yield Case("like", no_leaf(), lambda x: checkpoint.restore("a", holding(x)), r"'leaf'\] is")
+    yield Case("leaf", no_leaf(), lambda x: save(s=holding(x)), r"\['leaf'\] must be")
+    yield Case(
+        "like", no_leaf(), lambda x: checkpoint.restore("a", holding(x)), r"'leaf'\] must be"
+    )
     steps = st.one_of(st.integers(-(2**31), -1).map(jnp.int32), st.floats(0, 9).map(jnp.float32))
     yield Case("step", steps, lambda x: save(s=state().replace(step=x)), r"state\.step must")
     yield Case("keep", whole(), lambda x: save(keep=x))

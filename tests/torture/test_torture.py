@@ -48,7 +48,7 @@ def test_leaves_are_held_against_their_digests_too(script, tmp_path, monkeypatch
         error = checkpoint.save(tmp_path, states[1], keep=1).exception()  # it is read back
         assert "bias'] has other values than were saved" in str(error)
         assert checkpoint.steps(tmp_path) == [0]
-        disk.setattr(storage, "check", lambda folder: None)  # and if it were not
+        disk.setattr(storage, "verify", lambda folder: None)  # and if it were not
         checkpoint.save(tmp_path, states[1]).result()
     assert "bias'] has other values" in (checkpoint.verify(tmp_path, 10) or "")
     assert checkpoint.latest(tmp_path) == 0
@@ -59,7 +59,7 @@ def test_leaves_are_held_against_their_digests_too(script, tmp_path, monkeypatch
     assert_trees_equal(checkpoint.restore(tmp_path, like=states[0]), states[1])
 
 
-def test_nothing_sound_is_left(script, tmp_path):
+def test_no_intact_checkpoint_is_left(script, tmp_path):
     states = script("damage").make_states()
     for state in states:
         checkpoint.save(tmp_path, state).result()
@@ -70,7 +70,7 @@ def test_nothing_sound_is_left(script, tmp_path):
     with pytest.raises(checkpoint.DamagedCheckpointError) as error:
         checkpoint.restore(tmp_path, like=states[0])
     assert [line.strip() for line in str(error.value).splitlines()] == [
-        f"{tmp_path} has no sound checkpoint to use. Restore a copy of one.",
+        f"{tmp_path} has no intact checkpoint to use. Restore a copy of one.",
         f"step 10: {arrays.relative_to(tmp_path / '10')} has been changed",
         "step 0: seal.json is missing",
     ]

@@ -1,4 +1,4 @@
-"""From any library's network to `jaxgan.Network`: one file for each library.
+"""Adapters from networks of any library to `jaxgan.Network`, one file for each library.
 
 Importing this module imports no library but flax; each adapter imports its own when it is called.
 """

@@ -1,8 +1,7 @@
-"""Any network to `jaxgan.Network`, or an error that names the adapter to use."""
+"""From a network of any library to `jaxgan.Network`, or an error that names the adapter."""
 
 import inspect
 import sys
-from typing import Any
 
 import flax.linen as nn
 
@@ -19,32 +18,34 @@ _OTHERS = {
 }
 
 
-def as_network(network: Any) -> Network:
+def as_network(network: object) -> Network:
     """Returns `network` as a `Network`, adapting a linen module.
 
     Args:
       network: a `Network` or a linen module.
 
     Raises:
-      TypeError: it is neither. The message names the adapter that a module of nnx, Equinox or Haiku
-        needs.
+      TypeError: If it is neither. The message names the adapter for a module of nnx, Equinox or
+        Haiku.
     """
     if isinstance(network, Network):
         return network
     if isinstance(network, nn.Module):
         return from_linen(network)
-    is_class = inspect.isclass(network)
-    what = f"the class {network.__name__}" if is_class else type(network).__name__
-    raise TypeError(
-        "A player must be a flax.linen module or a jaxgan.Network(init, apply); "
-        f"got {what}.{_advice(network)}"
-    )
+    is_class, kind = isinstance(network, type), _class_of(network)
+    got = f"the class {kind.__name__}" if is_class else kind.__name__
+    expected = "a flax.linen module or a jaxgan.Network(init, apply)"
+    raise TypeError(f"A player must be {expected}; got {got}.{_advice(network)}")
 
 
-def _advice(network: Any) -> str:
-    kind = network if inspect.isclass(network) else type(network)
+def _class_of(network: object) -> type:
+    return network if isinstance(network, type) else type(network)
+
+
+def _advice(network: object) -> str:
+    kind = _class_of(network)
     for name, (bases, adapter) in _OTHERS.items():
-        library = sys.modules.get(name)  # who has not imported it has no module of it
+        library = sys.modules.get(name)  # no instance exists where the library is not imported
         if library and issubclass(kind, tuple(getattr(library, base) for base in bases)):
             return f" Use jaxgan.networks.{adapter}."
     return " Make an instance of it." if inspect.isclass(network) else ""

@@ -1,34 +1,33 @@
 """From a Haiku function to `jaxgan.Network`."""
 
-import inspect
 from collections.abc import Callable
-from typing import Any
 
 import jax
 
-from jaxgan.types import ModelState, Network, Params
+from jaxgan._internal import checks
+from jaxgan.networks.adapters._common import import_library, train_option
+from jaxgan.types import ModelState, Network, Params, PyTree
 
 
-def from_haiku(function: Callable[..., Any]) -> Network:
+def from_haiku(function: Callable[..., PyTree]) -> Network:
     """Makes a `Network` of a function that uses Haiku modules.
 
     The adapter transforms the function, with state. Parameters and model state (batch statistics,
     the vectors of `hk.SpectralNorm`) are Haiku's own nested dicts; `hk.next_rng_key()` draws from
-    the key of the pass. If the function takes `train`, it is told; it is initialised as in
-    training, for only then does Haiku make all of its state. Every training pass moves the
-    statistics: in a GAN the discriminator's twice in its own half-step, with the real batch and
-    then the fake one, as DCGAN does, and never in the generator's half-step.
+    the key of the pass. A function with a parameter `train` gets it by name. `init` calls it with
+    `train=True`, because Haiku makes all of its state in training passes only. The statistics move
+    as in `from_linen`.
 
     Args:
-      function: `(x[, labels][, train]) -> y`, not transformed. `x` has a batch axis.
+      function: `(x[, labels][, train]) -> y`, before any transformation. `x` has a batch axis.
 
     Returns:
-      A `Network`. `hk.transform_with_state(function).apply(params, model_state, key, x)` takes
-      what was trained as it is.
+      A `Network`. `hk.transform_with_state(function).apply(params, model_state, key, x)` takes its
+      trained parameters and state.
 
     Raises:
-      ImportError: Haiku is not installed.
-      TypeError: `function` is transformed already, or no function.
+      ImportError: If Haiku is not installed.
+      TypeError: If `function` was transformed already, or is no function.
 
     Example:
       >>> import haiku as hk, jax, jaxgan
@@ -40,25 +39,13 @@ def from_haiku(function: Callable[..., Any]) -> Network:
       >>> params["linear"]["w"].shape
       (2, 3)
     """
-    try:
-        import haiku as hk
-    except ImportError as error:
-        raise ImportError("from_haiku needs Haiku: pip install dm-haiku") from error
-
-    if not callable(function):  # what hk.transform returns is not
-        raise TypeError(
-            f"from_haiku takes the function itself, and transforms it; got "
-            f"{type(function).__name__}."
-        )
-    transformed = hk.transform_with_state(function)
-    knows_train = "train" in inspect.signature(function).parameters
-
-    def options(train: bool) -> dict[str, Any]:
-        return {"train": train} if knows_train else {}
+    hk = import_library("haiku", "dm-haiku")
+    checks.function("function", function, "as it is before hk.transform")
+    transformed, options = hk.transform_with_state(function), train_option(function)
 
     def init(key: jax.Array, *inputs: jax.Array) -> tuple[Params, ModelState]:
         with jax.numpy_dtype_promotion("standard"):
-            return transformed.init(key, *inputs, **options(train=True))
+            return transformed.init(key, *inputs, **options(True))
 
     def apply(
         params: Params,
@@ -66,9 +53,8 @@ def from_haiku(function: Callable[..., Any]) -> Network:
         *inputs: jax.Array,
         train: bool,
         key: jax.Array | None = None,
-    ) -> tuple[Any, ModelState]:
-        # Haiku's dropout multiplies floats by booleans; that must not trouble a caller who forbids
-        # it elsewhere.
+    ) -> tuple[PyTree, ModelState]:
+        # Haiku's dropout multiplies floats by booleans, also for callers who forbid promotion.
         with jax.numpy_dtype_promotion("standard"):
             y, moved = transformed.apply(params, model_state, key, *inputs, **options(train))
         return y, moved if train else model_state

@@ -1,35 +1,33 @@
 """From a Flax linen module to `jaxgan.Network`."""
 
-import inspect
-from typing import Any
-
 import flax.linen as nn
 import jax
 
 from jaxgan._internal import checks
-from jaxgan.types import ModelState, Network, Params
+from jaxgan.networks.adapters._common import train_option
+from jaxgan.types import ModelState, Network, Params, PyTree
 
 
 def from_linen(module: nn.Module) -> Network:
-    """Makes a `Network` of a Flax linen module; `jaxgan.gan` does it for you.
+    """Makes a `Network` of a Flax linen module. `jaxgan.gan` calls it for linen modules.
 
     The collection `params` becomes the parameters; every other collection (`batch_stats`, ...)
-    becomes the model state, which moves in training passes only. If the module's `__call__` takes
-    `train`, it is told. One key serves every random stream (`dropout`, ...).
+    becomes the model state, which moves in training passes only. A `__call__` with a parameter
+    `train` gets it by name. One key serves every random stream (`dropout`, ...).
 
-    Every training pass moves the statistics: in a GAN the discriminator's twice in its own
-    half-step, with the real batch and then the fake one, as DCGAN does, and never in the
-    generator's half-step.
+    Every training pass moves the statistics. In a GAN, the discriminator's half-step moves the
+    discriminator's statistics twice, with the real batch and then the fake one, as in DCGAN. The
+    generator's half-step leaves them unchanged.
 
     Args:
       module: an unbound linen module whose `__call__` takes an array with a batch axis, and labels
-        if need be.
+        if the GAN has classes.
 
     Returns:
       A `Network`.
 
     Raises:
-      TypeError: it is no linen module, or a class of them.
+      TypeError: If `module` is no linen module, or a class.
 
     Example:
       >>> import flax.linen as nn, jax, jaxgan
@@ -39,15 +37,11 @@ def from_linen(module: nn.Module) -> Network:
       >>> y.shape
       (5, 3)
     """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"from_linen takes a flax.linen module; got {checks.show(module)}.")
-    knows_train = "train" in inspect.signature(type(module).__call__).parameters
-
-    def options(train: bool) -> dict[str, Any]:
-        return {"train": train} if knows_train else {}
+    checks.instance("module", module, nn.Module, "an instance of a flax.linen module")
+    options = train_option(type(module).__call__)
 
     def init(key: jax.Array, *inputs: jax.Array) -> tuple[Params, ModelState]:
-        variables = dict(module.init(key, *inputs, **options(train=False)))
+        variables = dict(module.init(key, *inputs, **options(False)))
         params = variables.pop("params", {})
         return params, variables
 
@@ -57,7 +51,7 @@ def from_linen(module: nn.Module) -> Network:
         *inputs: jax.Array,
         train: bool,
         key: jax.Array | None = None,
-    ) -> tuple[jax.Array, ModelState]:
+    ) -> tuple[PyTree, ModelState]:
         variables = {"params": params, **model_state}
         if not train:
             return module.apply(variables, *inputs, **options(train)), model_state

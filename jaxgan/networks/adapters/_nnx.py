@@ -1,39 +1,36 @@
 """From a Flax nnx module to `jaxgan.Network`."""
 
-import inspect
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxgan._internal import checks
-from jaxgan.types import ModelState, Network, Params
+from jaxgan.networks.adapters._common import check_make, train_option
+from jaxgan.types import ModelState, Network, Params, PyTree
 
 
-def from_nnx(make: Callable[[Any], Any]) -> Network:
+def from_nnx(make: Callable[..., object]) -> Network:
     """Makes a `Network` of a function that makes a Flax nnx module.
 
     The module's `nnx.Param` become the parameters; all its other variables (`nnx.BatchStat`, the
     vectors of `nnx.SpectralNorm`, your own) become the model state, except the state of its random
-    streams: each stream starts anew in every pass, from that pass's key. What is sown
-    (`nnx.Intermediate`) is dropped. Both are nested dicts of arrays, by attribute.
+    streams: every pass restarts each stream from the pass's key. Sown values (`nnx.Intermediate`)
+    are dropped. Both are nested dicts of arrays, by attribute.
 
-    A pass runs `module.train()` or `module.eval()` first, and tells `train` to a `__call__` that
-    takes it. Every training pass moves the statistics: in a GAN the discriminator's twice in its
-    own half-step, with the real batch and then the fake one, as DCGAN does, and never in the
-    generator's half-step.
+    A pass runs `module.train()` or `module.eval()` first. A `__call__` with a parameter `train`
+    gets it by name. The statistics move as in `from_linen`.
 
     Args:
       make: `(rngs: nnx.Rngs) -> nnx.Module`, often the class itself. The module's `__call__` takes
-        an array with a batch axis, and labels if need be.
+        an array with a batch axis, and labels if the GAN has classes.
 
     Returns:
-      A `Network`. `nnx.update(module, params)` and `nnx.update(module, model_state)` put what was
-      trained back into a module.
+      A `Network`. `nnx.update(module, params)` and `nnx.update(module, model_state)` put trained
+      arrays back into a module.
 
     Raises:
-      TypeError: `make` is a module, or does not make one.
+      TypeError: If `make` is a module, or makes something else.
 
     Example:
       >>> import jax, jaxgan
@@ -51,20 +48,14 @@ def from_nnx(make: Callable[[Any], Any]) -> Network:
     """
     from flax import nnx
 
-    if isinstance(make, nnx.Module):
-        raise TypeError(
-            f"from_nnx takes a function (rngs) -> module, not a module; got {type(make).__name__}. "
-            "jaxgan initialises networks itself, with keys of its own."
-        )
-    checks.function("make", make, "(rngs) -> module")
+    check_make(make, "(rngs) -> module", nnx.Module)
     outline = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
-    if not isinstance(outline, nnx.Module):
-        raise TypeError(f"make(rngs) must return an nnx.Module; got {type(outline).__name__}.")
-    knows_train = "train" in inspect.signature(type(outline).__call__).parameters
+    checks.instance("make(rngs)", outline, nnx.Module, "an nnx.Module")
+    options = train_option(type(outline).__call__)
     graphdef, streams, _ = nnx.split(outline, nnx.RngState, ...)
 
-    def arrays(module: Any) -> tuple[Params, ModelState]:
-        # Arrays in dicts, not nnx's own variables: a pass would write into the caller's.
+    def arrays(module: object) -> tuple[Params, ModelState]:
+        # Dicts of arrays: into nnx's own variables, a pass would write in place.
         hidden = (nnx.RngState, nnx.Intermediate)
         _, params, _, others = nnx.split(module, nnx.Param, hidden, ...)
         return nnx.to_pure_dict(params), nnx.to_pure_dict(others)
@@ -78,19 +69,19 @@ def from_nnx(make: Callable[[Any], Any]) -> Network:
         *inputs: jax.Array,
         train: bool,
         key: jax.Array | None = None,
-    ) -> tuple[Any, ModelState]:
+    ) -> tuple[PyTree, ModelState]:
         fresh = _restart(nnx.as_pure(streams), key)
         module = nnx.merge(graphdef, params, model_state, fresh)
         module.train() if train else module.eval()
-        y = module(*inputs, **({"train": train} if knows_train else {}))
+        y = module(*inputs, **options(train))
         return y, arrays(module)[1] if train else model_state
 
     return Network(init, apply)
 
 
-def _restart(streams: Any, key: jax.Array | None) -> Any:
-    """The state of random streams at their beginning, each with a key of its own."""
-    # A module holds its streams even where it draws nothing, as in inference.
+def _restart(streams: PyTree, key: jax.Array | None) -> PyTree:
+    """Returns the initial state of random streams, each with its own key."""
+    # A module needs the state of its streams even in a pass that draws nothing.
     key = jax.random.key(0) if key is None else key
     leaves, structure = jax.tree.flatten(streams)
     fresh = [

@@ -1,0 +1,91 @@
+"""The background thread that writes checkpoints, one after the other.
+
+The module remembers the newest save of each folder. The next save of that folder and the end of the
+program wait for it, and report its failure if the caller has not.
+"""
+
+import os
+import sys
+import threading
+import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from jaxgan.checkpoint import _storage as storage
+from jaxgan.checkpoint._arrays import HostArray
+from jaxgan.checkpoint._manifest import Header
+
+
+class SaveHandle:
+    """A save in progress. It holds a copy of the state, so the state may be donated at once."""
+
+    def __init__(self, future: Future[None]):
+        self._future = future
+        self._reported = False
+
+    def result(self) -> None:
+        """Waits until the checkpoint is complete on disk.
+
+        Raises:
+          OSError: If the checkpoint cannot be written. The checkpoints before it stay.
+        """
+        self._reported = True
+        self._future.result()
+
+    def exception(self) -> BaseException | None:
+        """Waits for the end of the save, and returns its error, if any, without raising it."""
+        self._reported = True
+        return self._future.exception()
+
+
+_executor = ThreadPoolExecutor(1, "jaxgan-checkpoint")
+_newest: dict[Path, SaveHandle] = {}  # by folder
+
+
+def submit(
+    folder: Path, leaves: dict[str, HostArray], header: Header, keep: int, keep_every: int | None
+) -> SaveHandle:
+    """Begins to write a checkpoint from copies in host memory, and returns at once."""
+    saving = SaveHandle(_executor.submit(_write, folder, leaves, header, keep, keep_every))
+    _newest[folder] = saving
+    return saving
+
+
+def wait(folder: Path) -> None:
+    """Waits for the newest save of a folder, and warns of a failure that was not reported."""
+    if folder in _newest and (error := _unreported(_newest[folder])):
+        warnings.warn(f"NOT SAVED: {error}", stacklevel=3)
+
+
+def _write(
+    folder: Path, leaves: dict[str, HostArray], header: Header, keep: int, keep_every: int | None
+) -> None:
+    storage.write(folder, leaves, header)
+    storage.prune(folder, keep, keep_every)
+
+
+def _unreported(saving: SaveHandle) -> BaseException | None:
+    """Waits for a save, and returns its error unless that was reported before."""
+    reported, error = saving._reported, saving.exception()
+    return None if reported else error
+
+
+def _finish() -> None:
+    """Waits for all saves before the interpreter ends, and prints failures not yet reported."""
+    for saving in _newest.values():
+        if error := _unreported(saving):
+            print(f"NOT SAVED: {error}", file=sys.stderr)
+
+
+def _reset() -> None:
+    """Starts without saves in a forked child, which has none of its parent's threads."""
+    global _executor
+    _executor = ThreadPoolExecutor(1, "jaxgan-checkpoint")
+    _newest.clear()
+
+
+# `atexit` would run `_finish` too late, when Orbax can no longer start threads.
+if hasattr(threading, "_register_atexit"):
+    threading._register_atexit(_finish)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset)

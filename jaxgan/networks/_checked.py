@@ -1,0 +1,89 @@
+"""The base class of jaxgan's modules, which checks their fields and inputs."""
+
+import types
+import typing
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from jaxgan._internal import checks
+
+
+class Checked(nn.Module):
+    """A linen module that checks its fields when it is made, by their annotations.
+
+    An int must be from 1 to 65,536, a float positive, a `dtype` a float dtype. A tuple must have as
+    many elements as its annotation, or any number of them.
+    """
+
+    def __post_init__(self) -> None:
+        for field, kind in typing.get_type_hints(type(self)).items():
+            if field not in ("parent", "name", "scope"):
+                _check_field(f"{type(self).__name__}.{field}", getattr(self, field, None), kind)
+        super().__post_init__()
+
+    @nn.nowrap
+    def as_floats(self, x: object, form: str) -> jax.Array:
+        """Checks an input of the module, and returns it as a JAX array.
+
+        Args:
+          x: the input.
+          form: its axes, as in `checks.array`.
+
+        Raises:
+          TypeError: If the input is no array of floats.
+          ValueError: If it does not have these axes, or is empty.
+        """
+        return checks.array(f"The input of {type(self).__name__}", x, jnp.floating, form)
+
+
+def check_sides(
+    name: str, shape: tuple[int, ...], multiple: int, reason: str, advice: str = ""
+) -> None:
+    """Checks that height and width are multiples of a number.
+
+    Args:
+      name: the argument's name in an error.
+      shape: height, width and channels of an image.
+      multiple: the number.
+      reason: the origin of that number.
+      advice: one instruction.
+
+    Raises:
+      ValueError: If they are not.
+    """
+    fits = all(side % multiple == 0 for side in shape[:2])
+    expected = f"multiples of {multiple} ({reason})"
+    checks.require(fits, f"The sides of {name}", expected, f"{shape}", advice)
+
+
+def _check_field(name: str, value: typing.Any, kind: object) -> None:
+    options = typing.get_args(kind)
+    if kind == DTypeLike | None:
+        fits = value is None or _is_float(value)
+        checks.require(fits, name, "a float dtype or None", checks.show(value), error=TypeError)
+    elif isinstance(kind, types.UnionType):  # with None
+        if value is not None:
+            _check_field(name, value, options[0])
+    elif kind is int:
+        checks.integer(name, value, 1, 2**16)
+    elif kind is float:
+        checks.real(name, value, positive=True)
+    elif kind is bool:
+        checks.boolean(name, value)
+    elif typing.get_origin(kind) is tuple:
+        is_tuple = isinstance(value, tuple | list)
+        checks.require(is_tuple, name, "a tuple", checks.show(value), error=TypeError)
+        fits = ... in options or len(value) == len(options)
+        checks.require(fits, name, f"a tuple of length {len(options)}", checks.show(value))
+        for element in value:
+            _check_field(f"Each of {name}", element, options[0])
+
+
+def _is_float(dtype: DTypeLike) -> bool:
+    try:
+        return jnp.issubdtype(dtype, jnp.floating)
+    except TypeError:
+        return False

@@ -1,0 +1,194 @@
+"""`restore`, `info`, `verify` and `latest`: parts, members, and errors that name the difference."""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from conftest import SHAPE, assert_trees_equal, make_gan
+
+import jaxgan
+from jaxgan import Pair, checkpoint, population
+from jaxgan.checkpoint import _manifest as manifest
+from jaxgan.checkpoint import _read as read
+
+
+def at(state, step):
+    return state.replace(step=jnp.int32(step))
+
+
+def test_metadata_comes_back(tmp_path, state):
+    metadata = {"seed": 3, "loss": (0.5, None), 10: "ten", 2: "two"}
+    checkpoint.save(tmp_path, state, metadata=metadata).result()
+    told = checkpoint.info(tmp_path)
+    assert told.metadata == {"seed": 3, "loss": [0.5, None], "10": "ten", "2": "two"}
+    assert told.step == 0
+    assert told.saved_by["versions"]["jax"] == jax.__version__
+    assert told.leaves[".params.generator['Dense_0']['kernel']"] == "float32[3, 8]"
+
+
+def test_nothing_there(tmp_path, state):
+    assert checkpoint.latest(tmp_path / "nowhere") is None
+    assert checkpoint.steps(tmp_path) == []
+    with pytest.raises(FileNotFoundError, match="has no checkpoint: it has none"):
+        checkpoint.restore(tmp_path, like=state)
+    checkpoint.save(tmp_path, state).result()
+    with pytest.raises(
+        FileNotFoundError, match=r"no checkpoint of step 3: it has steps \[0\]; choose one"
+    ):
+        checkpoint.restore(tmp_path, like=state, step=3)
+
+
+def test_one_player_alone(tmp_path, gan, state, batch):
+    checkpoint.save(tmp_path, state).result()
+    like = jax.eval_shape(gan.init, jax.random.key(0), batch)
+    restore = functools.partial(checkpoint.restore, tmp_path)
+    player = restore(like.params.discriminator, at=".params.discriminator")
+    assert_trees_equal(player, state.params.discriminator)
+    assert_trees_equal(restore(like.params, at=".params"), state.params)
+    assert_trees_equal(restore(like.key, at=".key"), state.key)
+    with pytest.raises(ValueError, match=r"got '\.param'\. Choose \.key, .*\.params, \.step"):
+        restore(like.params, at=".param")
+    with pytest.raises(ValueError, match=r"Choose \.params\.discriminator, \.params\.generator\."):
+        restore(like.params, at=".params.player")
+    with pytest.raises(
+        ValueError, match=r"\['Dense_2'\]\['bias'\]: saved float32\[16\], wanted float"
+    ):
+        restore(like.params.discriminator, at=".params.generator")
+
+
+def test_one_member_of_a_population_alone(tmp_path, gan, batch):
+    keys = jnp.stack([jax.random.key(seed) for seed in range(3)])
+    states = jax.vmap(gan.init, in_axes=(0, None))(keys, batch)
+    checkpoint.save(tmp_path, states).result()
+    like = jax.eval_shape(gan.init, jax.random.key(0), batch)
+    restore = functools.partial(checkpoint.restore, tmp_path)
+    assert_trees_equal(restore(like, member=2), population.pick(states, 2))
+    generator = restore(like.params.generator, at=".params.generator", member=1)
+    assert_trees_equal(generator, population.pick(states.params.generator, 1))
+    with pytest.raises(IndexError, match=r"member must be below 3, the number of .*; got 3"):
+        restore(like, member=3)
+
+
+def test_one_gan_has_no_members(tmp_path, state):
+    checkpoint.save(tmp_path, state).result()
+    with pytest.raises(ValueError, match=r"member must be None: .* holds one GAN; got 0"):
+        checkpoint.restore(tmp_path, like=state, member=0)
+
+
+def test_a_part_without_arrays_or_with_empty_ones(tmp_path, state):
+    state = state.replace(model_state=Pair({"none": jnp.zeros((0, 3))}, {}))
+    checkpoint.save(tmp_path, state).result()
+    for path, part in {
+        ".model_state.generator": state.model_state.generator,
+        ".model_state.discriminator": {},
+    }.items():
+        assert_trees_equal(checkpoint.restore(tmp_path, like=part, at=path), part)
+    with pytest.raises(TypeError, match=r"at must be text; got 3\. '\.params"):
+        checkpoint.restore(tmp_path, like=state, at=3)
+
+
+def test_what_is_not_tied_to_a_device_stays_so(tmp_path, state):
+    """Else it could not be used beside arrays on several devices."""
+    checkpoint.save(tmp_path, state).result()
+    assert not checkpoint.restore(tmp_path, like=state).step.committed
+    tied = jax.device_put(state, jax.devices()[0])
+    assert checkpoint.restore(tmp_path, like=tied).step.committed
+
+
+@pytest.mark.parametrize(
+    ("changes", "leaf"),
+    [
+        (
+            {"generator": jaxgan.networks.MLPGenerator(SHAPE, features=(8, 9))},
+            r"\.params\.generator\['Dense_1'\]\['kernel'\]: "
+            r"saved float32\[8, 8\], wanted float32\[8, 9\]",
+        ),
+        (
+            {"generator": jaxgan.networks.MLPGenerator(SHAPE, features=(8,))},
+            r"\['Dense_2'\]\['kernel'\]: saved float32\[8, 16\], wanted nothing",
+        ),
+        (
+            {"optimizer": Pair(optax.sgd(0.1), optax.adam(0.1))},
+            r"\.opt_state\.generator.*wanted nothing",
+        ),
+        ({"ema_half_life": 10.0}, r"\.ema_params.*saved nothing, wanted float32"),
+    ],
+)
+def test_a_state_that_does_not_fit_names_the_leaves(tmp_path, state, batch, changes, leaf):
+    checkpoint.save(tmp_path, state).result()
+    other = make_gan(**changes).init(jax.random.key(0), batch)
+    with pytest.raises(ValueError, match=leaf):
+        checkpoint.restore(tmp_path, like=other)
+
+
+def test_another_prng_is_named(tmp_path, gan, state, batch):
+    checkpoint.save(tmp_path, state).result()
+    other = gan.init(jax.random.key(0, impl="rbg"), batch)
+    with pytest.raises(ValueError, match=r"\.key: saved key<fry>\[\], wanted key<rbg>\[\]"):
+        checkpoint.restore(tmp_path, like=other)
+
+
+def test_damage_is_named_where_the_older_one_does_not_fit(tmp_path, state, batch):
+    checkpoint.save(tmp_path, state).result()
+    checkpoint.save(tmp_path, at(state, 1)).result()
+    (tmp_path / "1" / "seal.json").unlink()
+    other = make_gan(ema_half_life=10.0).init(jax.random.key(0), batch)
+    with (
+        pytest.warns(UserWarning, match=r"step 1: seal\.json is missing"),
+        pytest.raises(ValueError, match=r"\.ema_params"),
+    ):
+        checkpoint.restore(tmp_path, like=other)
+
+
+def test_what_another_program_saved_is_not_restored(tmp_path, state):
+    from orbax.checkpoint import v1 as ocp
+
+    ocp.save(tmp_path / "3", {"x": jnp.ones(2)})
+    with pytest.raises(checkpoint.DamagedCheckpointError, match=r"step 3: seal.json is missing"):
+        checkpoint.restore(tmp_path, like=state)
+
+
+def test_other_versions_are_named(tmp_path, state, monkeypatch):
+    checkpoint.save(tmp_path, state).result()
+    versions = {**jaxgan.environment()["versions"], "jax": "9.9"}
+    monkeypatch.setattr(read, "environment", lambda: {"versions": versions})
+    told = rf"saved by other versions \(jax {re.escape(jax.__version__)} then, 9\.9 now\)"
+    with pytest.warns(UserWarning, match=told):
+        assert_trees_equal(checkpoint.restore(tmp_path, like=state), state)
+
+
+def test_a_format_of_the_future_is_refused(tmp_path, state, monkeypatch):
+    with monkeypatch.context() as future:
+        future.setattr(manifest, "FORMAT", 7)
+        checkpoint.save(tmp_path, state).result()
+    with pytest.raises(ValueError, match=r"must be of format 1; got format 7\. Install jaxgan"):
+        checkpoint.restore(tmp_path, like=state)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (
+            lambda d, s: checkpoint.restore(d, s, step="1"),
+            TypeError,
+            "step must be an integer.*'1'",
+        ),
+        (
+            lambda d, s: checkpoint.restore(d, s, step=-1),
+            ValueError,
+            "step must be at least 0; got",
+        ),
+        (lambda d, s: checkpoint.restore(d, s, member=0.0), TypeError, "member must be an integer"),
+        (lambda d, s: checkpoint.restore(d, s, step=2**70), ValueError, "step must be at most"),
+        (lambda d, s: checkpoint.verify(d, 4), FileNotFoundError, "no checkpoint of step 4"),
+        (lambda d, s: checkpoint.verify(d, False), TypeError, "step must be an integer"),
+        (lambda d, s: checkpoint.steps(None), TypeError, "directory must be the path"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(tmp_path, state, call, error, said):
+    with pytest.raises(error, match=said):
+        call(tmp_path, state)
+    assert checkpoint.steps(tmp_path) == []

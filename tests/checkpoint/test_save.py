@@ -1,0 +1,272 @@
+"""`save` keeps every bit of a state, replaces nothing intact, and checks its arguments."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from conftest import BATCH, assert_trees_equal, make_gan
+
+from jaxgan import Pair, checkpoint, population, training
+from jaxgan.checkpoint import _manifest as manifest
+from jaxgan.checkpoint import _read as read
+from jaxgan.checkpoint import _storage as storage
+
+CIRCLE: list = []
+CIRCLE.append(CIRCLE)
+
+
+def at(state, step):
+    return state.replace(step=jnp.int32(step))
+
+
+def trainer(gan, images):
+    """Trains a state, which it donates, for some epochs; all that it trains share a program."""
+    run = jax.jit(functools.partial(training.epochs, gan, batch_size=BATCH), donate_argnums=0)
+
+    def train(state, epochs=1):
+        for _ in range(epochs):
+            state, _ = run(state, images)
+        return state
+
+    return train
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_resume_equals_uninterrupted(tmp_path, batch, uint8_images, stop_after):
+    gan = make_gan(ema_half_life=50.0)
+    train = trainer(gan, jnp.asarray(uint8_images))
+    begin = lambda: gan.init(jax.random.key(5), batch)
+    uninterrupted = train(begin(), 3)
+    stopped = train(begin(), stop_after)
+    checkpoint.save(tmp_path, stopped).result()
+    resumed = checkpoint.restore(tmp_path, like=jax.eval_shape(begin))
+    assert_trees_equal(train(resumed, 3 - stop_after), uninterrupted)
+
+
+def test_a_state_may_be_donated_while_it_is_saved(tmp_path, gan, state, uint8_images):
+    train = trainer(gan, jnp.asarray(uint8_images))
+    copies = []
+    for _ in range(5):
+        state = train(state)
+        copies.append(jax.tree.map(jnp.copy, state))
+        saving = checkpoint.save(tmp_path, state, keep=5)
+        state = train(state)  # donates what is being saved
+        saving.result()
+    for copy in copies:
+        assert_trees_equal(checkpoint.restore(tmp_path, like=state, step=int(copy.step)), copy)
+
+
+def test_every_kind_of_leaf_comes_back(tmp_path, batch):
+    optimizer = optax.chain(optax.clip(1.0), optax.adam(optax.linear_schedule(1e-3, 0.0, 10)))
+    gan = make_gan(ema_half_life=10.0, optimizer=Pair(optimizer, optax.adamw(1e-3)))
+    state, _ = jax.jit(gan.update)(gan.init(jax.random.key(0), batch), batch)
+    bfloat16 = jax.tree.map(lambda x: x.astype(jnp.bfloat16), state.ema_params)
+    state = state.replace(ema_params=bfloat16, model_state=Pair({"n": jnp.int8(3)}, {}))
+    checkpoint.save(tmp_path, state).result()
+    assert_trees_equal(checkpoint.restore(tmp_path, like=state), state)
+
+
+def test_what_is_empty_comes_back(tmp_path, state):
+    state = state.replace(model_state=Pair({"none": jnp.zeros((0, 3))}, {}))
+    checkpoint.save(tmp_path, state).result()
+    assert_trees_equal(checkpoint.restore(tmp_path, like=state), state)
+
+
+def test_orbax_alone_can_read_the_arrays(tmp_path, state):
+    from orbax.checkpoint import v1 as ocp
+
+    checkpoint.save(tmp_path, state).result()
+    arrays = ocp.load(tmp_path / "0" / "arrays")
+    name = ".params.generator['Dense_0']['kernel']"
+    np.testing.assert_array_equal(arrays[name], state.params.generator["Dense_0"]["kernel"])
+
+
+def test_relative_paths(tmp_path, monkeypatch, state):
+    monkeypatch.chdir(tmp_path)
+    checkpoint.save("here", state).result()
+    assert checkpoint.latest(tmp_path / "here") == 0
+    assert_trees_equal(checkpoint.restore("here", like=state), state)
+
+
+def test_a_home_folder_is_found_again(tmp_path, monkeypatch, state):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    checkpoint.save("~/run", state).result()
+    assert checkpoint.steps("~/run") == checkpoint.steps(tmp_path / "run") == [0]
+    assert_trees_equal(checkpoint.restore("~/run", like=state), state)
+    with pytest.raises(ValueError, match="intact checkpoints of step 0"):
+        checkpoint.save("~/run", state)
+
+
+def test_the_newest_few_are_kept(tmp_path, state):
+    for step in range(5):
+        checkpoint.save(tmp_path, state.replace(step=jnp.int32(step)), keep=2).result()
+    assert checkpoint.steps(tmp_path) == [3, 4]
+    assert checkpoint.latest(tmp_path) == 4
+    assert int(checkpoint.restore(tmp_path, like=state, step=3).step) == 3
+
+
+def test_multiples_of_a_number_are_kept(tmp_path, state):
+    for step in range(7):
+        one = state.replace(step=jnp.int32(step))
+        checkpoint.save(tmp_path, one, keep=1, keep_every=3).result()
+    assert checkpoint.steps(tmp_path) == [0, 3, 6]
+
+
+def test_an_unfinished_save_is_not_the_latest(tmp_path, state):
+    checkpoint.save(tmp_path, state).result()
+    (tmp_path / "7.saving" / "arrays.orbax-checkpoint-tmp").mkdir(parents=True)
+    (tmp_path / "3.deleting").mkdir()
+    assert checkpoint.latest(tmp_path) == 0
+    checkpoint.save(tmp_path, state.replace(step=jnp.int32(9))).result()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "0", "9"]
+
+
+def test_no_step_is_saved_twice_and_some_must_be_kept(tmp_path, state):
+    checkpoint.save(tmp_path, state).result()
+    with pytest.raises(ValueError, match=r"without intact .* of step 0 or later; got .*step 0"):
+        checkpoint.save(tmp_path, state)
+    checkpoint.save(tmp_path, state.replace(step=jnp.int32(9))).result()
+    with pytest.raises(
+        ValueError, match=r"of step 5 or later; got .* with step 9\. Choose another folder"
+    ):
+        checkpoint.save(tmp_path, state.replace(step=jnp.int32(5)))
+    with pytest.raises(ValueError, match="keep_every must be at least 1; got 0"):
+        checkpoint.save(tmp_path, state, keep_every=0)
+    with pytest.raises(ValueError, match="keep must be at least 1"):
+        checkpoint.save(tmp_path, state, keep=0)
+
+
+def test_folders_of_the_user_are_let_be(tmp_path, state):
+    """Even numbered ones, and those whose names end as a remnant's does."""
+    for name in ("1", "007", "my.saving", "3.deleting.txt"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine").touch()
+    for step in (4, 5):
+        checkpoint.save(tmp_path, at(state, step), keep=1).result()
+    assert all((tmp_path / name / "mine").exists() for name in ("1", "007", "my.saving"))
+    assert checkpoint.steps(tmp_path) == [1, 5]
+    (tmp_path / "2024").mkdir()
+    with pytest.raises(ValueError, match=r"alone; got .*2024, which is no checkpoint of jaxgan"):
+        checkpoint.save(tmp_path, at(state, 6))
+    assert (tmp_path / "2024").exists()
+
+
+def test_what_cannot_be_read_once_is_not_deleted(tmp_path, state, monkeypatch):
+    checkpoint.save(tmp_path, at(state, 7)).result()
+
+    def broken(folder, sync=False):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(manifest, "_digest_files", broken)
+        with pytest.warns(UserWarning, match=r"set aside as 7\.damaged: .*Input/output error"):
+            saving = checkpoint.save(tmp_path, at(state, 5))
+        with pytest.raises(OSError, match="Step 5 could not be saved"):
+            saving.result()
+    assert checkpoint.verify(tmp_path, 7) is None  # nothing was written in its stead either
+    with monkeypatch.context() as disk:
+        disk.setattr(read, "verify", lambda folder, step: "it seemed so")
+        with pytest.warns(UserWarning, match="it seemed so"):
+            checkpoint.save(tmp_path, at(state, 5)).result()
+    (tmp_path / "7.damaged").rename(tmp_path / "7")
+    assert checkpoint.verify(tmp_path, 7) is None
+
+
+def test_a_failed_save_is_told_and_harms_nothing(tmp_path, state, monkeypatch):
+    checkpoint.save(tmp_path, state).result()
+
+    def full(path, arrays):
+        path.mkdir(parents=True)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(storage.ocp, "save", full)
+        saving = checkpoint.save(tmp_path, state.replace(step=jnp.int32(5)))
+        with pytest.raises(OSError, match=r"Step 5 could not be .*No space left .*stay: \[0\]"):
+            saving.result()
+        assert "No space left" in str(saving.exception())
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "0"]
+    assert_trees_equal(checkpoint.restore(tmp_path, like=state), state)
+    assert checkpoint.save(tmp_path, state.replace(step=jnp.int32(5))).exception() is None
+
+
+def test_where_nothing_can_be_written(tmp_path, state):
+    (tmp_path / "file").touch()
+    saving = checkpoint.save(tmp_path / "file" / "run", state)  # training goes on
+    with pytest.raises(OSError, match=r"Step 0 could not be saved in .*file/run"):
+        saving.result()
+
+
+def test_what_cannot_be_saved(tmp_path, state):
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        checkpoint.save(tmp_path, state, metadata={"path": tmp_path})
+    uneven = population.stack([state, state.replace(step=state.step + 3)])
+    with pytest.raises(ValueError, match=r"must be the same in all members; got \[0, 3\]\."):
+        checkpoint.save(tmp_path, uneven)
+    assert checkpoint.steps(tmp_path) == []
+
+
+def test_what_is_no_array_is_named(tmp_path, state):
+    with pytest.raises(TypeError, match=r"\.generator\['n'\] must be an array; got 0\.5\."):
+        checkpoint.save(tmp_path, state.replace(model_state=Pair({"n": 0.5}, {})))
+
+
+@pytest.mark.parametrize(
+    "leaf", [np.float64(1 + 1e-12), np.array([2**40]), np.array([1.5], ">f4"), np.array(["text"])]
+)
+def test_leaves_that_jax_would_change_are_refused(tmp_path, state, leaf):
+    odd = state.replace(model_state=Pair({"n": leaf}, {}))
+    with pytest.raises(TypeError, match=r"\['n'\] must be of a dtype .*; got .*\. Convert it"):
+        checkpoint.save(tmp_path, odd)
+    with pytest.raises(TypeError, match=r"\['n'\] must be of a dtype that JAX keeps"):
+        checkpoint.restore(tmp_path, like=odd)
+
+
+def test_a_state_without_values_is_refused(tmp_path, gan, state, batch):
+    abstract = jax.eval_shape(gan.init, jax.random.key(0), batch)
+    with pytest.raises(TypeError, match="an array with values; got ShapeDtypeStruct"):
+        checkpoint.save(tmp_path, abstract)
+    with pytest.raises(TypeError, match=r"an array with values; .* outside of jit"):
+        jax.jit(lambda state: checkpoint.save(tmp_path, state))(state)
+    with pytest.raises(ValueError, match=r"state\.step must be at least 0; got -1"):
+        checkpoint.save(tmp_path, at(state, -1))
+    with pytest.raises(TypeError, match=r"state\.step must be integers; got float32"):
+        checkpoint.save(tmp_path, state.replace(step=jnp.float32(1.7)))
+    jax.jit(lambda state: jax.tree.map(lambda x: x, state), donate_argnums=0)(state)
+    with pytest.raises(ValueError, match=r"got a donated one\. Save the state that the"):
+        checkpoint.save(tmp_path, state)
+
+
+def test_directories_that_cannot_hold_checkpoints(tmp_path, state):
+    with pytest.raises(ValueError, match=r"must be a path without '\['; got .*lr\[0\.1\]"):
+        checkpoint.save(tmp_path / "lr[0.1]", state)
+    with pytest.raises(ValueError, match=r"must be a folder of this machine; got .gs://bucket"):
+        checkpoint.save("gs://bucket", state)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (
+            lambda d, s: checkpoint.save(d, s, keep=2.5),
+            TypeError,
+            "keep must be an integer; got",
+        ),
+        (
+            lambda d, s: checkpoint.save(d, s.params),
+            TypeError,
+            "state must be a jaxgan.TrainState;",
+        ),
+        (lambda d, s: checkpoint.save("a\0b", s), ValueError, "directory must be the path"),
+        (lambda d, s: checkpoint.save(3, s), TypeError, "directory must be the path .*; got 3"),
+        (lambda d, s: checkpoint.save(d, s, metadata=CIRCLE), ValueError, "Circular reference"),
+    ],
+)
+def test_invalid_arguments_are_refused(tmp_path, state, call, error, said):
+    with pytest.raises(error, match=said):
+        call(tmp_path, state)
+    assert checkpoint.steps(tmp_path) == []

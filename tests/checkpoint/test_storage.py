@@ -1,0 +1,124 @@
+"""Folders of checkpoints: which are jaxgan's, which are deleted, and what is read back."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgan.checkpoint import DamagedCheckpointError
+from jaxgan.checkpoint import _arrays as arrays
+from jaxgan.checkpoint import _storage as storage
+
+LEAVES = {
+    name: arrays.to_host(leaf)
+    for name, leaf in {
+        ".w": jnp.arange(6.0).reshape(2, 3),
+        ".none": jnp.zeros((0, 2)),
+        ".n": np.int8(-3),
+    }.items()
+}
+
+
+def header(step):
+    return {"step": step, "metadata": None, "saved_by": {"versions": {}}}
+
+
+def stubs(folder, *steps):
+    """Folders that look like jaxgan's checkpoints."""
+    for step in steps:
+        (folder / str(step) / "arrays").mkdir(parents=True)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_step_is_a_folder_named_by_a_number(tmp_path):
+    for name in (
+        "0",
+        "10",
+        "9",
+        "007",
+        "-1",
+        "1.saving",
+        "2.damaged",
+        "\u0663",
+        "x",
+    ):  # an Arabic 3
+        (tmp_path / name).mkdir()
+    (tmp_path / "5").touch()
+    assert storage.steps(tmp_path) == [0, 9, 10]
+    assert storage.steps(tmp_path / "missing") == storage.steps(tmp_path / "5") == []
+
+
+def test_a_folder_is_ours_with_a_manifest_or_arrays(tmp_path):
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a" / "seal.json").touch()
+    (tmp_path / "b" / "arrays").mkdir()
+    (tmp_path / "c" / "arrays").touch()
+    assert [storage.is_ours(tmp_path / name) for name in "abc"] == [True, True, False]
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    storage.write(tmp_path, LEAVES, header(4))
+    contents = storage.verify(tmp_path / "4")
+    loaded = storage.load(tmp_path / "4", contents["leaves"])
+    assert loaded.keys() == LEAVES.keys()
+    for name, leaf in LEAVES.items():
+        assert loaded[name].dtype == leaf.data.dtype
+        np.testing.assert_array_equal(loaded[name], leaf.data)
+    part = {".n": contents["leaves"][".n"]}
+    assert storage.load(tmp_path / "4", part) == {".n": np.int8(-3)}
+    assert storage.load(tmp_path / "4", {}) == {}
+
+
+def test_an_array_with_other_values_is_named(tmp_path):
+    storage.write(tmp_path, LEAVES, header(4))
+    specs = storage.verify(tmp_path / "4")["leaves"]
+    other = {**specs, ".w": {**specs[".w"], "sha256": "0" * 64}}
+    with pytest.raises(DamagedCheckpointError, match=r"\.w has other values than were saved"):
+        storage.load(tmp_path / "4", other)
+    for spec in ({**specs[".w"], "dtype": "nonsense"}, {**specs[".w"], "shape": [-1]}):
+        with pytest.raises(DamagedCheckpointError, match="Orbax cannot read it"):
+            storage.load(tmp_path / "4", {".w": spec})
+
+
+def test_a_write_sets_later_steps_aside_and_removes_remnants(tmp_path):
+    stubs(tmp_path, 3, 4, 6)
+    for name in ("2.saving", "1.deleting", "my.saving", "6.damaged"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "6.damaged" / "old").touch()
+    storage.write(tmp_path, LEAVES, header(4))
+    assert names(tmp_path) == ["3", "4", "4.damaged", "6.damaged", "my.saving"]
+    assert names(tmp_path / "6.damaged") == ["arrays"]
+
+
+@pytest.mark.parametrize(
+    ("keep", "keep_every", "left"),
+    [
+        (1, None, [12]),
+        (2, None, [9, 12]),
+        (9, None, [0, 3, 4, 8, 9, 12]),
+        (1, 4, [0, 4, 8, 12]),
+        (2, 3, [0, 3, 9, 12]),
+    ],
+)
+def test_pruning_keeps_the_newest_and_the_multiples(tmp_path, keep, keep_every, left):
+    stubs(tmp_path, 0, 3, 4, 8, 9, 12)
+    (tmp_path / "5").mkdir()  # the user's
+    storage.prune(tmp_path, keep, keep_every)
+    assert storage.steps(tmp_path) == sorted([5, *left])
+    assert not list(tmp_path.glob("*.deleting"))
+
+
+def test_a_checkpoint_that_cannot_be_deleted_is_named(tmp_path, monkeypatch):
+    stubs(tmp_path, 1, 2)
+
+    def fail(path):
+        raise PermissionError(f"no right to delete {path}")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(storage.shutil, "rmtree", fail)
+        with pytest.raises(OSError, match=r"Step 2 is saved .*, but step 1 could not be deleted"):
+            storage.prune(tmp_path, 1, None)
+    assert storage.steps(tmp_path) == [2]
