@@ -14,6 +14,7 @@ import functools
 import hashlib
 import sys
 from pathlib import Path
+from typing import cast
 
 import common
 import jax
@@ -42,13 +43,18 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def logits_of(net: jaxgan.networks.DigitClassifier, params, batch, **options) -> jax.Array:
+    output = net.apply({"params": params}, batch, **options)
+    return cast(tuple[jax.Array, jax.Array], output)[1]
+
+
 def make_step(net: jaxgan.networks.DigitClassifier, optimizer: optax.GradientTransformation):
     shift = augment.translation(SHIFT)
 
     def loss(params, batch, labels, key):
         keys = jax.random.split(key)
         shifted = shift(keys[0], images.normalize(batch) + 1.0) - 1.0  # what comes in is black
-        _, logits = net.apply({"params": params}, shifted, train=True, rngs={"dropout": keys[1]})
+        logits = logits_of(net, params, shifted, train=True, rngs={"dropout": keys[1]})
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
@@ -61,7 +67,7 @@ def make_step(net: jaxgan.networks.DigitClassifier, optimizer: optax.GradientTra
 
 
 def accuracy(net: jaxgan.networks.DigitClassifier, params, data: jaxgan.datasets.Dataset) -> float:
-    classify = jax.jit(lambda batch: net.apply({"params": params}, batch, train=False)[1].argmax(1))
+    classify = jax.jit(lambda batch: logits_of(net, params, batch, train=False).argmax(1))
     right = [
         np.asarray(classify(images.normalize(data.images[i : i + 500]))) == data.labels[i : i + 500]
         for i in range(0, len(data.images), 500)

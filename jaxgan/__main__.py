@@ -9,6 +9,7 @@ import argparse
 import ast
 import functools
 import sys
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -69,7 +70,7 @@ def inputs_of(
     return (jnp.zeros((1, *shape)), *label)
 
 
-def options_of(module: nn.Module) -> dict[str, bool]:
+def options_of(module: nn.Module) -> dict[str, Any]:
     """Makes the keyword arguments of `__call__`."""
     return train_option(module.__call__)(False)
 

@@ -81,7 +81,8 @@ def save(
     _lock(folder)
     _check_later_steps(folder, step)
     copies = {name: arrays.to_host(leaf) for name, leaf in leaves.items()}
-    header = Header(step=step, metadata=metadata, saved_by=environment())
+    saved_by: Json = environment()
+    header = Header(step=step, metadata=metadata, saved_by=saved_by)
     return writer.submit(folder, copies, header, keep, keep_every)
 
 

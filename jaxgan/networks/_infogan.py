@@ -1,5 +1,6 @@
 """The InfoGAN pair, with which "Are GANs Created Equal?" compared its losses."""
 
+import functools
 import math
 
 import flax.linen as nn
@@ -114,10 +115,11 @@ class InfoGANDiscriminator(Checked):
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         images = self.as_floats(images, "[batch, height, width, channels]")
         few, many, units = self.features
-        options = {"kernel_init": NORMAL_002, "dtype": self.dtype}
-        x = nn.leaky_relu(nn.Conv(few, (4, 4), strides=2, **options)(images), NEGATIVE_SLOPE)
-        x = nn.Conv(many, (4, 4), strides=2, use_bias=False, **options)(x)
+        conv = functools.partial(nn.Conv, strides=2, kernel_init=NORMAL_002, dtype=self.dtype)
+        dense = nn.Dense(units, use_bias=False, kernel_init=NORMAL_002, dtype=self.dtype)
+        x = nn.leaky_relu(conv(few, (4, 4))(images), NEGATIVE_SLOPE)
+        x = conv(many, (4, 4), use_bias=False)(x)
         x = nn.leaky_relu(batch_norm(x, train, self.dtype), NEGATIVE_SLOPE)
-        x = nn.Dense(units, use_bias=False, **options)(x.reshape(x.shape[0], -1))
+        x = dense(x.reshape(x.shape[0], -1))
         x = nn.leaky_relu(batch_norm(x, train, self.dtype), NEGATIVE_SLOPE)
         return logit(x)

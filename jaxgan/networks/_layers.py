@@ -1,6 +1,7 @@
 """Layers that several families share and that Flax lacks."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -34,7 +35,7 @@ def full_precision(x: jax.Array) -> jax.Array:
     return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
-def batch_norm(x: jax.Array, train: bool, dtype: DTypeLike | None, **options: float) -> jax.Array:
+def batch_norm(x: jax.Array, train: bool, dtype: DTypeLike | None, **options: Any) -> jax.Array:
     """Applies batch normalization with DCGAN's numbers, momentum 0.9 and epsilon 1e-5.
 
     Args:

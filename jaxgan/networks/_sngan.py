@@ -96,7 +96,7 @@ class SNGANGenerator(Checked):
         check_sides("image_shape", self.image_shape, times, "2 ** blocks", advice)
 
         def activate(x: jax.Array) -> jax.Array:
-            if self.num_classes is None:
+            if self.num_classes is None or labels is None:
                 return nn.relu(batch_norm(x, train, self.dtype, epsilon=2e-5))
             norm = ConditionalBatchNorm(self.num_classes, epsilon=2e-5, dtype=self.dtype)
             return nn.relu(norm(x, labels, train=train))

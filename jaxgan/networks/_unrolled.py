@@ -1,5 +1,6 @@
 """The small pairs with which Unrolled GAN and PacGAN counted modes of Stacked MNIST."""
 
+import functools
 import math
 
 import flax.linen as nn
@@ -59,16 +60,15 @@ class UnrolledGenerator(Checked):
         def activate(x: jax.Array) -> jax.Array:
             return nn.relu(batch_norm(x, train, self.dtype))
 
-        options = {"kernel_init": NORMAL_002, "dtype": self.dtype}
         shape = (*smallest, self.features[0])
-        x = nn.Dense(math.prod(shape), use_bias=False, **options)(latents)
+        size, init = math.prod(shape), NORMAL_002
+        x = nn.Dense(size, use_bias=False, kernel_init=init, dtype=self.dtype)(latents)
         x = activate(x.reshape(-1, *shape))
         for features, (height, width) in zip(self.features[1:], reversed(sizes), strict=True):
             x = UpConv(features, 3, use_bias=False, dtype=self.dtype)(x)
             x = activate(x[:, :height, :width])
-        return nn.tanh(full_precision(nn.Conv(channels, (3, 3), **options)(x))).astype(
-            latents.dtype
-        )
+        x = nn.Conv(channels, (3, 3), kernel_init=NORMAL_002, dtype=self.dtype)(x)
+        return nn.tanh(full_precision(x)).astype(latents.dtype)
 
 
 class UnrolledDiscriminator(Checked):
@@ -106,9 +106,9 @@ class UnrolledDiscriminator(Checked):
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         images = self.as_floats(images, "[batch, height, width, channels]")
-        options = {"kernel_init": NORMAL_002, "dtype": self.dtype}
+        conv = functools.partial(nn.Conv, strides=2, kernel_init=NORMAL_002, dtype=self.dtype)
         x = images
         for width in self.features:
-            x = nn.Conv(width, (3, 3), strides=2, use_bias=False, **options)(x)
+            x = conv(width, (3, 3), use_bias=False)(x)
             x = nn.leaky_relu(batch_norm(x, train, self.dtype), NEGATIVE_SLOPE)
         return logit(x.reshape(x.shape[0], -1))

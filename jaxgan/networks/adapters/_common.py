@@ -4,6 +4,7 @@ import importlib
 import inspect
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 from jaxgan._internal import checks
 
@@ -40,7 +41,7 @@ def check_make(make: object, form: str, module: type) -> None:
     checks.function("make", make, form)
 
 
-def train_option(function: Callable) -> Callable[[bool], dict[str, bool]]:
+def train_option(function: Callable) -> Callable[[bool], dict[str, Any]]:
     """Returns a function that makes the keyword arguments of a call from `train`.
 
     They are empty where `function` has no parameter `train`.

@@ -1,6 +1,7 @@
 """From a Flax nnx module to `jaxgan.Network`."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,12 +53,14 @@ def from_nnx(make: Callable[..., object]) -> Network:
     outline = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
     checks.instance("make(rngs)", outline, nnx.Module, "an nnx.Module")
     options = train_option(type(outline).__call__)
-    graphdef, streams, _ = nnx.split(outline, nnx.RngState, ...)
+    graphdef, *states = nnx.split(outline, nnx.RngState, ...)
+    streams = states[0]
 
     def arrays(module: object) -> tuple[Params, ModelState]:
         # Dicts of arrays: into nnx's own variables, a pass would write in place.
         hidden = (nnx.RngState, nnx.Intermediate)
-        _, params, _, others = nnx.split(module, nnx.Param, hidden, ...)
+        _, *states = nnx.split(module, nnx.Param, hidden, ...)
+        params, _, others = states
         return nnx.to_pure_dict(params), nnx.to_pure_dict(others)
 
     def init(key: jax.Array, *inputs: jax.Array) -> tuple[Params, ModelState]:
@@ -71,7 +74,7 @@ def from_nnx(make: Callable[..., object]) -> Network:
         key: jax.Array | None = None,
     ) -> tuple[PyTree, ModelState]:
         fresh = _restart(nnx.as_pure(streams), key)
-        module = nnx.merge(graphdef, params, model_state, fresh)
+        module: Any = nnx.merge(graphdef, params, model_state, fresh)
         module.train() if train else module.eval()
         y = module(*inputs, **options(train))
         return y, arrays(module)[1] if train else model_state
