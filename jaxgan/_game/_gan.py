@@ -1,7 +1,7 @@
 """Where the two players meet: networks, a loss and optimizers in; pure functions out."""
 
 import functools
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from jaxgan._game._discriminator import pack
 from jaxgan._game._half_steps import train_step
 from jaxgan._internal import checks
 from jaxgan.augment import Augmentation, PlainAugmentation, as_augmentation
-from jaxgan.networks.adapters import as_network
+from jaxgan.networks.adapters import NetworkLike, as_network
 from jaxgan.penalties import Penalty, PlainPenalty, as_penalty
 from jaxgan.train_state import TrainState, create
 from jaxgan.types import Batch, Labels, Loss, Metrics, Pair
@@ -66,8 +66,8 @@ class GAN(NamedTuple):
 
 
 def gan(
-    generator: Any,
-    discriminator: Any,
+    generator: NetworkLike,
+    discriminator: NetworkLike,
     loss: Pair[Loss],
     optimizer: Pair[optax.GradientTransformation],
     latents: int,

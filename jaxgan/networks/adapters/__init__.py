@@ -3,10 +3,10 @@
 Importing this module imports no library but flax; each adapter imports its own when it is called.
 """
 
-from jaxgan.networks.adapters._as_network import as_network
+from jaxgan.networks.adapters._as_network import NetworkLike, as_network
 from jaxgan.networks.adapters._equinox import from_equinox
 from jaxgan.networks.adapters._haiku import from_haiku
 from jaxgan.networks.adapters._linen import from_linen
 from jaxgan.networks.adapters._nnx import from_nnx
 
-__all__ = ["as_network", "from_equinox", "from_haiku", "from_linen", "from_nnx"]
+__all__ = ["NetworkLike", "as_network", "from_equinox", "from_haiku", "from_linen", "from_nnx"]

@@ -8,6 +8,9 @@ import flax.linen as nn
 from jaxgan.networks.adapters._linen import from_linen
 from jaxgan.types import Network
 
+NetworkLike = Network | nn.Module
+"""What `jaxgan.gan` takes as a player: a `Network`, or a linen module."""
+
 _OTHERS = {
     "flax.nnx": (("Module",), "from_nnx(make), where make(rngs) returns the module"),
     "equinox": (("Module",), "from_equinox(make), where make(key) returns the module"),
