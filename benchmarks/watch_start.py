@@ -12,6 +12,7 @@ import os
 import runpy
 import sys
 import time
+from pathlib import Path
 
 begun, script = float(sys.argv[1]), sys.argv[2]
 seconds: dict[str, float] = {}
@@ -54,4 +55,5 @@ watch(jax.stages.Lowered, "compile", after="compiling")
 setattr(jaxgan.runs, "longest_streak", stop)  # noqa: B010, the first thing that is asked of the metrics
 
 sys.argv = sys.argv[2:]
+sys.path.insert(0, str(Path(script).parent))  # as Python does for a script
 runpy.run_path(script, run_name="__main__")
