@@ -37,8 +37,8 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
 
 def add_workdir(parser: argparse.ArgumentParser, default: str, *, resume: bool = False) -> None:
     """Adds `--workdir`, `--overwrite` and, for a script that can continue a run, `--resume`."""
-    told = f"(default: {default})"
-    parser.add_argument("--workdir", metavar="", type=Path, default=Path(default), help=told)
+    text = f"(default: {default})"
+    parser.add_argument("--workdir", metavar="", type=Path, default=Path(default), help=text)
     add_overwrite(parser, resume=resume)
 
 
@@ -72,15 +72,19 @@ def errors_in_a_line() -> Iterator[None]:
         sys.exit(str(error))
 
 
-def begin(
-    args: argparse.Namespace, config: Mapping[str, object], folder: Path | None = None
-) -> Path:
-    """Opens `args.workdir`, or another folder, as the options of `add_workdir` say."""
+def begin(args: argparse.Namespace, config: Mapping[str, object]) -> Path:
+    """Opens `args.workdir` as the options of `add_workdir` say."""
     options = {name: vars(args).get(name, False) for name in ("resume", "overwrite")}
     try:
-        return runs.begin(folder or args.workdir, config, **options)
+        return runs.begin(args.workdir, config, **options)
     except FileExistsError as error:
         raise FileExistsError(f"{error} {ways_out(args)}".rstrip()) from error
+
+
+def check_new(args: argparse.Namespace, name: str, path: Path) -> None:
+    """Checks that a file does not exist, or that `--overwrite` replaces it."""
+    if path.exists() and not (args.overwrite and path.is_file()):
+        raise FileExistsError(f"{name} must be a new file; got {path}. {ways_out(args)}".rstrip())
 
 
 def ways_out(args: argparse.Namespace) -> str:
@@ -141,10 +145,10 @@ def describe(metrics: jaxgan.types.Metrics, samples: jax.Array, seconds: float) 
 
 def progress(record: Record) -> str:
     """Formats the record of an epoch for a progress bar."""
-    told = "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**record)
+    text = "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**record)
     skipped = sum(record[f"{player}_skipped"] for player in jaxgan.Pair._fields)
-    told += f", {skipped} skipped" if skipped else ""
-    return f"{told}, {record['steps_per_second']:.0f} steps/s"
+    text += f", {skipped} skipped" if skipped else ""
+    return f"{text}, {record['steps_per_second']:.0f} steps/s"
 
 
 def fixed_latents(size: int, num: int = 64) -> jax.Array:

@@ -148,7 +148,9 @@ def draw_page(path: Path, fake: np.ndarray, train: np.ndarray, seen: tuple, repo
 def main() -> None:
     args = parse_arguments()
     compilation.enable_compilation_cache()
+    folder = args.checkpoint / "evaluation"
     with common.errors_in_a_line():
+        common.check_new(args, "The report", folder / "report.json")
         train_images, test_images, source = load_images(args)
         gan, state = restore(args.checkpoint, train_images.shape[1:])
         num = min(args.samples, len(test_images), len(train_images))
@@ -156,7 +158,6 @@ def main() -> None:
             print(f"--samples is {num}: there are no more images to compare with.", file=sys.stderr)
         drawn = [draw_samples(gan, state, num, seed) for seed in range(args.draws)]
         told = {"source": source, "step": int(state.step), "num_samples": num}
-        workdir = common.begin(args, {**told, "draws": args.draws}, args.checkpoint / "evaluation")
     clock = time.perf_counter()
     spaces = {"mnist-v1": evaluation.mnist_v1().features, "random-v1": evaluation.random_v1()}
     with tqdm(bar_format="{desc}") as bar:
@@ -182,11 +183,12 @@ def main() -> None:
         "draws": draws,
         **jaxgan.environment(),
     }
-    runs.write_json(workdir / "report.json", report)
+    folder.mkdir(exist_ok=True)
+    runs.write_json(folder / "report.json", report)
     seen = evaluation.embed(spaces["mnist-v1"], drawn[-1][:16]), train["mnist-v1"]
-    draw_page(workdir / "report.png", drawn[-1], train_images, seen, report)
+    draw_page(folder / "report.png", drawn[-1], train_images, seen, report)
     print_table(report)
-    print(f"{num} samples a draw; report.json and report.png are in {workdir}", file=sys.stderr)
+    print(f"{num} samples a draw; report.json and report.png are in {folder}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -137,8 +137,8 @@ def make_train(gan, num_epochs, batch_size):
 def report(number, means):
     """Prints an epoch's means. The compiled program calls this function."""
     if number % 10 == 9:
-        told = (f"{name} {means[name]:.3f}" for name in ("generator_loss", "discriminator_loss"))
-        print(f"epoch {number + 1}: {', '.join(told)}", flush=True)
+        losses = (f"{player} {means[f'{player}_loss']:.3f}" for player in jaxgan.Pair._fields)
+        print(f"epoch {number + 1}: {', '.join(losses)}", flush=True)
 
 
 # 4. The script.
@@ -155,7 +155,10 @@ def parse_arguments():
     parser.add_argument("--data-dir", default="embedded", help="as datasets.load takes")
     parser.add_argument("--workdir", default="runs/from_scratch", help="(default: as above)")
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.epochs < 1:
+        parser.error(f"--epochs must be at least 1; got {args.epochs}")
+    return args
 
 
 def main() -> None:
@@ -170,7 +173,7 @@ def main() -> None:
         workdir = runs.begin(args.workdir, config, overwrite=args.overwrite)
     except FileExistsError as error:
         sys.exit(f"{error} Try another --workdir{'' if args.overwrite else ', or --overwrite'}.")
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         sys.exit(str(error))
 
     clock = time.perf_counter()

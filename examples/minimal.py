@@ -39,11 +39,11 @@ def main() -> None:
 
     # An epoch, with all its batches and updates, is one compiled program.
     train = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
-    epoch = jax.jit(train, donate_argnums=0)
+    epoch = jax.jit(train, donate_argnums=0).lower(state, digits).compile()
     config = {"epochs": args.epochs, "batch_size": args.batch_size, "seed": args.seed}
     try:
         workdir = jaxgan.runs.begin(args.workdir, config, overwrite=args.overwrite)
-    except OSError as error:
+    except FileExistsError as error:
         sys.exit(f"{error} Try another --workdir{'' if args.overwrite else ', or --overwrite'}.")
     for number in range(args.epochs):
         state, metrics = epoch(state, digits)

@@ -91,9 +91,8 @@ def make_gan(image_shape: tuple[int, ...], args: argparse.Namespace) -> jaxgan.G
 
 
 def make_config(args: argparse.Namespace, data: jaxgan.datasets.Dataset) -> dict[str, object]:
-    chosen = ("dataset", "epochs", "batch_size", "seed", "networks", "learning_rate", "beta1")
     return {
-        **{name: getattr(args, name) for name in (*chosen, "loss", "penalty")},
+        **common.chosen(args),
         "num_images": len(data.images),
         "images_sha256": hashlib.sha256(data.images.tobytes()).hexdigest(),
         "latents": LATENT_DIM,

@@ -77,8 +77,8 @@ def accuracy(net: jaxgan.networks.DigitClassifier, params, data: jaxgan.datasets
 
 def main() -> None:
     args = parse_arguments()
-    if args.output.exists() and not (args.overwrite and args.output.is_file()):
-        sys.exit(f"output must be a new file; got {args.output}. {common.ways_out(args)}")
+    with common.errors_in_a_line():
+        common.check_new(args, "output", args.output)
     data = jaxgan.datasets.load("mnist", "train", args.data_dir)
     test = jaxgan.datasets.load("mnist", "test", args.data_dir)
     print(f"data: {data.source}", file=sys.stderr)

@@ -51,7 +51,7 @@ class PlainAugmentation(Protocol):
 class AugmentationApply(Protocol):
     """Augments images: `(state, key, images, *, step) -> images`."""
 
-    def __call__(self, state: State, key: Array, images: Array, *, step: Array) -> Array: ...
+    def __call__(self, state: State, key: Array, images: Array, /, *, step: Array) -> Array: ...
 
 
 class Augmentation(NamedTuple):

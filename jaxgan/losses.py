@@ -327,7 +327,7 @@ def auxiliary_classifier(class_logits: Array, labels: Array) -> Array:
     """
     form = "[batch, num_classes]"
     class_logits = checks.array("class_logits", class_logits, jnp.floating, form, lists=False)
-    labels = checks.labels(labels, class_logits.shape[:1], class_logits.shape[1])
+    labels = checks.labels(labels, class_logits.shape[:1], class_logits.shape[1], lists=False)
     # optax subtracts two numbers as large as the logits, which in bfloat16 leaves little of either.
     largest = jax.lax.stop_gradient(class_logits.max(axis=1, keepdims=True))
     return optax.losses.softmax_cross_entropy_with_integer_labels(class_logits - largest, labels)
@@ -343,7 +343,7 @@ def _pair(generator: Loss, discriminator: Loss) -> Pair[Loss]:
 
 
 def _checked(formula: Loss) -> Loss:
-    def loss(real_logits: Array, fake_logits: Array, /) -> Array:
+    def loss(real_logits: Array, fake_logits: Array) -> Array:
         checks.array("real_logits", real_logits, jnp.floating, "[batch]", lists=False)
         checks.array("fake_logits", fake_logits, jnp.floating, "[batch]", lists=False)
         # Without this check one logit would be compared with every logit of the other side.

@@ -56,6 +56,7 @@ class PenaltyApply(Protocol):
         critic: Critic,
         real: Array,
         fake: Array,
+        /,
         *,
         key: Array,
         step: Array,

@@ -1,7 +1,7 @@
 """Trains many GANs in one program, with a seed and hyper-parameters for each.
 
 A population is a `TrainState` whose arrays have a leading axis of members. `jax.vmap` makes and
-trains a population, so `gan`, `training` and `checkpoint` need no code for it. This module sets the
+trains a population, so `gan` and `training` need no code for it. This module sets the
 hyper-parameters of members, picks members, and distributes members over devices.
 """
 
@@ -169,7 +169,7 @@ def pick(population: T, members: ArrayLike) -> T:
       >>> population.pick({"loss": jnp.arange(4.0)}, [0, 3])
       {'loss': Array([0., 3.], dtype=float32)}
     """
-    got = checks.show(members)
+    got = checks.shown(members)
     is_known = checks.is_concrete(members)
     checks.require(is_known, "members", "known while tracing", got, error=TypeError)
     indices = np.asarray(members)
@@ -201,10 +201,10 @@ def stack(members: Sequence[T]) -> T:
       [1. 2.]
     """
     is_list = isinstance(members, Sequence) and not isinstance(members, str | bytes)
-    got = checks.show(members)
+    got = checks.shown(members)
     checks.require(is_list, "members", "a list of pytrees", got, error=TypeError)
     checks.require(len(members) > 0, "members", "at least one pytree", got)
-    advice = " The first member says what the others must be."
+    advice = "The first member says what the others must be."
     for i, member in enumerate(members):
         checks.tree_matches(f"Member {i}", member, members[0], advice)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
@@ -278,7 +278,7 @@ def shard(
     checks.function("function", function, "(population, *data) -> pytree")
     devices = jax.devices() if devices is None else devices
     are_devices = isinstance(devices, Sequence) and all(isinstance(d, jax.Device) for d in devices)
-    got = checks.show(devices)
+    got = checks.shown(devices)
     checks.require(are_devices, "devices", "a list of jax.Device", got, error=TypeError)
     checks.require(len(devices) > 0, "devices", "at least one", got)
     mesh = Mesh(np.asarray(devices), ("members",))

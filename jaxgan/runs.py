@@ -5,7 +5,6 @@ import itertools
 import json
 import logging
 import os
-import re
 import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,16 +13,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxgan._internal import checks, file_lock
+from jaxgan._internal import checks, file_lock, run_layout
 
 __all__ = ["begin", "longest_streak", "stop_signals", "write_json", "write_log"]
 
 _logger = logging.getLogger("jaxgan")
 
-_CONFIG = "config.json"
-_BEGUN = (file_lock.NAME, _CONFIG + ".tmp")  # a run killed while it began may leave these
+# What a run that was killed while it began may leave.
+_BEGUN = (file_lock.NAME, run_layout.CONFIG + ".tmp")
 _SUFFIXES = (".json", ".jsonl", ".png", ".gif", ".tmp")  # of the files that jaxgan writes
-_CHECKPOINT = re.compile(r"\d+(\.(saving|deleting|damaged))?")
 
 
 def begin(
@@ -44,7 +42,8 @@ def begin(
       checkpoints. Pictures and JSON files of another origin count as the run's.
     - If the folder also holds another file, a link or another run, `begin` removes nothing and
       raises an error that names them.
-    - `begin` removes files only while this process holds the folder, and logs their names.
+    - `begin` removes files only while this process holds the folder, and logs their names. Wait
+      for pending saves of this process first.
 
     Args:
       workdir: the folder; made if missing.
@@ -84,12 +83,13 @@ def begin(
     checks.text("extends", extends)
     text = checks.as_json("config", dict(config), finite=True)
     wanted = json.loads(text)  # tuples become lists, as they are when read
-    replaced = _check_folder(workdir, wanted, resume, overwrite, extends)
+    _check_folder(workdir, wanted, resume, overwrite, extends)  # before the lock writes its file
     file_lock.acquire(workdir)
+    replaces = _check_folder(workdir, wanted, resume, overwrite, extends)  # it may have changed
     (workdir / file_lock.NAME).touch()  # where there are no locks, it still marks a run
-    if replaced:
+    if replaces:
         _remove_run(workdir)
-    _replace(workdir / _CONFIG, json.dumps(wanted, indent=2) + "\n")
+    _replace(workdir / run_layout.CONFIG, json.dumps(wanted, indent=2) + "\n")
     return workdir
 
 
@@ -254,7 +254,7 @@ def _check_folder(
         return False
     found = sorted(path.name for path in workdir.iterdir()) if workdir.is_dir() else []
     there = [name for name in found if name not in _BEGUN]
-    is_run = _CONFIG in there and file_lock.NAME in found
+    is_run = run_layout.CONFIG in there and file_lock.NAME in found
     expected = "empty, missing or the folder of a run" if overwrite else "empty or missing"
     free = not there or (overwrite and is_run)
     checks.require(free, "workdir", expected, _holding(workdir, there), error=FileExistsError)
@@ -263,8 +263,8 @@ def _check_folder(
 
 def _check_config(workdir: Path, wanted: dict[str, object], extends: str) -> None:
     """Checks that a run can continue with a configuration."""
-    path = workdir / _CONFIG
-    got = f"{workdir}, which has no {_CONFIG}"
+    path = workdir / run_layout.CONFIG
+    got = f"{workdir}, which has no {run_layout.CONFIG}"
     checks.require(path.exists(), "workdir", "the folder of a run", got, error=FileNotFoundError)
     there = _read_config(path)
 
@@ -294,11 +294,13 @@ def _read_config(path: Path) -> dict[str, object]:
 
 def _remove_run(workdir: Path) -> None:
     """Removes what a run wrote, except its lock and its configuration, which is replaced last."""
-    others = [str(path.relative_to(workdir)) for path in _others(workdir)]
+    others = [f"{path.relative_to(workdir)}{_kind(path)}" for path in _others(workdir)]
     expected = "the folder of a run, with JSON, pictures and checkpoints only"
     got, advice = _holding(workdir, others), "Move or delete them."
     checks.require(not others, "workdir", expected, got, advice, error=FileExistsError)
-    written = [path for path in workdir.iterdir() if path.name not in (file_lock.NAME, _CONFIG)]
+    written = [
+        path for path in workdir.iterdir() if path.name not in (file_lock.NAME, run_layout.CONFIG)
+    ]
     names = ", ".join(sorted(path.name for path in written))
     _logger.warning("Removing the run in %s: %s", workdir, names)
     for path in written:
@@ -308,17 +310,26 @@ def _remove_run(workdir: Path) -> None:
 def _others(folder: Path) -> Iterator[Path]:
     """Yields what jaxgan did not write for this run: links, other runs, files of other kinds."""
     for path in sorted(folder.iterdir()):
-        if path.is_symlink() or (path / _CONFIG).exists():
+        if path.is_symlink() or (path / run_layout.CONFIG).exists():
             yield path
         elif not path.is_dir():
             if path.name != file_lock.NAME and path.suffix not in _SUFFIXES:
                 yield path
-        elif not (_CHECKPOINT.fullmatch(path.name) and _is_checkpoint(path)):
+        elif not _is_of_checkpoints(path):
             yield from _others(path)
 
 
-def _is_checkpoint(folder: Path) -> bool:
-    return (folder / "seal.json").exists() or (folder / "arrays").is_dir()
+def _kind(path: Path) -> str:
+    """Names the kind of a path that keeps a run from being removed, where the name does not."""
+    if path.is_symlink():
+        return ", a link"
+    return ", another run" if path.is_dir() else ""
+
+
+def _is_of_checkpoints(folder: Path) -> bool:
+    is_checkpoint = run_layout.CHECKPOINT.fullmatch(folder.name) is not None
+    is_remnant = run_layout.REMNANT.fullmatch(folder.name) is not None
+    return is_remnant or (is_checkpoint and run_layout.is_checkpoint(folder))
 
 
 def _holding(workdir: Path, names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from jaxgan.train_state import TrainState
 from jaxgan.training import permute
 from jaxgan.types import Metrics, PyTree
 
-__all__ = ["Source", "chunks", "stream"]
+__all__ = ["Chunk", "Source", "Train", "chunks", "stream"]
 
 Record = TypeVar("Record")
 Record_co = TypeVar("Record_co", covariant=True)
@@ -91,7 +91,7 @@ def stream(
     """
     checks.function("train", train, "(state, *chunk) -> (state, metrics)")
     is_source = isinstance(chunks, Iterable) and not isinstance(chunks, str | bytes | dict)
-    got = checks.show(chunks)
+    got = checks.shown(chunks)
     checks.require(is_source, "chunks", "an iterable of arrays", got, error=TypeError)
     return _stream(train, state, iter(chunks), device)
 
@@ -131,7 +131,7 @@ def _copy(chunk: tuple[object, ...], number: int) -> Chunk:
             copy = np.array(part)
         except ValueError:  # lists of several lengths
             copy = np.array(None)
-        is_array, got = copy.dtype.kind not in "OUSMm", checks.show(part)
+        is_array, got = copy.dtype.kind not in "OUSMm", checks.shown(part)
         expected = "an array, or a tuple of arrays"
         checks.require(is_array, f"Chunk {number}", expected, got, error=TypeError)
         copies.append(copy)
@@ -180,7 +180,7 @@ def chunks(
       ((3, 2, 2, 1), 6)
     """
     is_source = hasattr(source, "__len__") and hasattr(source, "__getitem__")
-    got = checks.show(source)
+    got = checks.shown(source)
     checks.require(is_source, "source", "records with a length and indices", got, error=TypeError)
     checks.integer("size", size, 1, len(source))
     checks.integer("start", start, 0)

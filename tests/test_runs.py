@@ -49,7 +49,9 @@ def write_run(workdir):
         jax.random.key(0), Pair({"w": jnp.ones(2)}, {"w": jnp.ones(2)}), Pair(adam, adam)
     )
     checkpoint.save(workdir / "checkpoints", state).result()
-    (workdir / "checkpoints" / "7.saving").mkdir()  # of a save that was killed
+    saving = workdir / "checkpoints" / "7.saving" / "arrays.orbax-checkpoint-tmp"
+    saving.mkdir(parents=True)  # of a save that was killed
+    (saving / "orbax.checkpoint").touch()
     (workdir / "metrics.jsonl.tmp").write_text("{")
 
 
@@ -100,8 +102,8 @@ def add_a_numbered_folder(folder):
         (lambda folder: (folder / "notes.txt").touch(), "notes.txt"),
         (lambda folder: (folder / "frames" / "poetry.lock").touch(), "frames/poetry.lock"),
         (lambda folder: (folder / "checkpoints" / "README").touch(), "checkpoints/README"),
-        (add_a_link, "frames/a.png"),
-        (add_a_run, "evaluation"),
+        (add_a_link, "frames/a.png, a link"),
+        (add_a_run, "evaluation, another run"),
         (add_a_numbered_folder, "2024/thesis.tex"),
     ],
 )

@@ -13,7 +13,7 @@ from jaxgan.types import Loss, ModelState, Network, Pair, Params, PyTree
 
 
 class GameConfig(NamedTuple):
-    """The arguments of `jaxgan.gan`, checked. Arrays are not among them."""
+    """The arguments of `jaxgan.gan`, which are not arrays. `_validation` checks them."""
 
     network: Pair[Network]
     loss: Pair[Loss]
@@ -36,12 +36,15 @@ class GameConfig(NamedTuple):
 
 
 class StepKeys(NamedTuple):
-    """The PRNG keys of one step, by what draws from them."""
+    """The PRNG keys of one step, by what draws from them.
+
+    Only the keys of the last discriminator step include one for the generator's step.
+    """
 
     latents: Key[Array, ""]
     generator: Key[Array, ""]
     discriminator_step: Key[Array, ""]
-    generator_step: Key[Array, ""]
+    generator_step: Key[Array, ""] | None = None
 
 
 class StepInputs(NamedTuple):

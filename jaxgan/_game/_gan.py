@@ -1,4 +1,4 @@
-"""Where the two players meet: networks, a loss and optimizers in; pure functions out."""
+"""`jaxgan.gan`: takes networks, a loss and optimizers, and returns pure functions."""
 
 import functools
 from typing import NamedTuple, Protocol
@@ -113,8 +113,8 @@ def gan(
         `(critic, real, fake, key)`. It sees augmented and packed images.
       augmentation: of real and fake images alike, before the discriminator sees them, in both
         half-steps: one of `jaxgan.augment`, or a function `(key, images) -> images`.
-      discriminator_steps: to one generator step, each on real images and latents of its own; the
-        batch is divided among them.
+      discriminator_steps: discriminator steps for each generator step. The batch is divided among
+        them, and each draws other latents.
       packing: how many images the discriminator judges at once (PacGAN).
       num_classes: if given, labels in [0, num_classes) reach both networks; fakes have the labels
         of the real images.
@@ -123,13 +123,13 @@ def gan(
       ema_half_life: in images; the generator's average `ema_params` forgets half of an old value
         in that many. None keeps no average.
       ema_warmup: the half-life is at most this share of the images seen so far (StyleGAN: 0.05).
-      diagnose: add to the metrics what costs time: `real_distance` and `fake_distance`, the mean
+      diagnose: whether to add costly metrics: `real_distance` and `fake_distance`, the mean
         distance of two images of the batch.
 
     Returns:
       A `GAN`. The metrics of `update` are scalars, with several discriminator steps those of the
-      last: for either player its `_loss`, `_gradient_norm` and `_skipped` (how many of its steps
-      were, an integer); what `jaxgan.diagnostics.of_logits` says of the logits that the
+      last: for either player its `_loss`, `_gradient_norm` and `_skipped` (the number of
+      skipped steps, an integer); what `jaxgan.diagnostics.of_logits` says of the logits that the
       discriminator was trained on; `penalty`, and `augmentation_probability` if it adapts.
 
     Raises:
@@ -182,7 +182,7 @@ def gan(
         ema_warmup=ema_warmup,
         diagnose=diagnose,
     )
-    _validation.config(config)
+    _validation.check_config(config)
 
     def init(key: jax.Array, images: Batch, labels: Labels | None = None) -> TrainState:
         return _init(config, key, images, labels)
@@ -199,9 +199,9 @@ def gan(
 
 
 def _init(config: GameConfig, key: jax.Array, images: Batch, labels: Labels | None) -> TrainState:
-    given, images = images, _validation.images(images, 1)
+    given, images = images, _validation.check_images(images, 1)
     checks.finite("Images", given)
-    labels = _validation.labels(labels, images, config.num_classes)
+    labels = _validation.check_labels(labels, images, config.num_classes)
     checks.key(key)
     state = _create_state(config, key, images, labels)
     batch_size = 2 * config.batch_divisor
@@ -210,7 +210,7 @@ def _init(config: GameConfig, key: jax.Array, images: Batch, labels: Labels | No
     step = functools.partial(train_step, config)
     jax.eval_shape(step, state, like(images), None if labels is None else like(labels))
     if all(map(checks.is_concrete, jax.tree.leaves((state, images)))):
-        _validation.sample_range(_first_samples(config, state, images, labels), images)
+        _validation.check_range(_first_samples(config, state, images, labels), images)
     return state
 
 
@@ -227,7 +227,7 @@ def _create_state(
         network.discriminator.init(discriminator_key, packed, *one_label),
     )
     params, model_state = (Pair(*values) for values in zip(*made, strict=True))
-    _validation.params(params)
+    _validation.check_params(params)
     return create(
         run_key,
         params,
@@ -256,9 +256,9 @@ def _first_samples(
 def _update(
     config: GameConfig, state: TrainState, images: Batch, labels: Labels | None
 ) -> tuple[TrainState, Metrics]:
-    images = _validation.images(images, config.batch_divisor)
-    labels = _validation.labels(labels, images, config.num_classes)
-    _validation.state(state, config)
+    images = _validation.check_images(images, config.batch_divisor)
+    labels = _validation.check_labels(labels, images, config.num_classes)
+    _validation.check_state(state, config)
     try:
         return train_step(config, state, images, labels)
     except checks.ShapeError:
@@ -273,9 +273,9 @@ def _update(
 def _sample(
     config: GameConfig, state: TrainState, latents: jax.Array, labels: Labels | None
 ) -> jax.Array:
-    latents = _validation.latents(latents, config.latents)
-    labels = _validation.labels(labels, latents, config.num_classes)
-    _validation.state(state)
+    latents = _validation.check_latents(latents, config.latents)
+    labels = _validation.check_labels(labels, latents, config.num_classes)
+    _validation.check_state(state)
     inputs = (latents,) if labels is None else (latents, labels)
     params = state.params.generator if state.ema_params is None else state.ema_params
     network, model_state = config.network.generator, state.model_state.generator

@@ -63,7 +63,7 @@ def _step_inputs(
     return StepInputs(
         real=images[rows],
         labels=None if labels is None else labels[rows],
-        keys=StepKeys(*jax.random.split(key, 4)),
+        keys=StepKeys(*jax.random.split(key, 4 if last else 3)),
         step=step * config.discriminator_steps + index,
     )
 
@@ -139,7 +139,8 @@ def _optional_metrics(
 def generator_step(
     config: GameConfig, state: TrainState, inputs: StepInputs, generated: Generated
 ) -> tuple[TrainState, Metrics]:
-    """Moves the generator against the discriminator as it now is, which stands still."""
+    """Moves the generator, against the discriminator after its step."""
+    assert inputs.keys.generator_step is not None  # these are the last discriminator step's inputs
     augmentation_key, network_key = jax.random.split(inputs.keys.generator_step)
 
     def objective(fake: jax.Array) -> jax.Array:

@@ -9,43 +9,46 @@ from jaxgan._internal import checks
 from jaxgan.train_state import TrainState
 from jaxgan.types import Pair, Params
 
-OTHER_GAN = " Is it the state of another GAN?"
+OTHER_GAN = "Is it the state of another GAN?"
 
 
-def config(game: GameConfig) -> None:
+def check_config(config: GameConfig) -> None:
     """Checks the arguments of `jaxgan.gan`, except those that `as_...` functions check."""
     for name in ("latents", "discriminator_steps", "packing"):
-        checks.integer(name, getattr(game, name))
+        checks.integer(name, getattr(config, name))
     for name in ("ema_half_life", "ema_warmup"):
-        if getattr(game, name) is not None:
-            checks.real(name, getattr(game, name), positive=True)
-    averages = game.ema_half_life is not None or game.ema_warmup is None
-    expected = f"given with ema_warmup={game.ema_warmup}"
+        if getattr(config, name) is not None:
+            checks.real(name, getattr(config, name), positive=True)
+    averages = config.ema_half_life is not None or config.ema_warmup is None
+    expected = f"given with ema_warmup={config.ema_warmup}"
     checks.require(averages, "ema_half_life", expected, "None")
-    checks.boolean("diagnose", game.diagnose)
-    checks.pair("loss", game.loss, "functions of the logits", callable)
-    checks.optimizers("optimizer", game.optimizer)
-    _classes(game)
+    checks.boolean("diagnose", config.diagnose)
+    checks.pair("loss", config.loss, "functions of the logits", callable)
+    checks.optimizers("optimizer", config.optimizer)
+    _check_classes(config)
 
 
-def _classes(game: GameConfig) -> None:
-    if game.num_classes is not None:
-        checks.integer("num_classes", game.num_classes)
+def _check_classes(config: GameConfig) -> None:
+    if config.num_classes is not None:
+        checks.integer("num_classes", config.num_classes)
         advice = "Packed images have no one label."
-        fits, expected = game.packing == 1, "1 with num_classes"
-        checks.require(fits, "packing", expected, f"{game.packing}", advice)
-    if game.auxiliary is not None:
-        checks.pair("auxiliary", game.auxiliary, "weights")
-        for player, weight in game.auxiliary._asdict().items():
+        fits, expected = config.packing == 1, "1 with num_classes"
+        checks.require(fits, "packing", expected, f"{config.packing}", advice)
+    if config.auxiliary is not None:
+        checks.pair("auxiliary", config.auxiliary, "weights")
+        for player, weight in config.auxiliary._asdict().items():
             checks.real(f"auxiliary.{player}", weight, 0.0)
-        known = game.num_classes is not None
+        known = config.num_classes is not None
         checks.require(known, "num_classes", "given with auxiliary, a classifier of labels", "None")
 
 
-def images(x: object, divisor: int) -> jax.Array:
+def check_images(x: object, divisor: int) -> jax.Array:
     """Checks images, and returns them as a JAX array."""
     array = checks.array("Images", x, form="[batch, ...]")
-    is_float, got = jnp.issubdtype(array.dtype, jnp.floating), checks.show(array)
+    is_float, got = (
+        jnp.issubdtype(array.dtype, jnp.floating),
+        f"{array.dtype} of shape {array.shape}",
+    )
     advice = "jaxgan.images.normalize converts uint8."
     checks.require(is_float, "Images", "floats in [-1, 1]", got, advice, error=TypeError)
     expected = f"a multiple of {divisor} (discriminator_steps times packing)"
@@ -53,10 +56,10 @@ def images(x: object, divisor: int) -> jax.Array:
     return array
 
 
-def labels(x: object, batch: jax.Array, num_classes: int | None) -> jax.Array | None:
+def check_labels(x: object, batch: jax.Array, num_classes: int | None) -> jax.Array | None:
     """Checks that labels are there exactly where the GAN has classes, and what they are."""
     if num_classes is None:
-        checks.require(x is None, "labels", f"left out, as {num_classes=}", checks.show(x))
+        checks.require(x is None, "labels", f"left out, as {num_classes=}", checks.shown(x))
     if x is None:
         expected = f"given after images or latents, as {num_classes=}"
         checks.require(num_classes is None, "labels", expected, "None")
@@ -64,7 +67,7 @@ def labels(x: object, batch: jax.Array, num_classes: int | None) -> jax.Array | 
     return checks.labels(x, batch.shape[:1], num_classes)
 
 
-def latents(x: object, num: int) -> jax.Array:
+def check_latents(x: object, num: int) -> jax.Array:
     """Checks latents, and returns them as a JAX array."""
     array = checks.array("Latents", x, jnp.floating, None)
     fits = array.shape[1:] == (num,) and array.size > 0
@@ -73,21 +76,21 @@ def latents(x: object, num: int) -> jax.Array:
     return array
 
 
-def state(x: TrainState, game: GameConfig | None = None) -> None:
+def check_state(x: TrainState, config: GameConfig | None = None) -> None:
     """Checks that `x` is a state; with a configuration, also that it averages as the GAN does."""
     checks.instance("state", x, TrainState, "a jaxgan.TrainState, as init makes")
     checks.key(x.key)
     for name in ("params", "opt_state", "model_state"):
         checks.pair(f"state.{name}", getattr(x, name), "one part for each player")
-    if game is not None:
-        half_life, averages = game.ema_half_life, x.ema_params is not None
+    if config is not None:
+        half_life, averages = config.ema_half_life, x.ema_params is not None
         expected = f"{'an average' if half_life else 'None'} with ema_half_life={half_life}"
         got = "an average" if averages else "None"
         fits = averages == (half_life is not None)
-        checks.require(fits, "state.ema_params", expected, got, OTHER_GAN.strip())
+        checks.require(fits, "state.ema_params", expected, got, OTHER_GAN)
 
 
-def params(both: Pair[Params]) -> None:
+def check_params(both: Pair[Params]) -> None:
     """Checks that both players have something to train."""
     for player, tree in both._asdict().items():
         expected = "at least one array of floats"
@@ -96,7 +99,7 @@ def params(both: Pair[Params]) -> None:
         )
 
 
-def sample_range(samples: jax.Array, real: jax.Array) -> None:
+def check_range(samples: jax.Array, real: jax.Array) -> None:
     """Refuses a new generator whose range cannot be meant for the real images."""
     low, high = float(jnp.min(samples)), float(jnp.max(samples))
     made = f"{low:.3g} to {high:.3g}"

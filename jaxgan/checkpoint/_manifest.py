@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from typing import Any, TypedDict
 
-from jaxgan._internal import checks
+from jaxgan._internal import checks, run_layout
 from jaxgan.checkpoint._arrays import ArraySpec
 
 FORMAT = 1
-NAME = "seal.json"
+NAME = run_layout.MANIFEST
 _FIELDS: dict[str, type] = {"step": int, "leaves": dict, "files": dict}
 _LEAF: dict[str, type] = {"dtype": str, "shape": list, "sha256": str}
 

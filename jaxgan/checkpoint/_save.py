@@ -7,7 +7,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan._internal import checks, file_lock
+from jaxgan._internal import checks, file_lock, run_layout
 from jaxgan._internal.environment import environment
 from jaxgan.checkpoint import _arrays as arrays
 from jaxgan.checkpoint import _read as read
@@ -108,7 +108,8 @@ def _lock(folder: Path) -> None:
 def _check_later_steps(folder: Path, step: int) -> None:
     """Checks that the save replaces neither an intact checkpoint nor a folder of the user."""
     for later in (number for number in storage.steps(folder) if number >= step):
-        is_ours, expected = storage.is_ours(folder / str(later)), "a folder of checkpoints alone"
+        is_ours = run_layout.is_checkpoint(folder / str(later))
+        expected = "a folder of checkpoints alone"
         got = f"{folder / str(later)}, which is no checkpoint of jaxgan"
         checks.require(is_ours, "directory", expected, got, "Choose another folder.")
         problem = read.verify(folder, later)

@@ -5,23 +5,19 @@ A corrupted checkpoint is set aside as `N.damaged`, because it may be readable l
 """
 
 import os
-import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from jaxgan._internal import checks
+from jaxgan._internal import checks, run_layout
 from jaxgan.checkpoint import _arrays as arrays
 from jaxgan.checkpoint import _manifest as manifest
 from jaxgan.checkpoint._arrays import ArraySpec, HostArray
 from jaxgan.checkpoint._manifest import DamagedCheckpointError, Header, Manifest
 
 Directory = str | os.PathLike
-
-_ARRAYS = "arrays"
-_REMNANT = re.compile(r"\d+\.(saving|deleting)")
 
 
 def absolute(directory: Directory) -> Path:
@@ -42,11 +38,6 @@ def steps(folder: Path) -> list[int]:
     names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     numbers = [name for name in names if name.isascii() and name.isdecimal()]
     return sorted(int(name) for name in numbers if name == str(int(name)))  # jaxgan writes no "007"
-
-
-def is_ours(checkpoint: Path) -> bool:
-    """Says whether jaxgan wrote a folder, which may be corrupted."""
-    return (checkpoint / manifest.NAME).exists() or (checkpoint / _ARRAYS).is_dir()
 
 
 def verify(checkpoint: Path) -> Manifest:
@@ -73,7 +64,7 @@ def load(checkpoint: Path, specs: dict[str, ArraySpec]) -> dict[str, np.ndarray]
         loaded = {name: arrays.empty(spec) for name, spec in specs.items()}
         filled = {name: array for name, array in loaded.items() if array.size}
         with context:
-            loaded |= ocp.load(checkpoint / _ARRAYS, filled) if filled else {}
+            loaded |= ocp.load(checkpoint / run_layout.ARRAYS, filled) if filled else {}
     except Exception as error:  # Orbax raises errors of any kind for corrupted files
         raise DamagedCheckpointError(f"Orbax cannot read it ({error})") from error
     for name, data in loaded.items():
@@ -94,7 +85,7 @@ def write(folder: Path, leaves: dict[str, HostArray], header: Header) -> None:
         _remove_remnants(folder)
         staging.mkdir(parents=True)  # Orbax may hang where it cannot make a folder
         filled = {name: leaf.data for name, leaf in leaves.items() if leaf.data.size}
-        ocp.save(staging / _ARRAYS, filled)  # Orbax refuses empty arrays
+        ocp.save(staging / run_layout.ARRAYS, filled)  # Orbax refuses empty arrays
         specs = {name: arrays.describe(leaf) for name, leaf in leaves.items()}
         manifest.write(staging, header, specs)
         verify(staging)  # before `prune` deletes older checkpoints
@@ -116,7 +107,7 @@ def prune(folder: Path, keep: int, keep_every: int | None) -> None:
     Raises:
       OSError: If a checkpoint cannot be deleted.
     """
-    ours = [step for step in steps(folder) if is_ours(folder / str(step))]
+    ours = [step for step in steps(folder) if run_layout.is_checkpoint(folder / str(step))]
     for old in ours[:-keep]:
         if keep_every is None or old % keep_every:
             renamed = folder / f"{old}.deleting"  # no folder named N ever holds half a checkpoint
@@ -141,5 +132,5 @@ def set_aside(checkpoint: Path) -> None:
 def _remove_remnants(folder: Path) -> None:
     """Removes what killed saves have left behind."""
     for path in list(folder.iterdir()) if folder.is_dir() else []:
-        if _REMNANT.fullmatch(path.name) and path.is_dir():
+        if run_layout.REMNANT.fullmatch(path.name) and path.is_dir():
             shutil.rmtree(path)

@@ -87,7 +87,7 @@ def merge(parts: Iterable[Moments]) -> Moments:
       Chan et al., Updating Formulae and a Pairwise Algorithm for Computing Sample Variances, 1979
     """
     several = isinstance(parts, Iterable) and not isinstance(parts, Moments)
-    got = checks.show(parts)
+    got = checks.shown(parts)
     checks.require(several, "parts", "an iterable of Moments", got, error=TypeError)
     parts = (_check_moments("A part", part) for part in parts)
     first = next(parts, None)

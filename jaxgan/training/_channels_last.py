@@ -12,7 +12,7 @@ from jax.extend import core
 
 from jaxgan._internal import checks
 
-Params = dict[str, Any]
+ConvParams = dict[str, Any]
 """The parameters of a convolution in a jaxpr."""
 
 P = ParamSpec("P")
@@ -22,14 +22,13 @@ T = TypeVar("T")
 def channels_last(function: Callable[P, T]) -> Callable[P, T]:
     """Makes every convolution that a function traces to a channels-last one, on CPUs.
 
-    XLA's CPU compiler brings convolutions into the one form that it has fast code for, but only
-    outside of loops. In the body of `lax.scan` all others run in code that was 5 to 80 times slower
-    when measured (docs/performance.md), and the gradient of every convolution, of whatever library,
-    is among them. So the
-    function is traced, and each convolution replaced by transpositions around one that is in that
-    form already. The values are the same. On other devices nothing changes.
+    XLA's CPU compiler rewrites convolutions to the one form that it has fast code for, but only
+    outside of loops. In the body of a `lax.scan` all other forms ran 5 to 80 times slower when
+    measured (docs/performance.md). The gradient of every convolution is such a form. This function
+    traces `function`, and replaces each convolution by transpositions around one in the fast form.
+    Values do not change, and on other devices nothing changes.
 
-    `jaxgan.training` does this; who writes a loop of his own around `gan.update` may want to.
+    `jaxgan.training` calls it. Call it for `gan.update` in a loop of your own.
 
     Args:
       function: of arrays and pytrees of arrays.
@@ -89,7 +88,7 @@ def _replace(eqn: core.JaxprEqn) -> core.JaxprEqn:
     return call.replace(invars=eqn.invars, outvars=eqn.outvars)
 
 
-def _convolve(params: Params, x: jax.Array, kernel: jax.Array) -> jax.Array:
+def _convolve(params: ConvParams, x: jax.Array, kernel: jax.Array) -> jax.Array:
     as_it_is = functools.partial(jax.lax.conv_general_dilated_p.bind, **params)
 
     def transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -107,7 +106,9 @@ def _convolve(params: Params, x: jax.Array, kernel: jax.Array) -> jax.Array:
     return jax.lax.platform_dependent(x, kernel, cpu=transposed, default=as_it_is)
 
 
-def _at_least_as_large(x: jax.Array, kernel: jax.Array, params: Params) -> tuple[jax.Array, Params]:
+def _at_least_as_large(
+    x: jax.Array, kernel: jax.Array, params: ConvParams
+) -> tuple[jax.Array, ConvParams]:
     """Writes the padding of a map smaller than its kernel out, which changes no value.
 
     XLA would exchange the two, which brings them into a form that it has no fast code for.

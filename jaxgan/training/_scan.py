@@ -16,7 +16,7 @@ from jaxgan._internal.shapes import Int, UInt8
 from jaxgan.images import normalize
 from jaxgan.train_state import TrainState
 from jaxgan.training._channels_last import channels_last
-from jaxgan.training._shuffle import indices_of_step, steps_per_epoch
+from jaxgan.training._shuffle import check_step, indices_of_step, steps_per_epoch
 from jaxgan.types import Metrics
 
 
@@ -34,21 +34,21 @@ def steps(
     To be jitted with the state donated. Step $i$ sees the images `training.batch_indices(key, i)`.
 
     Args:
-      gan: what `jaxgan.gan` returned.
-      state: where to start; need not be the beginning of an epoch.
+      gan: a `jaxgan.GAN`.
+      state: the state to start from, at any step of an epoch.
       images: all training images, uint8 `[num_images, height, width, channels]`.
       labels: integers `[num_images]`, for a GAN with `num_classes`.
-      num_steps: how many updates, at least 1. The indices of all their batches, int32 `[num_steps,
-        batch_size]`, are computed first.
+      num_steps: the number of updates, at least 1. The program first computes the indices of all
+        batches, int32 `[num_steps, batch_size]`.
       batch_size: images an update, in [1, num_images]; several discriminator steps share them.
 
     Returns:
       The state after the last update, and the metrics of every update, each `[num_steps]`.
 
     Raises:
-      TypeError: the images are not uint8, labels no integers, a number is not whole, or `gan` or
-        `state` is something else.
-      ValueError: they are not rank 4, there is no whole batch of them, or no step to make.
+      TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state` has
+        another type.
+      ValueError: If images do not have rank 4, or a number is out of range.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
@@ -83,15 +83,15 @@ def epochs(
 ) -> tuple[TrainState, Metrics]:
     """Makes `num_epochs` passes over the images, of `num_images // batch_size` updates each.
 
-    Every epoch has its own order, and leaves out the last `num_images % batch_size` images of it.
-    The whole is one program; `steps` is the same for a number of updates.
+    Every epoch has another order, and leaves out the last `num_images % batch_size` images of it.
+    All epochs are one program. `steps` makes a number of updates instead.
 
     Args:
-      gan: what `jaxgan.gan` returned.
-      state: where to start; need not be the beginning of an epoch.
+      gan: a `jaxgan.GAN`.
+      state: the state to start from, at any step of an epoch.
       images: all training images, uint8 `[num_images, height, width, channels]`.
       labels: integers `[num_images]`, for a GAN with `num_classes`.
-      num_epochs: how many passes, at least 1.
+      num_epochs: the number of passes, at least 1.
       batch_size: images an update, in [1, num_images]; several discriminator steps share them.
 
     Returns:
@@ -99,9 +99,9 @@ def epochs(
       updates]`.
 
     Raises:
-      TypeError: the images are not uint8, labels no integers, a number is not whole, or `gan` or
-        `state` is something else.
-      ValueError: they are not rank 4, or there is no whole batch of them, or no epoch to make.
+      TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state` has
+        another type.
+      ValueError: If images do not have rank 4, or a number is out of range.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
@@ -159,6 +159,7 @@ def _check(
     """Checks what `steps` and `epochs` share, and returns JAX arrays, which traced indices cut."""
     checks.instance("gan", gan, GAN, "a jaxgan.GAN")
     checks.instance("state", state, TrainState, "a jaxgan.TrainState")
+    check_step(state.step)
     form = "[num, height, width, channels]"
     images = checks.array("Training images", images, jnp.uint8, form)
     return images, None if labels is None else checks.labels(labels, images.shape[:1], None)

@@ -18,23 +18,23 @@ _SHUFFLE = 2**32 - 1
 
 
 def batch_indices(key: Array, step: Array | int, *, num_images: int, batch_size: int) -> Array:
-    """Which images a step sees: a pure function of (key, step).
+    """Returns the indices of the images of a step, a pure function of (key, step).
 
-    Steps are counted in epochs of `num_images // batch_size`. Each epoch is a permutation of its
-    own, of which a step takes its part.
+    An epoch has `num_images // batch_size` steps. Each epoch has another permutation of the images, and each of
+    its steps takes the next part of the permutation.
 
     Args:
       key: the run's key, `state.key`.
       step: integer scalar, the number of the step, at least 0.
-      num_images: how many images there are.
+      num_images: the number of images.
       batch_size: images an update, in [1, num_images].
 
     Returns:
       int32 indices, `[batch_size]`.
 
     Raises:
-      TypeError: `key` is no typed PRNG key, or a number is not whole.
-      ValueError: `batch_size` is not in [1, num_images], or `step` is negative.
+      TypeError: If `key` is no typed PRNG key, or a number is no integer.
+      ValueError: If `batch_size` is not in [1, num_images], or `step` is negative.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -46,7 +46,7 @@ def batch_indices(key: Array, step: Array | int, *, num_images: int, batch_size:
     """
     checks.key(key)
     steps_per_epoch(num_images, batch_size)
-    _check_step(step)
+    check_step(step)
     step = jnp.asarray(step, jnp.int32)
     return indices_of_step(key, step, num_images=num_images, batch_size=batch_size)
 
@@ -69,7 +69,8 @@ def steps_per_epoch(num_images: int, batch_size: int) -> int:
     return num_images // batch_size
 
 
-def _check_step(step: Array | int) -> None:
+def check_step(step: Array | int) -> None:
+    """Checks the number of a step, and the value of a concrete one."""
     if checks.is_concrete(step):
         is_scalar = isinstance(step, Array) and step.ndim == 0
         checks.integer("step", np.asarray(step).item() if is_scalar else step, 0)
@@ -125,9 +126,8 @@ def permute(key: Array, indices: ArrayLike, num: int) -> Array:
     """
     checks.key(key)
     checks.integer("num", num)
-    concrete = checks.is_concrete(indices)
-    if concrete:  # as numpy's, because JAX would wrap integers of 64 bits
-        values = indices = checks.numpy_array("indices", indices, jnp.integer)
+    if checks.is_concrete(indices):  # in numpy, because JAX would wrap integers of 64 bits
+        values = checks.numpy_array("indices", indices, jnp.integer)
         wrong = values[(values < 0) | (values >= num)]
         checks.require(not wrong.size, "indices", f"in [0, num), here [0, {num})", str(wrong[:1]))
     indices = checks.array("indices", indices, jnp.integer, None)

@@ -50,15 +50,6 @@ def test_a_step_is_a_folder_named_by_a_number(tmp_path):
     assert storage.steps(tmp_path / "missing") == storage.steps(tmp_path / "5") == []
 
 
-def test_a_folder_is_ours_with_a_manifest_or_arrays(tmp_path):
-    for name in ("a", "b", "c"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "a" / "seal.json").touch()
-    (tmp_path / "b" / "arrays").mkdir()
-    (tmp_path / "c" / "arrays").touch()
-    assert [storage.is_ours(tmp_path / name) for name in "abc"] == [True, True, False]
-
-
 def test_what_is_written_is_read_back(tmp_path):
     storage.write(tmp_path, LEAVES, header(4))
     contents = storage.verify(tmp_path / "4")

@@ -40,7 +40,7 @@ def test_the_report_of_two_steps(tmp_path):
     refused = run("evaluate.py", "--checkpoint", str(workdir), "--samples", "1000", "--draws", "1")
     assert refused.returncode == 1
     *_, line = refused.stderr.splitlines()
-    assert "must be empty or missing; got" in line
+    assert "The report must be a new file; got" in line
     assert line.endswith(" --overwrite replaces what is there.")
 
     for scores in (report["floor"], *report["draws"]):

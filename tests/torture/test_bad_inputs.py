@@ -109,7 +109,12 @@ def penalty_cases():
     yield Case("consistency.weight", number(0), lambda x: penalties.consistency(FLIP, x))
     yield Case("lecam", number(0), penalties.lecam)
     yield Case("lecam.decay", number(0, 1), lambda x: penalties.lecam(decay=x))
-    yield Case("lecam.state", NOTHING, lambda x: penalize(penalties.lecam(), state=x), "not fit")
+    yield Case(
+        "lecam.state",
+        NOTHING,
+        lambda x: penalize(penalties.lecam(), state=x),
+        "a pytree like the",
+    )
     yield Case("lazy.every", whole(), lambda x: penalties.lazy(penalties.r1(), x))
     for make in (penalties.lazy, penalties.add, penalties.as_penalty):
         yield Case(make.__name__, NO_FUNCTION, make)
@@ -143,7 +148,12 @@ def augment_cases():
     yield Case("images_to_full", number(1), lambda x: augment.adaptive(FLIP, images_to_full=x))
     ada = augment.adaptive(FLIP)
     yield Case("ada.logits", array(1), lambda x: ada.adapt(ada.init(), x))
-    yield Case("ada.state", NOTHING, lambda x: ada.adapt(x, np.ones(3, "f")), "not fit")
+    yield Case(
+        "ada.state",
+        NOTHING,
+        lambda x: ada.adapt(x, np.ones(3, "f")),
+        "a pytree like the",
+    )
     yield Case("std", number(0), augment.instance_noise)
 
 

@@ -25,6 +25,7 @@ from jaxgan._internal.checks.values import (
     real,
     require,
     show,
+    shown,
     text,
 )
 
@@ -49,6 +50,7 @@ __all__ = [
     "require",
     "shape",
     "show",
+    "shown",
     "text",
     "tree_matches",
 ]

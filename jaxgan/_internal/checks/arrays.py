@@ -160,19 +160,22 @@ def finite(name: str, x: object) -> None:
         )
 
 
-def labels(x: object, batch: tuple[int, ...], num_classes: int | None) -> jax.Array:
+def labels(
+    x: object, batch: tuple[int, ...], num_classes: int | None, *, lists: bool = True
+) -> jax.Array:
     """Checks labels, and the range of concrete ones.
 
     Args:
       x: the labels.
       batch: the shape that they must have.
       num_classes: the number of classes; None if it is unknown.
+      lists: whether to accept numbers in lists.
 
     Raises:
       TypeError: If the labels are not integers.
       ValueError: If their shape is another, or a label is out of range.
     """
-    integers = array("Labels", x, jnp.integer, form=None)
+    integers = array("Labels", x, jnp.integer, form=None, lists=lists)
     fits, expected = integers.shape == batch, f"one for each example, of shape {batch}"
     require(fits, "Labels", expected, f"{integers.shape}")
     if num_classes is not None and is_concrete(x) and integers.size:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan._internal.checks.values import require, show
+from jaxgan._internal.checks.values import require, show, shown
 from jaxgan.types import Pair
 
 
@@ -25,9 +25,10 @@ def pair(name: str, value: Any, what: str, fits: Callable[[Any], bool] = lambda 
       TypeError: If the value is no `Pair`, or a part is not valid.
     """
     expected = f"a jaxgan.Pair of {what}"
-    require(isinstance(value, Pair), name, expected, show(value), error=TypeError)
+    require(isinstance(value, Pair), name, expected, shown(value), error=TypeError)
     for player, part in value._asdict().items():
-        require(fits(part), name, expected, f"{player}={show(part)}", error=TypeError)
+        got = lambda player=player, part=part: f"{player}={show(part)}"
+        require(fits(part), name, expected, got, error=TypeError)
 
 
 def optimizers(name: str, value: Any) -> None:
@@ -51,7 +52,7 @@ def tree_matches(name: str, tree: Any, expected: Any, advice: str = "") -> None:
       name: the argument's name in an error.
       tree: the pytree.
       expected: a pytree of arrays, or of what `jax.eval_shape` returns.
-      advice: the end of the error.
+      advice: one instruction.
 
     Raises:
       ValueError: If the pytrees differ; the message names the first differences.
@@ -62,21 +63,22 @@ def tree_matches(name: str, tree: Any, expected: Any, advice: str = "") -> None:
       >>> checks.tree_matches("state", {"a": jnp.ones(2)}, {"a": jnp.ones(3)})
       Traceback (most recent call last):
       ...
-      ValueError: state does not fit: ['a'] must be float32(3,), is float32(2,).
+      ValueError: state must be a pytree like the expected one; got ['a'] float32(2,), not
+      float32(3,).
     """
     found, wanted = _describe(tree), _describe(expected)
     differences = [
-        f"{path or 'it'} must be {wanted.get(path, 'absent')}, is {found.get(path, 'absent')}"
+        f"{path or 'it'} {found.get(path, 'absent')}, not {wanted.get(path, 'absent')}"
         for path in {**wanted, **found}
         if wanted.get(path) != found.get(path)
     ]
     structure: Any = jax.tree.structure(expected)
     if not differences and jax.tree.structure(tree) != structure:
-        differences = [f"its nodes must be {structure}"]
+        differences = [f"nodes other than {structure}"]
     if differences:
         more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
         first = "; ".join(text[:300] for text in differences[:3])
-        raise ValueError(f"{name} does not fit: {first}{more}.{advice}")
+        require(False, name, "a pytree like the expected one", f"{first}{more}", advice)
 
 
 def _describe(tree: Any) -> dict[str, str]:

@@ -4,6 +4,7 @@ import inspect
 import math
 import os
 import reprlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,20 @@ def show(value: object) -> str:
         return f"{type(value).__name__} of more than a thousand digits"
 
 
+def shown(value: object) -> Callable[[], str]:
+    """Returns a function that shows a value, for values that take long to show.
+
+    Args:
+      value: any value.
+    """
+    return lambda: show(value)
+
+
 def require(
     condition: bool | np.bool_,
     name: str,
     expected: str,
-    got: str,
+    got: str | Callable[[], str],
     advice: str = "",
     *,
     error: type[Exception] = ValueError,
@@ -49,7 +59,8 @@ def require(
       condition: whether the argument is valid.
       name: the argument's name in the error.
       expected: what the argument must be.
-      got: a description of the argument, as `show` gives.
+      got: a description of the argument, as `show` gives; or a function that returns it, called
+        only if the check fails.
       advice: one instruction.
       error: the exception's class.
 
@@ -64,7 +75,8 @@ def require(
       ValueError: real_label must be in (0, 1]; got 2. 0.9 is the usual choice.
     """
     if not condition:
-        raise error(f"{name} must be {expected}; got {got}. {advice}".rstrip())
+        text = got() if callable(got) else got
+        raise error(f"{name} must be {expected}; got {text}. {advice}".rstrip())
 
 
 def integer(name: str, value: object, minimum: int = 1, maximum: int = _MAXIMUM) -> None:
@@ -88,8 +100,8 @@ def integer(name: str, value: object, minimum: int = 1, maximum: int = _MAXIMUM)
     """
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer; got {show(value)}.")
-    require(value >= minimum, name, f"at least {minimum}", show(value))
-    require(value <= maximum, name, f"at most {maximum}", show(value))
+    require(value >= minimum, name, f"at least {minimum}", shown(value))
+    require(value <= maximum, name, f"at most {maximum}", shown(value))
 
 
 def real(
@@ -120,10 +132,10 @@ def real(
       ValueError: gamma must be at least 0.0; got nan.
     """
     is_array = isinstance(value, np.ndarray | jax.Array)
-    require(not is_array or value.shape == (), name, "a number or a scalar array", show(value))
+    require(not is_array or value.shape == (), name, "a number or a scalar array", shown(value))
     dtype = getattr(value, "dtype", np.dtype(type(value) if type(value) in (int, float) else "O"))
     is_real = any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer))
-    require(is_real, name, "a number", show(value), error=TypeError)
+    require(is_real, name, "a number", shown(value), error=TypeError)
     if isinstance(value, jax.core.Tracer):
         return
     try:
@@ -131,9 +143,9 @@ def real(
     except OverflowError:  # an integer that no float can hold
         found = math.inf
     if positive:
-        require(0 < found < math.inf, name, "positive and finite", show(value))
+        require(0 < found < math.inf, name, "positive and finite", shown(value))
     fits = minimum <= found <= maximum and math.isfinite(found)
-    require(fits, name, _range(found, minimum, maximum), show(value))
+    require(fits, name, _range(found, minimum, maximum), shown(value))
 
 
 def _range(found: float, minimum: float, maximum: float) -> str:
@@ -154,7 +166,7 @@ def boolean(name: str, value: object) -> None:
     Raises:
       TypeError: If the value is something else, such as 1 or an array.
     """
-    require(isinstance(value, bool), name, "True or False", show(value), error=TypeError)
+    require(isinstance(value, bool), name, "True or False", shown(value), error=TypeError)
 
 
 def text(name: str, value: object, advice: str = "") -> None:
@@ -168,7 +180,7 @@ def text(name: str, value: object, advice: str = "") -> None:
     Raises:
       TypeError: If the value is something else.
     """
-    require(isinstance(value, str), name, "text", show(value), advice, error=TypeError)
+    require(isinstance(value, str), name, "text", shown(value), advice, error=TypeError)
 
 
 def instance(name: str, value: object, kind: type, expected: str, advice: str = "") -> None:
@@ -184,7 +196,7 @@ def instance(name: str, value: object, kind: type, expected: str, advice: str = 
     Raises:
       TypeError: If the value is something else.
     """
-    require(isinstance(value, kind), name, expected, show(value), advice, error=TypeError)
+    require(isinstance(value, kind), name, expected, shown(value), advice, error=TypeError)
 
 
 def function(name: str, value: object, form: str, *, or_class: bool = True) -> None:
@@ -200,7 +212,7 @@ def function(name: str, value: object, form: str, *, or_class: bool = True) -> N
       TypeError: If the value is not callable.
     """
     fits = callable(value) and (or_class or not inspect.isclass(value))
-    require(fits, name, f"a function {form}", show(value), error=TypeError)
+    require(fits, name, f"a function {form}", shown(value), error=TypeError)
 
 
 def path(name: str, value: Any) -> Path:
@@ -223,9 +235,9 @@ def path(name: str, value: Any) -> Path:
     """
     expected = "the path of a file or folder"
     is_path = isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str)
-    require(is_path, name, expected, show(value), error=TypeError)
+    require(is_path, name, expected, shown(value), error=TypeError)
     is_name = os.fspath(value) != "" and "\0" not in os.fspath(value)
-    require(is_name, name, expected, show(value))
+    require(is_name, name, expected, shown(value))
     try:
         return Path(value).expanduser()
     except RuntimeError as error:
