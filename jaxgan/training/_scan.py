@@ -46,8 +46,8 @@ def steps(
       The state after the last update, and the metrics of every update, each `[num_steps]`.
 
     Raises:
-      TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state` has
-        another type.
+      TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state`
+        has another type.
       ValueError: If images do not have rank 4, or a number is out of range.
 
     Example:
@@ -99,8 +99,8 @@ def epochs(
       updates]`.
 
     Raises:
-      TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state` has
-        another type.
+      TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state`
+        has another type.
       ValueError: If images do not have rank 4, or a number is out of range.
 
     Example:

@@ -20,8 +20,8 @@ _SHUFFLE = 2**32 - 1
 def batch_indices(key: Array, step: Array | int, *, num_images: int, batch_size: int) -> Array:
     """Returns the indices of the images of a step, a pure function of (key, step).
 
-    An epoch has `num_images // batch_size` steps. Each epoch has another permutation of the images, and each of
-    its steps takes the next part of the permutation.
+    An epoch has `num_images // batch_size` steps. Each epoch has another permutation of the
+    images, and each of its steps takes the next part of the permutation.
 
     Args:
       key: the run's key, `state.key`.
