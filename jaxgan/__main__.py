@@ -8,6 +8,7 @@ python -m jaxgan DCGANGenerator features=128 'image_shape=(64, 64, 3)'
 import argparse
 import ast
 import functools
+import inspect
 import sys
 from typing import Any
 
@@ -16,7 +17,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan import networks
-from jaxgan.networks.adapters._common import train_option
 
 LATENTS = {"InfoGANGenerator": 64, "R3GANGenerator": 64, "SNGANGenerator": 128}
 LATENTS |= {"PacGANGenerator": 2, "UnrolledGenerator": 256}  # the papers'; all others have 100
@@ -72,7 +72,7 @@ def inputs_of(
 
 def options_of(module: nn.Module) -> dict[str, Any]:
     """Makes the keyword arguments of `__call__`."""
-    return train_option(module.__call__)(False)
+    return {"train": False} if "train" in inspect.signature(module.__call__).parameters else {}
 
 
 def main() -> None:
