@@ -175,7 +175,7 @@ def test_an_exception_in_the_loop_leaves_the_epoch_saved(mnist, tmp_path):
         (("--learning-rate", "0"), "--learning-rate must be positive; got 0.0"),
         (("--beta1", "1"), "--beta1 must be in [0, 1); got 1.0"),
         (("--resume",), "must be the folder of a run"),
-        (("--dataset", "kmnist"), "Only mnist"),
+        (("--dataset", "kmnist"), "must be 'mnist'"),
     ],
 )
 def test_bad_options_are_told_in_a_line(mnist, tmp_path, monkeypatch, capsys, options, said):
