@@ -77,7 +77,12 @@ def make_run(workdir, file):
     return workdir
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+# Two starts of each script take long, so the suite has those that people read first.
+FIRST = ("minimal", "from_scratch", "mnist", "custom_network")
+EVERY = [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in OPTIONS]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_a_run_is_kept_unless_the_user_replaces_it(name, tmp_path, options_of):
     workdir = make_run(tmp_path, "old.png")
     refused = run(name, "--workdir", str(workdir))
