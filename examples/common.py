@@ -31,8 +31,9 @@ WAYS_OUT = {
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
     """Makes a parser whose help shows a script's docstring as it is."""
-    formatter = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(description=description, formatter_class=formatter)
+    # argparse cannot wrap a usage line of options without metavars.
+    usage, formatter = "%(prog)s [options]", argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(usage=usage, description=description, formatter_class=formatter)
 
 
 def add_workdir(parser: argparse.ArgumentParser, default: str, *, resume: bool = False) -> None:

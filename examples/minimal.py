@@ -16,15 +16,17 @@ import jaxgan
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Trains a GAN on handwritten digits.")
+    parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workdir", default="runs/minimal")
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
     args = parser.parse_args()
+    if args.epochs < 1:
+        parser.error(f"--epochs must be at least 1; got {args.epochs}")
 
-    # Two networks, a loss and two optimizers make a GAN: the pure functions init, update, sample.
+    # Two networks, a loss and two optimizers make the pure functions init, update and sample.
     adam = optax.adam(1e-3, b1=0.5)
     gan = jaxgan.gan(
         generator=jaxgan.networks.MLPGenerator(),
@@ -40,9 +42,8 @@ def main() -> None:
     # An epoch, with all its batches and updates, is one compiled program.
     train = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
     epoch = jax.jit(train, donate_argnums=0).lower(state, digits).compile()
-    config = {"epochs": args.epochs, "batch_size": args.batch_size, "seed": args.seed}
     try:
-        workdir = jaxgan.runs.begin(args.workdir, config, overwrite=args.overwrite)
+        workdir = jaxgan.runs.begin(args.workdir, {"seed": args.seed}, overwrite=args.overwrite)
     except FileExistsError as error:
         sys.exit(f"{error} Try another --workdir{'' if args.overwrite else ', or --overwrite'}.")
     for number in range(args.epochs):

@@ -61,7 +61,12 @@ def parse_arguments() -> argparse.Namespace:
     add("--epochs", type=int, default=50, help="(default: 50)")
     add("--batch-size", type=int, default=100, help="(default: 100)")
     add("--networks", choices=NETWORKS, default="mlp", help=", ".join(NETWORKS))
-    add("--learning-rate", type=float, default=1e-3, help="Adam's (default: 1e-3; DCGAN: 2e-4)")
+    add(
+        "--learning-rate",
+        type=float,
+        default=1e-3,
+        help="Adam's (default: 1e-3; 2e-4 suits dcgan)",
+    )
     # With the classic 0.9 the GAN collapses: see docs/results.md.
     add("--beta1", type=float, default=0.5, help="Adam's first decay (default: 0.5)")
     add("--loss", choices=LOSSES, default="non_saturating", help=", ".join(LOSSES))
