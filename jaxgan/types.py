@@ -71,8 +71,8 @@ class NetworkApply(Protocol):
     """Applies a network: `(params, model_state, x, *, train, key) -> (y, model_state)`.
 
     Labels, if any, follow `x`. jaxgan always passes `train` and `key`. `train` is a Python bool:
-    whether the pass may move `model_state` and use dropout. `key` is a typed PRNG key, or None where
-    `train` is false.
+    whether the pass may move `model_state` and use dropout. `key` is a typed PRNG key, or None
+    where `train` is false.
     """
 
     def __call__(
