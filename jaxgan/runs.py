@@ -5,6 +5,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxgan._internal import checks, file_lock, run_layout
+from jaxgan._internal import checks, file_lock, pending, run_layout
 
 __all__ = ["begin", "longest_streak", "stop_signals", "write_json", "write_log"]
 
@@ -21,7 +22,7 @@ _logger = logging.getLogger("jaxgan")
 
 # What a run that was killed while it began may leave.
 _BEGUN = (file_lock.NAME, run_layout.CONFIG + ".tmp")
-_SUFFIXES = (".json", ".jsonl", ".png", ".gif", ".tmp")  # of the files that jaxgan writes
+_WRITTEN = re.compile(r".*\.((json|jsonl)(\.tmp)?|png|gif)")  # the files that jaxgan writes
 
 
 def begin(
@@ -42,8 +43,8 @@ def begin(
       checkpoints. Pictures and JSON files of another origin count as the run's.
     - If the folder also holds another file, a link or another run, `begin` removes nothing and
       raises an error that names them.
-    - `begin` removes files only while this process holds the folder, and logs their names. Wait
-      for pending saves of this process first.
+    - `begin` removes files only while this process holds the folder and those of checkpoints in it,
+      and logs their names. It waits for pending saves of this process.
 
     Args:
       workdir: the folder; made if missing.
@@ -294,13 +295,15 @@ def _read_config(path: Path) -> dict[str, object]:
 
 def _remove_run(workdir: Path) -> None:
     """Removes what a run wrote, except its lock and its configuration, which is replaced last."""
+    for lock in workdir.rglob(file_lock.NAME):
+        file_lock.acquire(lock.parent)  # also of checkpoints that another process writes
+    pending.wait(workdir.resolve())
+    kept = (file_lock.NAME, run_layout.CONFIG)
+    written = [path for path in workdir.iterdir() if path.name not in kept]
     others = [f"{path.relative_to(workdir)}{_kind(path)}" for path in _others(workdir)]
     expected = "the folder of a run, with JSON, pictures and checkpoints only"
     got, advice = _holding(workdir, others), "Move or delete them."
     checks.require(not others, "workdir", expected, got, advice, error=FileExistsError)
-    written = [
-        path for path in workdir.iterdir() if path.name not in (file_lock.NAME, run_layout.CONFIG)
-    ]
     names = ", ".join(sorted(path.name for path in written))
     _logger.warning("Removing the run in %s: %s", workdir, names)
     for path in written:
@@ -312,11 +315,12 @@ def _others(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or (path / run_layout.CONFIG).exists():
             yield path
-        elif not path.is_dir():
-            if path.name != file_lock.NAME and path.suffix not in _SUFFIXES:
-                yield path
-        elif not _is_of_checkpoints(path):
-            yield from _others(path)
+        elif path.is_dir():
+            yield from () if run_layout.is_whole_checkpoint(path) else _others(path)
+        elif not path.is_file() or not (
+            path.name == file_lock.NAME or _WRITTEN.fullmatch(path.name)
+        ):
+            yield path
 
 
 def _kind(path: Path) -> str:
@@ -324,12 +328,6 @@ def _kind(path: Path) -> str:
     if path.is_symlink():
         return ", a link"
     return ", another run" if path.is_dir() else ""
-
-
-def _is_of_checkpoints(folder: Path) -> bool:
-    is_checkpoint = run_layout.CHECKPOINT.fullmatch(folder.name) is not None
-    is_remnant = run_layout.REMNANT.fullmatch(folder.name) is not None
-    return is_remnant or (is_checkpoint and run_layout.is_checkpoint(folder))
 
 
 def _holding(workdir: Path, names: Sequence[str]) -> str:

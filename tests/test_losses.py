@@ -435,3 +435,8 @@ def test_class_logits_and_labels_of_unfit_dtypes_are_refused(class_logits, label
         TypeError, match=rf"got ({class_logits} of shape \(4, 3\)|{labels} of shape)"
     ):
         losses.auxiliary_classifier(logits, integers)
+
+
+def test_logits_may_be_given_by_name():
+    logits = {"real_logits": jnp.zeros(2), "fake_logits": jnp.ones(2)}
+    np.testing.assert_allclose(losses.wasserstein().discriminator(**logits), 1.0)

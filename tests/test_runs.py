@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,7 @@ import optax
 import pytest
 
 from jaxgan import Pair, checkpoint, images, runs
+from jaxgan.checkpoint import _storage as storage
 from jaxgan.train_state import create
 
 CONFIG = {"seed": 0, "epochs": 5, "shape": (28, 28, 1)}
@@ -114,6 +117,47 @@ def test_overwrite_removes_nothing_where_there_is_something_else(tmp_path, add, 
     with pytest.raises(FileExistsError, match=rf"which holds {named}\. Move or delete them\."):
         runs.begin(tmp_path, CONFIG, overwrite=True)
     assert contents(tmp_path) == before
+
+
+def test_overwrite_waits_for_a_save_of_this_process(tmp_path, monkeypatch):
+    write_run(tmp_path)
+    began, real = threading.Event(), storage.ocp.save
+
+    def slow(path, arrays):
+        began.set()
+        time.sleep(0.3)
+        return real(path, arrays)
+
+    adam = optax.adam(1e-3)
+    params = Pair({"w": jnp.ones(2)}, {"w": jnp.ones(2)})
+    state = create(jax.random.key(0), params, Pair(adam, adam)).replace(step=jnp.int32(9))
+    with monkeypatch.context() as disk:
+        disk.setattr(storage.ocp, "save", slow)
+        checkpoint.save(tmp_path / "checkpoints", state)
+        assert began.wait(60)
+        runs.begin(tmp_path, {"seed": 1}, overwrite=True)
+    assert walk(tmp_path) == [tmp_path / "config.json"]
+
+
+WRITES = """
+import sys
+from jaxgan._internal import file_lock
+file_lock.acquire(sys.argv[1])
+print(flush=True)
+input()
+"""
+
+
+def test_overwrite_keeps_checkpoints_that_another_process_writes(tmp_path):
+    runs.begin(tmp_path, CONFIG)
+    (tmp_path / "checkpoints").mkdir()
+    command = [sys.executable, "-c", WRITES, str(tmp_path / "checkpoints")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(BlockingIOError, match="checkpoints is in use by process"):
+            runs.begin(tmp_path, CONFIG, overwrite=True)
+        assert (tmp_path / "checkpoints").exists()
+        other.communicate(b"\n")
 
 
 @pytest.mark.parametrize("missing", ["config.json", ".lock"])

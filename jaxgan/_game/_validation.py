@@ -84,7 +84,7 @@ def check_state(x: TrainState, config: GameConfig | None = None) -> None:
         checks.pair(f"state.{name}", getattr(x, name), "one part for each player")
     if config is not None:
         half_life, averages = config.ema_half_life, x.ema_params is not None
-        expected = f"{'an average' if half_life else 'None'} with ema_half_life={half_life}"
+        expected = f"{'None' if half_life is None else 'an average'} with ema_half_life={half_life}"
         got = "an average" if averages else "None"
         fits = averages == (half_life is not None)
         checks.require(fits, "state.ema_params", expected, got, OTHER_GAN)

@@ -42,7 +42,8 @@ def acquire(directory: str | os.PathLike) -> None:
     path = directory / NAME
     if fcntl is None or _is_held(path):
         return
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    no_links = getattr(os, "O_NOFOLLOW", 0)  # a link's target is another file
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | no_links, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -26,3 +26,16 @@ def is_checkpoint(folder: Path) -> bool:
       folder: any folder.
     """
     return (folder / MANIFEST).exists() or (folder / ARRAYS).is_dir()
+
+
+def is_whole_checkpoint(folder: Path) -> bool:
+    """Says whether a folder is a checkpoint, or the remnant of a save, and holds nothing else.
+
+    Args:
+      folder: any folder.
+    """
+    names = {path.name for path in folder.iterdir()}
+    if REMNANT.fullmatch(folder.name):
+        return all(name.startswith((MANIFEST, ARRAYS)) for name in names)
+    is_named = CHECKPOINT.fullmatch(folder.name) is not None
+    return is_named and MANIFEST in names and names <= {MANIFEST, ARRAYS}

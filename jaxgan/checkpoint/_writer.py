@@ -11,6 +11,7 @@ import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from jaxgan._internal import pending
 from jaxgan.checkpoint import _storage as storage
 from jaxgan.checkpoint._arrays import HostArray
 from jaxgan.checkpoint._manifest import Header
@@ -57,6 +58,13 @@ def wait(folder: Path) -> None:
         warnings.warn(f"NOT SAVED: {error}", stacklevel=3)
 
 
+def _wait_below(folder: Path) -> None:
+    """Waits for the saves of all folders below a folder, which is about to be removed."""
+    for place in [place for place in _newest if place.resolve().is_relative_to(folder)]:
+        wait(place)
+        del _newest[place]
+
+
 def _write(
     folder: Path, leaves: dict[str, HostArray], header: Header, keep: int, keep_every: int | None
 ) -> None:
@@ -83,6 +91,8 @@ def _reset() -> None:
     _executor = ThreadPoolExecutor(1, "jaxgan-checkpoint")
     _newest.clear()
 
+
+pending.register(_wait_below)
 
 # `atexit` would run `_finish` too late, when Orbax can no longer start threads.
 if hasattr(threading, "_register_atexit"):

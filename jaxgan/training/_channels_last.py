@@ -31,7 +31,7 @@ def channels_last(function: Callable[P, T]) -> Callable[P, T]:
     `jaxgan.training` calls it. Call it for `gan.update` in a loop of your own.
 
     Args:
-      function: of arrays and pytrees of arrays.
+      function: of arrays and pytrees of arrays; keyword arguments are arrays too.
 
     Returns:
       The same function, to be traced in a loop. What it returned must be pytrees of arrays.

@@ -147,6 +147,7 @@ def _scan_steps(
 
     def indices(step: Array) -> Array:
         num_images = images.shape[0]
+        step = step.astype(jnp.int32)
         return indices_of_step(state.key, step, num_images=num_images, batch_size=batch_size)
 
     numbers = state.step + jnp.arange(num_steps, dtype=state.step.dtype)

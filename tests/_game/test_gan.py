@@ -494,3 +494,14 @@ def test_a_network_without_parameters_is_refused(batch, player):
         TypeError, match=rf"The {player}'s parameters must be arrays of floats; got int32 .*\(3,\)"
     ):
         integers.init(jax.random.key(0), batch)
+
+
+def test_the_half_life_may_be_traced(batch):
+    def averaged(half_life):
+        gan = make_gan(ema_half_life=half_life)
+        state = gan.init(jax.random.key(0), batch)
+        return gan.update(state, batch)[0].ema_params
+
+    traced, plain = jax.jit(averaged)(10.0), averaged(10.0)
+    for x, y in zip(jax.tree.leaves(traced), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)

@@ -240,3 +240,15 @@ class TestFile:
     def test_the_path_is_checked_first(self):
         with pytest.raises(TypeError, match="p must be the path of a file or folder; got 3"):
             checks.file("p", 3)
+
+
+def test_a_valid_value_is_not_shown():
+    class Large:
+        def __repr__(self):
+            raise AssertionError
+
+    checks.instance("x", Large(), Large, "large")
+    checks.function("x", lambda: Large(), "() -> x")
+    checks.require(True, "x", "large", checks.shown(Large()))
+    with pytest.raises(ValueError, match=r"^x must be small; got 3\.$"):
+        checks.require(False, "x", "small", checks.shown(3))

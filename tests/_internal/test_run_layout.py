@@ -1,5 +1,7 @@
 """The names on disk: pinned, because folders of earlier runs have them."""
 
+import pytest
+
 from jaxgan._internal import run_layout
 
 
@@ -18,3 +20,23 @@ def test_a_checkpoint_has_a_manifest_or_arrays(tmp_path):
     (tmp_path / "b" / "arrays").mkdir()
     (tmp_path / "c" / "arrays").touch()
     assert [run_layout.is_checkpoint(tmp_path / name) for name in "abc"] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "whole"),
+    [
+        ("7", ["seal.json", "arrays/d/0"], True),
+        ("7.damaged", ["seal.json", "arrays/d/0"], True),
+        ("7.saving", ["arrays.orbax-checkpoint-tmp/d"], True),
+        ("7.saving", ["arrays/d", "notes.txt"], False),
+        ("7", ["seal.json", "arrays/d", "notes.txt"], False),
+        ("2024", ["arrays/scan.nii"], False),
+        ("run", ["seal.json"], False),
+    ],
+)
+def test_a_whole_checkpoint_holds_nothing_else(tmp_path, name, files, whole):
+    for file in files:
+        path = tmp_path / name / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert run_layout.is_whole_checkpoint(tmp_path / name) == whole

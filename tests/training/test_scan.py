@@ -163,3 +163,9 @@ def test_nothing_to_do(gan, state, uint8_images):
         training.steps(gan, state, uint8_images, num_steps=0, batch_size=5)
     with pytest.raises(ValueError, match="num_epochs must be at least 1; got 0"):
         training.epochs(gan, state, uint8_images, num_epochs=0, batch_size=5)
+
+
+@pytest.mark.parametrize("step", [jnp.float32(2), np.float32(1.5)])
+def test_a_step_that_is_no_integer_is_refused(gan, state, uint8_images, step):
+    with pytest.raises(TypeError, match="step must be an integer"):
+        training.steps(gan, state.replace(step=step), uint8_images, num_steps=1, batch_size=5)

@@ -99,7 +99,7 @@ def _array(
     is_array = isinstance(given, jax.Array | np.ndarray | np.generic)
     try:
         x = convert(given if is_array else _numbers(given, lists))
-    except (TypeError, ValueError, OverflowError):  # also lists of several lengths
+    except Exception:  # lists of several lengths, and whatever other libraries raise
         raise TypeError(f"{name} must be {expected}; got {show(given)}.") from None
     kinds = (jnp.number, jnp.bool_) if kind is None else (kind,)
     fits = any(jnp.issubdtype(x.dtype, one) for one in kinds)
@@ -123,9 +123,11 @@ def _expected(kind: DTypeLike | None, form: str | None) -> str:
 
 def _numbers(x: object, lists: bool) -> np.ndarray:
     """Converts numbers, lists of numbers, and arrays of other libraries, such as PyTorch."""
+    if not lists:
+        raise TypeError
     array = np.asarray(x)
     is_number = any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.number, jnp.bool_))
-    if not lists or not is_number:  # numpy makes an array of objects or text of anything else
+    if not is_number:  # numpy makes an array of objects or text of anything else
         raise TypeError
     return array
 
