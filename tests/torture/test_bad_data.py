@@ -210,7 +210,9 @@ def member_cases():
     )
     yield Case("stack", st.sampled_from([None, 3, "ab", [], {}]), population.stack, "member")
     others = st.sampled_from([{}, {"loss": np.arange(3.0)}, {"loss": np.arange(2)}, 3.0])
-    yield Case("stack of others", others, lambda x: population.stack([two, x]), "Member 1 must be a pytree")
+    yield Case(
+        "stack of others", others, lambda x: population.stack([two, x]), "Member 1 must be a pytree"
+    )
     for f in (population.each, population.shard, channels_last):
         yield Case(f.__name__, NO_FUNCTION, f)
     yield Case("devices", st.sampled_from([[], ["cpu"], 3]), lambda x: population.shard(FLIP, x))
