@@ -6,6 +6,7 @@ A corrupted checkpoint is set aside as `N.damaged`, because it may be readable l
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def write(folder: Path, leaves: dict[str, HostArray], header: Header) -> None:
         staging.rename(place)
         manifest.sync_folder(folder)
     except Exception as error:
-        shutil.rmtree(staging, ignore_errors=True)
+        _remove_staging(staging)
         raise OSError(
             f"Step {step} could not be saved in {folder}: {error}. If the disk is full or the "
             f"folder read-only, change that. The checkpoints before it stay: {steps(folder)}."
@@ -134,3 +135,12 @@ def _remove_remnants(folder: Path) -> None:
     for path in list(folder.iterdir()) if folder.is_dir() else []:
         if run_layout.REMNANT.fullmatch(path.name) and path.is_dir():
             shutil.rmtree(path)
+
+
+def _remove_staging(staging: Path) -> None:
+    """Removes what a failed save wrote. Orbax's threads may still add files to it for a moment."""
+    for _ in range(20):
+        shutil.rmtree(staging, ignore_errors=True)
+        if not staging.exists():
+            return
+        time.sleep(0.05)
