@@ -6,7 +6,7 @@ A corrupted checkpoint is set aside as `N.damaged`, because it may be readable l
 
 import os
 import shutil
-import time
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -138,9 +138,8 @@ def _remove_remnants(folder: Path) -> None:
 
 
 def _remove_staging(staging: Path) -> None:
-    """Removes what a failed save wrote. Orbax's threads may still add files to it for a moment."""
-    for _ in range(20):
-        shutil.rmtree(staging, ignore_errors=True)
-        if not staging.exists():
-            return
-        time.sleep(0.05)
+    """Removes what a failed save wrote, once Orbax's threads no longer add files to it."""
+    for thread in threading.enumerate():
+        if type(thread).__module__.startswith("orbax."):
+            threading.Thread.join(thread, timeout=10)  # Orbax's own `join` raises its error again
+    shutil.rmtree(staging, ignore_errors=True)

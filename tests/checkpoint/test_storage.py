@@ -1,5 +1,8 @@
 """Folders of checkpoints: which are jaxgan's, which are deleted, and what is read back."""
 
+import threading
+import time
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -82,6 +85,28 @@ def test_a_write_sets_later_steps_aside_and_removes_remnants(tmp_path):
     storage.write(tmp_path, LEAVES, header(4))
     assert names(tmp_path) == ["3", "4", "4.damaged", "6.damaged", "my.saving"]
     assert names(tmp_path / "6.damaged") == ["arrays"]
+
+
+def test_a_failed_write_removes_what_orbax_threads_add_after_the_error(tmp_path, monkeypatch):
+    class OrbaxThread(threading.Thread):
+        __module__ = "orbax.checkpoint"
+
+    threads = []
+
+    def fail(path, leaves):
+        def write_late():
+            time.sleep(0.3)
+            path.mkdir(parents=True)
+
+        threads.append(OrbaxThread(target=write_late))
+        threads[0].start()
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(storage.ocp, "save", fail)
+    with pytest.raises(OSError, match="Step 4 could not be saved .*No space left"):
+        storage.write(tmp_path, LEAVES, header(4))
+    threads[0].join()
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize(
