@@ -36,11 +36,31 @@ with jaxtyping.install_import_hook(shape_checks.PACKAGES, "shape_checks.check"):
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Scripts that are run for two steps compile for longer than they compute: it is done quickly, where
-# nobody looks at speed or the last bits; and what one script has compiled, another one need not.
+# Most tests compile for longer than they compute, so XLA compiles quickly, to slower code. Tests
+# with `-m slow` or `-m ''`, as of the nightly job, run the code that users get.
+QUICK_FLAGS = [
+    "--xla_backend_optimization_level=0",
+    "--xla_llvm_disable_expensive_passes=true",
+    "--xla_cpu_parallel_codegen_split_count=1",
+]
+# Options of `jax.jit` for the code that users get, for tests that compare the bits of two programs.
+AS_USERS: dict[str, bool | int] = {
+    "xla_backend_optimization_level": 3,
+    "xla_llvm_disable_expensive_passes": False,
+    "xla_cpu_parallel_codegen_split_count": 32,
+}
+if jax.__version_info__ < (0, 11):  # later versions of XLA do not know this option
+    QUICK_FLAGS.append("--xla_cpu_use_fusion_emitters=false")
+    AS_USERS["xla_cpu_use_fusion_emitters"] = True
+
+# The environment of a script that compiles as it does for users.
+users_flags = [x for x in os.environ.get("XLA_FLAGS", "").split() if x not in QUICK_FLAGS]
+USERS = os.environ | {"XLA_FLAGS": " ".join(users_flags)}
+
+# The environment of a script that compiles quickly, and loads what another script has compiled.
 _programs = tempfile.TemporaryDirectory(prefix="jaxgan-programs-")
 QUICKLY = os.environ | {
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    "XLA_FLAGS": " ".join([*users_flags, *QUICK_FLAGS]),
     "JAX_ENABLE_COMPILATION_CACHE": "1",
     "JAX_COMPILATION_CACHE_DIR": _programs.name,
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -55,12 +75,14 @@ SHAPE, LATENT_DIM, BATCH = (4, 4, 1), 3, 5
 
 
 def pytest_configure(config):
-    """Makes a deprecated call an error where this repository's code, or a document, makes it."""
+    """Compiles quickly, and makes errors of deprecated calls in this repository's code."""
     root = Path(__file__).parent.parent
     folders = ("tests", "examples", "benchmarks")
     names = {path.stem for folder in folders for path in (root / folder).rglob("*.py")}
     ours = rf"(jaxgan\b|<string>$|({'|'.join(sorted(names))})$)"
     config.addinivalue_line("filterwarnings", f"error::DeprecationWarning:{ours}")
+    if config.option.markexpr == "not slow" and os.environ["JAX_PLATFORMS"] == "cpu":
+        os.environ["XLA_FLAGS"] = QUICKLY["XLA_FLAGS"]  # XLA reads it when it first compiles
 
 
 def pytest_report_header() -> list[str]:
@@ -91,24 +113,6 @@ def make_gan(**changes) -> jaxgan.GAN:
         "latents": LATENT_DIM,
     }
     return jaxgan.gan(**{**arguments, **changes})
-
-
-@pytest.fixture(scope="module")
-def quick_compilation(request):
-    """For modules that compile for longer than they compute, and whose tests are about formulas.
-
-    Exactness, and what XLA makes of a loop, are tested on the code that users get; and so is all
-    that trains for long (`-m slow`).
-    """
-    if request.config.option.markexpr != "not slow":
-        yield
-        return
-    # What was compiled otherwise differs in the last bits, and must not depend on the tests' order.
-    jax.clear_caches()
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-    jax.clear_caches()
 
 
 @pytest.fixture

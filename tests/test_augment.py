@@ -14,8 +14,6 @@ import pytest
 
 from jaxgan import augment
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(7)
 STEP = jnp.int32(0)
 FLIP = lambda key, images: -images

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import BATCH, PYTHON, QUICKLY, assert_trees_equal, make_gan
+from conftest import AS_USERS, BATCH, PYTHON, QUICKLY, assert_trees_equal, make_gan
 
 from jaxgan import Pair, checkpoint, penalties, population, training
 
@@ -71,10 +70,12 @@ def test_a_member_is_the_run_with_its_seed(gan, batch, states, train, single, ui
         assert_close(found, without_accuracies(alone_metrics))
 
 
-def test_one_after_the_other_in_one_program_is_exact(states, run, single, uint8_images):
+def test_one_after_the_other_in_one_program_is_exact(states, run, uint8_images):
     """jax.lax.map uses the kernels of a single run, so there the bits are the same."""
     images = jnp.asarray(uint8_images)
-    mapped, _ = jax.jit(lambda states: jax.lax.map(lambda s: run(s, images), states))(states)
+    one_by_one = lambda states: jax.lax.map(lambda state: run(state, images), states)
+    mapped, _ = jax.jit(one_by_one, compiler_options=AS_USERS)(states)
+    single = jax.jit(run, compiler_options=AS_USERS)
     for i in range(MEMBERS):
         alone, _ = single(population.pick(states, i), images)
         assert_trees_equal(population.pick(mapped, i), alone)
@@ -198,7 +199,7 @@ SHARDED = """
 import functools, json, sys
 sys.path.insert(0, sys.argv[1])
 import jax, jax.numpy as jnp, numpy as np, optax
-from conftest import BATCH, SHAPE, make_gan
+from conftest import AS_USERS, BATCH, SHAPE, make_gan
 from jaxgan import Pair, checkpoint, population, training
 
 sgd = optax.sgd(0.1)  # Adam magnifies rounding
@@ -239,7 +240,7 @@ print(json.dumps({
 
 
 def test_a_population_spreads_over_devices_and_is_restored_onto_fewer(tmp_path):
-    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+    flags = QUICKLY["XLA_FLAGS"] + " --xla_force_host_platform_device_count=4"
     done = subprocess.run(
         [*PYTHON, "-c", SHARDED, str(Path(__file__).parent), str(tmp_path)],
         capture_output=True,

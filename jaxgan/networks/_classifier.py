@@ -26,8 +26,8 @@ class DigitClassifier(Checked):
       >>> import jax, jaxgan
       >>> classifier = jaxgan.networks.DigitClassifier(features=(4, 4, 16))
       >>> images = jax.numpy.zeros((3, 28, 28, 1))
-      >>> variables = classifier.init(jax.random.key(0), images, train=False)
-      >>> features, logits = classifier.apply(variables, images, train=False)
+      >>> outputs, variables = classifier.init_with_output(jax.random.key(0), images, train=False)
+      >>> features, logits = outputs
       >>> features.shape, logits.shape
       ((3, 16), (3, 10))
     """

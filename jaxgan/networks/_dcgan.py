@@ -85,8 +85,8 @@ class DCGANGenerator(Checked):
       >>> import jax, jaxgan
       >>> generator = jaxgan.networks.DCGANGenerator(features=8)
       >>> latents = jax.random.normal(jax.random.key(0), (4, 100))
-      >>> variables = generator.init(jax.random.key(1), latents, train=False)
-      >>> generator.apply(variables, latents, train=False).shape
+      >>> images, variables = generator.init_with_output(jax.random.key(1), latents, train=False)
+      >>> images.shape
       (4, 28, 28, 1)
 
     References:
@@ -145,8 +145,8 @@ class DCGANDiscriminator(Checked):
       >>> import jax, jaxgan
       >>> discriminator = jaxgan.networks.DCGANDiscriminator(features=8)
       >>> images = jax.numpy.zeros((4, 28, 28, 1))
-      >>> variables = discriminator.init(jax.random.key(1), images, train=False)
-      >>> discriminator.apply(variables, images, train=False).shape
+      >>> logits, variables = discriminator.init_with_output(jax.random.key(1), images, train=False)
+      >>> logits.shape
       (4,)
 
     References:

@@ -42,8 +42,8 @@ class InfoGANGenerator(Checked):
       >>> import jax, jaxgan
       >>> generator = jaxgan.networks.InfoGANGenerator(features=(32, 8, 4))
       >>> latents = jax.random.normal(jax.random.key(0), (4, 64))
-      >>> variables = generator.init(jax.random.key(1), latents, train=False)
-      >>> generator.apply(variables, latents, train=False).shape
+      >>> images, variables = generator.init_with_output(jax.random.key(1), latents, train=False)
+      >>> images.shape
       (4, 28, 28, 1)
 
     References:
@@ -97,8 +97,8 @@ class InfoGANDiscriminator(Checked):
       >>> import jax, jaxgan
       >>> discriminator = jaxgan.networks.InfoGANDiscriminator(features=(4, 8, 32))
       >>> images = jax.numpy.zeros((4, 28, 28, 1))
-      >>> variables = discriminator.init(jax.random.key(1), images, train=False)
-      >>> discriminator.apply(variables, images, train=False).shape
+      >>> logits, variables = discriminator.init_with_output(jax.random.key(1), images, train=False)
+      >>> logits.shape
       (4,)
 
     References:

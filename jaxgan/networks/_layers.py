@@ -146,8 +146,8 @@ class ConditionalBatchNorm(Checked):
       >>> from jaxgan.networks._layers import ConditionalBatchNorm
       >>> x, labels = jnp.ones((4, 7, 7, 8)), jnp.array([0, 1, 2, 2])
       >>> norm = ConditionalBatchNorm(num_classes=3)
-      >>> variables = norm.init(jax.random.key(0), x, labels, train=False)
-      >>> norm.apply(variables, x, labels, train=False).shape
+      >>> y, variables = norm.init_with_output(jax.random.key(0), x, labels, train=False)
+      >>> y.shape
       (4, 7, 7, 8)
 
     References:

@@ -29,8 +29,8 @@ class MLPGenerator(Checked):
       >>> import jax, jaxgan
       >>> generator = jaxgan.networks.MLPGenerator()
       >>> latents = jax.random.normal(jax.random.key(0), (4, 100))
-      >>> variables = generator.init(jax.random.key(1), latents)
-      >>> generator.apply(variables, latents).shape
+      >>> images, variables = generator.init_with_output(jax.random.key(1), latents)
+      >>> images.shape
       (4, 28, 28, 1)
 
     References:
@@ -69,8 +69,8 @@ class MLPDiscriminator(Checked):
       >>> import jax, jaxgan
       >>> discriminator = jaxgan.networks.MLPDiscriminator()
       >>> images = jax.numpy.zeros((4, 28, 28, 1))
-      >>> variables = discriminator.init(jax.random.key(1), images)
-      >>> discriminator.apply(variables, images).shape
+      >>> logits, variables = discriminator.init_with_output(jax.random.key(1), images)
+      >>> logits.shape
       (4,)
 
     References:

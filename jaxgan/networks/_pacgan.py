@@ -27,8 +27,8 @@ class PacGANGenerator(Checked):
       >>> import jax, jaxgan
       >>> generator = jaxgan.networks.PacGANGenerator()
       >>> latents = jax.random.normal(jax.random.key(0), (4, 2))
-      >>> variables = generator.init(jax.random.key(1), latents, train=False)
-      >>> generator.apply(variables, latents, train=False).shape
+      >>> images, variables = generator.init_with_output(jax.random.key(1), latents, train=False)
+      >>> images.shape
       (4, 2)
 
     References:
@@ -72,8 +72,8 @@ class PacGANDiscriminator(Checked):
       >>> import jax, jaxgan
       >>> discriminator = jaxgan.networks.PacGANDiscriminator()
       >>> points = jax.numpy.zeros((4, 2))
-      >>> variables = discriminator.init(jax.random.key(1), points)
-      >>> discriminator.apply(variables, points).shape
+      >>> logits, variables = discriminator.init_with_output(jax.random.key(1), points)
+      >>> logits.shape
       (4,)
 
     References:

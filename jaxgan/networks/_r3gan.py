@@ -98,8 +98,8 @@ class R3GANGenerator(Checked):
       >>> import jax, jaxgan
       >>> generator = jaxgan.networks.R3GANGenerator(widths=(16, 16, 8, 8), group_size=4)
       >>> latents = jax.random.normal(jax.random.key(0), (4, 64))
-      >>> variables = generator.init(jax.random.key(1), latents)
-      >>> generator.apply(variables, latents).shape
+      >>> images, variables = generator.init_with_output(jax.random.key(1), latents)
+      >>> images.shape
       (4, 32, 32, 3)
 
     References:
@@ -163,8 +163,8 @@ class R3GANDiscriminator(Checked):
       >>> import jax, jaxgan
       >>> discriminator = jaxgan.networks.R3GANDiscriminator(widths=(8, 8, 16, 16), group_size=4)
       >>> images = jax.numpy.zeros((4, 32, 32, 3))
-      >>> variables = discriminator.init(jax.random.key(1), images)
-      >>> discriminator.apply(variables, images).shape
+      >>> logits, variables = discriminator.init_with_output(jax.random.key(1), images)
+      >>> logits.shape
       (4,)
 
     References:

@@ -68,8 +68,8 @@ class SNGANGenerator(Checked):
       >>> import jax, jaxgan
       >>> generator = jaxgan.networks.SNGANGenerator(features=8)
       >>> latents = jax.random.normal(jax.random.key(0), (4, 128))
-      >>> variables = generator.init(jax.random.key(1), latents, train=False)
-      >>> generator.apply(variables, latents, train=False).shape
+      >>> images, variables = generator.init_with_output(jax.random.key(1), latents, train=False)
+      >>> images.shape
       (4, 32, 32, 3)
 
     References:
@@ -145,8 +145,8 @@ class SNGANDiscriminator(Checked):
       >>> import jax, jaxgan
       >>> discriminator = jaxgan.networks.SNGANDiscriminator(features=8)
       >>> images = jax.numpy.zeros((4, 32, 32, 3))
-      >>> variables = discriminator.init(jax.random.key(1), images, train=False)
-      >>> discriminator.apply(variables, images, train=False).shape
+      >>> logits, variables = discriminator.init_with_output(jax.random.key(1), images, train=False)
+      >>> logits.shape
       (4,)
 
     References:

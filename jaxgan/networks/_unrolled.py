@@ -36,8 +36,8 @@ class UnrolledGenerator(Checked):
       >>> import jax, jaxgan
       >>> generator = jaxgan.networks.UnrolledGenerator()
       >>> latents = jax.random.normal(jax.random.key(0), (4, 256))
-      >>> variables = generator.init(jax.random.key(1), latents, train=False)
-      >>> generator.apply(variables, latents, train=False).shape
+      >>> images, variables = generator.init_with_output(jax.random.key(1), latents, train=False)
+      >>> images.shape
       (4, 28, 28, 3)
 
     References:
@@ -89,8 +89,8 @@ class UnrolledDiscriminator(Checked):
       >>> import jax, jaxgan
       >>> discriminator = jaxgan.networks.UnrolledDiscriminator()
       >>> images = jax.numpy.zeros((4, 28, 28, 3))
-      >>> variables = discriminator.init(jax.random.key(1), images, train=False)
-      >>> discriminator.apply(variables, images, train=False).shape
+      >>> logits, variables = discriminator.init_with_output(jax.random.key(1), images, train=False)
+      >>> logits.shape
       (4,)
 
     References:

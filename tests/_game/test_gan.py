@@ -13,8 +13,6 @@ from conftest import BATCH, LATENT_DIM, SHAPE, assert_trees_equal, make_gan, tre
 import jaxgan
 from jaxgan import Network, Pair
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 FROZEN = optax.set_to_zero()
 
 

@@ -14,8 +14,6 @@ import jaxgan
 from jaxgan import Pair, augment, checkpoint, losses, optimizers, penalties
 from jaxgan._game._discriminator import pack
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SGD = Pair(optax.sgd(0.1), optax.sgd(0.1))
 FROZEN = optax.set_to_zero()
 GENERATOR = jaxgan.networks.MLPGenerator(SHAPE, features=(8, 8))

@@ -1,11 +1,9 @@
 """The benchmarks run, for two steps; how fast is for the benchmarks to say."""
 
-import functools
 import importlib
 import importlib.util
 import json
 import math
-import os
 import re
 import subprocess
 import sys
@@ -14,15 +12,13 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from conftest import QUICKLY
+from conftest import USERS
 from jax.extend import core
+from scripts import run_here
 
 import jaxgan
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-run = functools.partial(subprocess.run, capture_output=True, text=True, env=QUICKLY)
 OURS = ["jaxgan, one scan an epoch", "jaxgan, one jit a step, host batches"]
 PEERS = {
     "mlp": {
@@ -41,18 +37,14 @@ PEERS = {
 )
 def test_step_time_runs_and_reports(tmp_path, networks, options):
     path = tmp_path / "out" / "step_time.json"
-    script = [str(BENCHMARKS / "step_time.py"), "--quick", "--json", str(path)]
-    arguments = [*script, "--networks", networks, *options]
-    done = run([sys.executable, *arguments])
-    assert done.returncode == 0, done.stderr
-    report = json.loads(path.read_text())
+    report, printed = report_of("step_time.py", path, "--networks", networks, *options)
     names = [row["name"] for row in report["rows"]]
     assert names[:2] == OURS
     assert ("its matrix products alone" in names) == (networks == "mlp")
     for peer, package in PEERS[networks].items():
         assert (peer in names) == bool(importlib.util.find_spec(package))
     for row in report["rows"]:
-        assert row["name"] in done.stdout
+        assert row["name"] in printed
         assert row["steps"] == 2
         assert 0 < row["min_us"] <= row["median_us"] <= row["max_us"]
     assert report["rows"][0]["ratio"] == 1.0
@@ -65,22 +57,16 @@ def test_step_time_runs_and_reports(tmp_path, networks, options):
     ids=["one", "all"],
 )
 def test_objectives_runs_and_reports(tmp_path, options, num):
-    path = tmp_path / "objectives.json"
-    script = [str(BENCHMARKS / "objectives.py"), "--quick", "--json", str(path)]
-    done = run([sys.executable, *script, *options])
-    assert done.returncode == 0, done.stderr
-    rows = json.loads(path.read_text())["rows"]
+    report, _ = report_of("objectives.py", tmp_path / "objectives.json", *options)
+    rows = report["rows"]
     assert rows[0]["name"] == "non-saturating"
     assert len(rows) == num
     assert all(row["median_us"] > 0 for row in rows)
 
 
 def test_convolutions_runs_and_reports(tmp_path):
-    path = tmp_path / "convolutions.json"
-    script = [str(BENCHMARKS / "convolutions.py"), "--quick", "--json", str(path)]
-    done = run([sys.executable, *script])
-    assert done.returncode == 0, done.stderr
-    rows = json.loads(path.read_text())["rows"]
+    report, _ = report_of("convolutions.py", tmp_path / "convolutions.json")
+    rows = report["rows"]
     assert [row["name"] for row in rows][:2] == ["strided", "strided, in a loop"]
     assert len(rows) == 9
     assert all(row["median_us"] > 0 for row in rows)
@@ -195,8 +181,7 @@ def test_arms_take_turns(modules):
 
 
 def report_of(script, path, *options):
-    command = [sys.executable, str(BENCHMARKS / script), "--quick", "--json", str(path), *options]
-    done = run(command)
+    done = run_here(BENCHMARKS / script, "--quick", "--json", str(path), *options)
     assert done.returncode == 0, done.stderr
     report = json.loads(path.read_text())
     assert {"versions", "device", "command"} <= set(report)
@@ -303,7 +288,7 @@ def test_the_call_for_a_gpu_machine_makes_one_json(tmp_path):
         ["bash", str(BENCHMARKS / "gpu.sh"), str(path)],
         capture_output=True,
         text=True,
-        env={**os.environ, "QUICK": "1", "PYTHON": sys.executable},
+        env={**USERS, "QUICK": "1", "PYTHON": sys.executable},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     parts = json.loads(path.read_text())["parts"]

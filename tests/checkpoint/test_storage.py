@@ -103,7 +103,7 @@ def test_a_failed_write_removes_what_orbax_threads_add_after_the_error(tmp_path,
         raise OSError("No space left on device")
 
     monkeypatch.setattr(storage.ocp, "save", fail)
-    with pytest.raises(OSError, match="Step 4 could not be saved .*No space left"):
+    with pytest.raises(OSError, match=r"Step 4 could not be saved .*No space left"):
         storage.write(tmp_path, LEAVES, header(4))
     threads[0].join()
     assert names(tmp_path) == []

@@ -2,12 +2,11 @@
 
 import hashlib
 import math
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PYTHON
+from scripts import run_here
 
 import jaxgan
 from jaxgan import evaluation
@@ -76,11 +75,7 @@ def test_damaged_weights_are_refused(tmp_path):
 def test_the_script_that_trains_the_classifier_in_two_steps(tmp_path):
     script = Path(__file__).parents[2] / "examples" / "train_classifier.py"
     options = ["--data-dir", "embedded", "--steps", "2", "--batch-size", "20"]
-    done = subprocess.run(
-        [*PYTHON, str(script), *options, "--output", str(tmp_path / "c.npz")],
-        capture_output=True,
-        text=True,
-    )
+    done = run_here(script, *options, "--output", str(tmp_path / "c.npz"))
     assert done.returncode == 0, done.stderr
     assert "accuracy on" in done.stdout
     assert evaluation.load_classifier(tmp_path / "c.npz", name="c").name == "c"

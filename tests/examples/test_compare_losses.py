@@ -1,18 +1,16 @@
 """examples/compare_losses.py: what it compares, and an epoch of it, run as a user runs it."""
 
-import functools
 import importlib
 import json
 import math
-import subprocess
 import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from conftest import PYTHON, QUICKLY
 from PIL import Image
+from scripts import run_here
 
 import jaxgan
 from jaxgan import evaluation
@@ -123,11 +121,10 @@ def test_the_best_stands_first_and_the_collapsed_are_counted(compare_losses, cap
 
 
 def test_a_loss_in_small(tmp_path):
-    script = [*PYTHON, str(EXAMPLES / "compare_losses.py")]
-    script += ["--data-dir", "embedded", "--networks", "mlp", "--losses", "wgan"]
-    script += ["--epochs", "1", "--runs", "2", "--batch-size", "5000", "--samples", "1000"]
-    run = functools.partial(subprocess.run, capture_output=True, text=True, env=QUICKLY)
-    done = run([*script, "--workdir", str(tmp_path / "run")])
+    options = ["--data-dir", "embedded", "--networks", "mlp", "--losses", "wgan"]
+    options += ["--epochs", "1", "--runs", "2", "--batch-size", "5000", "--samples", "1000"]
+    options += ["--workdir", str(tmp_path / "run")]
+    done = run_here(EXAMPLES / "compare_losses.py", *options)
     assert done.returncode == 0, done.stderr
     header, _, floor, *rows = done.stdout.strip().splitlines()
     assert [row.split(" | ")[0] for row in rows] == ["| wgan"]

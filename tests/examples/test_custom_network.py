@@ -1,34 +1,22 @@
 """The example of a network of one's own, run as a user runs it: two steps, embedded digits."""
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PYTHON, QUICKLY
 from PIL import Image
+from scripts import run_here
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-# As a user runs it, but on 200 digits: convolutions of 10,000 take half a minute.
-FEW = """
-import custom_network, jaxgan
-load = jaxgan.datasets.load
-def load_few(*given):
-    data = load(*given)
-    return jaxgan.datasets.Dataset(data.images[:200], data.labels[:200], data.source)
-jaxgan.datasets.load = load_few
-custom_network.main()
-"""
 
 
-def run(*options, script=("custom_network.py",)):
-    command = [*PYTHON, *script, "--data-dir", "embedded", *options]
-    return subprocess.run(command, capture_output=True, text=True, env=QUICKLY, cwd=EXAMPLES)
+def run(*options):
+    return run_here(EXAMPLES / "custom_network.py", "--data-dir", "embedded", *options)
 
 
-def test_two_steps_leave_a_picture(tmp_path):
+def test_two_steps_leave_a_picture(tmp_path, few_digits):
     options = ("--epochs", "1", "--batch-size", "100", "--workdir", str(tmp_path / "run"))
-    done = run(*options, script=("-c", FEW))
+    done = run(*options)
     assert done.returncode == 0, done.stderr
     assert "ship with jaxgan" in done.stderr
     with Image.open(tmp_path / "run" / "samples.png") as picture:

@@ -3,15 +3,14 @@
 import importlib
 import json
 import math
-import subprocess
 import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from conftest import PYTHON, QUICKLY
 from PIL import Image
+from scripts import run_here
 
 import jaxgan
 from jaxgan import checkpoint, evaluation
@@ -20,8 +19,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def run(script, *options):
-    command = [*PYTHON, str(EXAMPLES / script), "--data-dir", "embedded"]
-    return subprocess.run([*command, *options], capture_output=True, text=True, env=QUICKLY)
+    return run_here(EXAMPLES / script, "--data-dir", "embedded", *options)
 
 
 def test_the_report_of_two_steps(tmp_path):

@@ -1,20 +1,19 @@
-"""Every example, run for two steps as a user runs it, treats an existing folder alike."""
+"""Every example, run for two steps, treats an existing folder alike."""
 
 import importlib
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import PYTHON, QUICKLY
+from scripts import run_here
 
 from jaxgan import checkpoint
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DIGITS = "--data-dir embedded"
-ONE_EPOCH = "--epochs 1 --batch-size 5000"
+ONE_EPOCH = "--epochs 1 --batch-size 100"
 OPTIONS = {  # two steps of each
     "minimal": ONE_EPOCH,
     "from_scratch": f"{DIGITS} {ONE_EPOCH}",
@@ -27,24 +26,11 @@ OPTIONS = {  # two steps of each
     "stacked_mnist": f"{DIGITS} --setting unrolled-quarter --methods dcgan --steps 2 --runs 1 "
     "--triples 64 --batch-size 8 --samples 40",
 }
-# Convolutions of 10,000 digits take half a minute; of 200, two seconds.
-FEW = """
-import custom_network, jaxgan, sys
-load = jaxgan.datasets.load
-def load_few(*given):
-    data = load(*given)
-    return jaxgan.datasets.Dataset(data.images[:200], data.labels[:200], data.source)
-jaxgan.datasets.load = load_few
-sys.argv[0] = "custom_network.py"
-custom_network.main()
-"""
+pytestmark = pytest.mark.usefixtures("few_digits")
 
 
 def run(name, *options):
-    script = ["-c", FEW] if name == "custom_network" else [f"{name}.py"]
-    few = ("--batch-size", "100") if name == "custom_network" else ()
-    command = [*PYTHON, *script, *OPTIONS.get(name, DIGITS).split(), *few, *options]
-    return subprocess.run(command, capture_output=True, text=True, env=QUICKLY, cwd=EXAMPLES)
+    return run_here(EXAMPLES / f"{name}.py", *OPTIONS.get(name, DIGITS).split(), *options)
 
 
 @pytest.fixture

@@ -1,15 +1,13 @@
 """examples/mixtures.py: what it draws, and two small epochs of it, run as a user runs it."""
 
-import functools
 import importlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PYTHON, QUICKLY
+from scripts import run_here
 
 from jaxgan import evaluation
 
@@ -35,7 +33,6 @@ def test_a_method_in_small(tmp_path):
     sizes = {"epochs": 2, "runs": 2, "points": 40, "batch-size": 4, "samples": 50}
     sizes |= {"generator-width": 4, "discriminator-width": 3}
     options = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
-    script = [*PYTHON, str(EXAMPLES / "mixtures.py")]
     some = [
         "--mixtures",
         "ring",
@@ -44,8 +41,7 @@ def test_a_method_in_small(tmp_path):
         "--workdir",
         str(tmp_path / "run"),
     ]
-    run = functools.partial(subprocess.run, capture_output=True, text=True, env=QUICKLY)
-    done = run([*script, *options, *some])
+    done = run_here(EXAMPLES / "mixtures.py", *options, *some)
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("| ring")]
     assert [row.split(" | ")[1] for row in rows] == ["*perfect sampler*", "pacgan2"]

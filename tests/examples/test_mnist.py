@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from conftest import PYTHON, QUICKLY, assert_trees_equal
+from conftest import PYTHON, QUICKLY, USERS, assert_trees_equal
 from PIL import Image
 
 import jaxgan
@@ -32,7 +31,7 @@ def command(workdir, *options):
     return [*PYTHON, str(EXAMPLES / "mnist.py"), *arguments(workdir, *options)]
 
 
-def run(workdir, *options, env=None):
+def run(workdir, *options, env=USERS):
     return subprocess.run(command(workdir, *options), capture_output=True, text=True, env=env)
 
 
@@ -40,7 +39,7 @@ def run(workdir, *options, env=None):
 def caching(tmp_path_factory):
     """An environment where compiled programs are kept, as they are for users."""
     folder = str(tmp_path_factory.mktemp("cache"))
-    return {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "1", "XDG_CACHE_HOME": folder}
+    return {**USERS, "JAX_ENABLE_COMPILATION_CACHE": "1", "XDG_CACHE_HOME": folder}
 
 
 @pytest.fixture

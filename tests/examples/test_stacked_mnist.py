@@ -4,7 +4,6 @@ import functools
 import importlib
 import json
 import math
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,8 +11,8 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
-from conftest import PYTHON, QUICKLY
 from PIL import Image
+from scripts import run_here
 
 import jaxgan
 from jaxgan import evaluation
@@ -100,11 +99,9 @@ def test_every_setting_makes_a_gan(stacked, monkeypatch, setting, method):
 def test_a_method_in_small(tmp_path):
     sizes = {"steps": 2, "runs": 2, "triples": 64, "batch-size": 8, "samples": 40}
     options = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
-    script = [*PYTHON, str(EXAMPLES / "stacked_mnist.py")]
     some = ["--data-dir", "embedded", "--setting", "unrolled-quarter"]
     some += ["--methods", "pacdcgan2", "--workdir", str(tmp_path / "run")]
-    run = functools.partial(subprocess.run, capture_output=True, text=True, env=QUICKLY)
-    done = run([*script, *options, *some])
+    done = run_here(EXAMPLES / "stacked_mnist.py", *options, *some)
     assert done.returncode == 0, done.stderr
     header, _, *rows = done.stdout.strip().splitlines()
     assert [row.split(" | ")[0] for row in rows] == ["| *triples of test digits*", "| pacdcgan2"]

@@ -2,15 +2,14 @@
 
 import importlib
 import json
-import subprocess
 from pathlib import Path
 
 import jax
 import numpy as np
 import optax
 import pytest
-from conftest import PYTHON, QUICKLY
 from PIL import Image
+from scripts import run_here
 
 import jaxgan
 from jaxgan import checkpoint, population
@@ -20,8 +19,7 @@ RATES = ["1e-3", "1e-2"]
 
 
 def run(*options):
-    command = [*PYTHON, str(EXAMPLES / "sweep.py"), "--data-dir", "embedded"]
-    return subprocess.run([*command, *options], capture_output=True, text=True, env=QUICKLY)
+    return run_here(EXAMPLES / "sweep.py", "--data-dir", "embedded", *options)
 
 
 @pytest.fixture(scope="module")

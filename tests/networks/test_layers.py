@@ -17,8 +17,6 @@ from network_tools import (
 
 from jaxgan import networks
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.mark.parametrize("kernel_size", [3, 4, 5])
 def test_upconv_is_a_transposed_convolution_gradients_and_all(kernel_size):

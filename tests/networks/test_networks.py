@@ -18,8 +18,6 @@ from network_tools import (
 import jaxgan
 from jaxgan import networks
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def small_pair(family: str, dtype=None, size: int = 8) -> jaxgan.Pair:
     """A narrow pair of each family, for images of `size` pixels and one channel."""

@@ -10,9 +10,6 @@ from network_tools import TRAIN, apply, count, init, latents, network_of, random
 import jaxgan
 from jaxgan import networks
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-
 # Each sum is one layer a term, weights and biases (or a batch normalization's scales and shifts),
 # worked out by hand from the paper's table.
 FIGURES = {

@@ -8,9 +8,6 @@ from network_tools import apply, count, images, init, latents, shapes
 from jaxgan import networks
 from jaxgan.networks._r3gan import resample
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-
 # Each sum is one layer a term, weights and biases (or a batch normalization's scales and shifts),
 # worked out by hand from the paper's table.
 FIGURES = {

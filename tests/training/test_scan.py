@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import BATCH, SHAPE, assert_trees_equal, make_gan, tree_differs
+from conftest import AS_USERS, BATCH, SHAPE, assert_trees_equal, make_gan, tree_differs
 
 import jaxgan
 from jaxgan import training
@@ -91,8 +91,8 @@ def indices_of(key, step):
 def test_epochs_are_their_steps(gan, state, uint8_images):
     epochs = functools.partial(training.epochs, gan, num_epochs=2, batch_size=BATCH)
     steps = functools.partial(training.steps, gan, num_steps=2 * UPDATES, batch_size=BATCH)
-    by_epoch, epoch_metrics = jax.jit(epochs)(state, uint8_images)
-    by_step, step_metrics = jax.jit(steps)(state, uint8_images)
+    by_epoch, epoch_metrics = jax.jit(epochs, compiler_options=AS_USERS)(state, uint8_images)
+    by_step, step_metrics = jax.jit(steps, compiler_options=AS_USERS)(state, uint8_images)
     assert_trees_equal(by_epoch, by_step)
     assert epoch_metrics["generator_loss"].shape == (2, UPDATES)
     flat = jax.tree.map(jnp.ravel, epoch_metrics)
@@ -100,7 +100,7 @@ def test_epochs_are_their_steps(gan, state, uint8_images):
 
 
 def test_a_run_cut_anywhere_is_the_run(gan, state, uint8_images):
-    @functools.partial(jax.jit, static_argnames="num_steps")
+    @functools.partial(jax.jit, static_argnames="num_steps", compiler_options=AS_USERS)
     def run(state, num_steps):
         steps = functools.partial(training.steps, gan, num_steps=num_steps, batch_size=BATCH)
         return steps(state, uint8_images)[0]
