@@ -136,6 +136,18 @@ def state(gan, batch) -> jaxgan.TrainState:
     return gan.init(jax.random.key(0), batch)
 
 
+@pytest.fixture
+def few_digits(monkeypatch):
+    """Leaves 200 images of a dataset that a script loads: two batches of 100."""
+    load = jaxgan.datasets.load
+
+    def load_few(*args, **kwargs):
+        data = load(*args, **kwargs)
+        return jaxgan.datasets.Dataset(data.images[:200], data.labels[:200], data.source)
+
+    monkeypatch.setattr(jaxgan.datasets, "load", load_few)
+
+
 def assert_trees_equal(a, b) -> None:
     """The same structure and dtypes, and the same values to the bit."""
     assert jax.tree.structure(a) == jax.tree.structure(b)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import jax
 import pytest
 
+from jaxgan._internal import pending
+
 
 class Done(NamedTuple):
     """What `subprocess.run` returns of a script that has ended."""
@@ -35,6 +37,7 @@ def run_here(script: Path, *options: str) -> Done:
             runpy.run_path(str(script), run_name="__main__")
         except SystemExit as ended:
             stop = ended.code
+        pending.wait(Path("/"))  # for saves, as the end of a process does
     if isinstance(stop, str):
         errors.write(stop + "\n")
     returncode = stop if isinstance(stop, int) else int(stop is not None)
