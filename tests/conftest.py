@@ -1,5 +1,6 @@
 """Strictness for every test and doctest, and the small GAN that most tests play with."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -83,6 +84,13 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", f"error::DeprecationWarning:{ours}")
     if config.option.markexpr == "not slow" and os.environ["JAX_PLATFORMS"] == "cpu":
         os.environ["XLA_FLAGS"] = QUICKLY["XLA_FLAGS"]  # XLA reads it when it first compiles
+
+
+def pytest_collection_finish():
+    """Spares the garbage collector all modules, which it would search while JAX traces."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000)
 
 
 def pytest_report_header() -> list[str]:

@@ -23,7 +23,8 @@ class Done(NamedTuple):
 
 def run_here(script: Path, *options: str) -> Done:
     """Runs a script to its end, as `python script *options` does."""
-    printed, errors, stop = io.StringIO(), io.StringIO(), None
+    printed, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in "12")
+    stop = None
     with (
         pytest.MonkeyPatch.context() as patch,
         jax.numpy_dtype_promotion("standard"),  # as it is for users
@@ -41,4 +42,4 @@ def run_here(script: Path, *options: str) -> Done:
     if isinstance(stop, str):
         errors.write(stop + "\n")
     returncode = stop if isinstance(stop, int) else int(stop is not None)
-    return Done(returncode, printed.getvalue(), errors.getvalue())
+    return Done(returncode, *(file.buffer.getvalue().decode() for file in (printed, errors)))

@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from scripts import run_here
+
+import jaxgan
 
 
-def run(*arguments, **env):
-    command = [sys.executable, "-m", "jaxgan", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | env)
+def run(*arguments):
+    return run_here(Path(jaxgan.__file__).parent / "__main__.py", *arguments)
 
 
 def test_without_a_name_it_lists_all_networks():
@@ -33,7 +36,9 @@ def test_a_network_is_shown_layer_by_layer():
 
 
 def test_a_terminal_without_unicode_shows_the_table_too():
-    done = run("MLPGenerator", PYTHONIOENCODING="ascii")
+    command = [sys.executable, "-m", "jaxgan", "MLPGenerator"]
+    env = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
     assert "float32[1,100]" in done.stdout
 

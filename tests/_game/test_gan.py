@@ -49,10 +49,10 @@ def two_forward_update(state, real, optimizer):
 def test_shared_latents_update_is_the_two_forward_one(gan, state, batch):
     optimizer = Pair(optax.sgd(0.5), optax.sgd(0.5))
     gan = make_gan(optimizer=optimizer)
-    state = gan.init(jax.random.key(3), batch)
+    state, update = gan.init(jax.random.key(3), batch), jax.jit(gan.update)
     for _ in range(3):
         params, g_loss, d_loss = two_forward_update(state, batch, optimizer)
-        state, metrics = gan.update(state, batch)
+        state, metrics = update(state, batch)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.params, params)
         np.testing.assert_allclose(metrics["generator_loss"], g_loss, rtol=1e-5)
         np.testing.assert_allclose(metrics["discriminator_loss"], d_loss, rtol=1e-5)
@@ -63,7 +63,7 @@ def test_only_the_right_player_moves_in_each_half_step(player, batch):
     moving = Pair(FROZEN, FROZEN)._replace(**{player: optax.sgd(0.1)})
     gan = make_gan(optimizer=moving)
     before = gan.init(jax.random.key(0), batch)
-    after, _ = gan.update(before, batch)
+    after, _ = jax.jit(gan.update)(before, batch)
     still = "discriminator" if player == "generator" else "generator"
     assert_trees_equal(getattr(before.params, still), getattr(after.params, still))
     assert tree_differs(getattr(before.params, player), getattr(after.params, player))
@@ -73,8 +73,9 @@ def test_generator_plays_against_the_new_discriminator(batch):
     """With the discriminator frozen, the generator's gradient is another one."""
     optimizer = Pair(optax.sgd(0.1), optax.sgd(0.1))
     moving, frozen = make_gan(optimizer=optimizer), make_gan(optimizer=Pair(optax.sgd(0.1), FROZEN))
-    a, _ = moving.update(moving.init(jax.random.key(0), batch), batch)
-    b, _ = frozen.update(frozen.init(jax.random.key(0), batch), batch)
+    state = moving.init(jax.random.key(0), batch)
+    a, _ = jax.jit(moving.update)(state, batch)
+    b, _ = jax.jit(frozen.update)(frozen.init(jax.random.key(0), batch), batch)
     assert tree_differs(a.params.generator, b.params.generator)
 
 
@@ -190,7 +191,7 @@ class NormedDiscriminator(nn.Module):
 def test_batch_statistics_move_by_the_real_then_the_fake_batch(batch):
     gan = make_gan(discriminator=NormedDiscriminator(), optimizer=Pair(FROZEN, FROZEN))
     before = gan.init(jax.random.key(0), batch)
-    after, _ = gan.update(before, batch)
+    after, _ = jax.jit(gan.update)(before, batch)
     dense = before.params.discriminator["Dense_0"]
     latent_key = jax.random.split(jax.random.fold_in(before.key, before.step), 4)[0]
     fake = gan.sample(before, jax.random.normal(latent_key, (BATCH, LATENT_DIM)))
@@ -237,7 +238,7 @@ class NormedGenerator(nn.Module):
 def test_the_generators_statistics_move_once_and_sampling_uses_them(batch):
     gan = make_gan(generator=NormedGenerator(), optimizer=Pair(FROZEN, FROZEN))
     before = gan.init(jax.random.key(0), batch)
-    after, _ = gan.update(before, batch)
+    after, _ = jax.jit(gan.update)(before, batch)
     latent_key = jax.random.split(jax.random.fold_in(before.key, before.step), 4)[0]
     latents = np.asarray(jax.random.normal(latent_key, (BATCH, LATENT_DIM)))
     dense = jax.tree.map(np.asarray, before.params.generator["Dense_0"])
@@ -271,8 +272,9 @@ def test_no_two_passes_of_a_step_share_a_key(batch):
         discriminator_steps=2,
     )
     state = gan.init(jax.random.key(0), batch)
+    update = jax.jit(gan.update)
     for step in range(2):
-        gan.update(state.replace(step=jnp.int32(step)), batch[:4])
+        update(state.replace(step=jnp.int32(step)), batch[:4])
     latent_keys = [
         tuple(
             jax.random.key_data(jax.random.split(jax.random.fold_in(state.key, s), 4)[0]).tolist()
@@ -408,8 +410,8 @@ def test_latents_have_the_dtype_of_the_images(batch):
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         gan = make_gan()
         images = jnp.asarray(batch, jnp.float64)
-        state = gan.init(jax.random.key(0), images)
-        _, metrics = gan.update(state, images)
+        state = jax.jit(gan.init)(jax.random.key(0), images)
+        _, metrics = jax.jit(gan.update)(state, images)
         assert metrics["generator_loss"].dtype == jnp.float64
 
 

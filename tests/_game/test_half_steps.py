@@ -195,8 +195,8 @@ def test_a_penalty_is_added_to_the_loss_and_reported(twelve):
     plain = make_gan(optimizer=Pair(FROZEN, FROZEN))
     gan = make_gan(optimizer=Pair(FROZEN, FROZEN), penalty=penalties.r1(3.0))
     state = gan.init(jax.random.key(0), twelve)
-    _, metrics = gan.update(state, twelve)
-    _, without = plain.update(plain.init(jax.random.key(0), twelve), twelve)
+    _, metrics = jax.jit(gan.update)(state, twelve)
+    _, without = jax.jit(plain.update)(plain.init(jax.random.key(0), twelve), twelve)
     critic = lambda x: DISCRIMINATOR.apply({"params": state.params.discriminator}, x[None])[0]
     slopes = jax.vmap(jax.grad(critic))(twelve)
     expected = 1.5 * float(jnp.sum(jnp.square(slopes)) / 12)
@@ -225,7 +225,7 @@ def test_augmentation_reaches_real_and_fake_in_both_half_steps(twelve):
     """Painted over, all images are the same, so that nothing can be told or learned from them."""
     gan = make_gan(optimizer=SGD, augmentation=lambda key, images: 0.0 * images)
     before = gan.init(jax.random.key(0), twelve)
-    after, metrics = gan.update(before, twelve)
+    after, metrics = jax.jit(gan.update)(before, twelve)
     assert float(metrics["logit_gap"]) == 0.0
     assert float(metrics["generator_gradient_norm"]) == 0.0
     assert_trees_equal(before.params.generator, after.params.generator)
@@ -247,17 +247,17 @@ def test_adaptive_augmentation_lives_in_the_state(twelve):
 
 def test_diagnostics_behind_an_argument(twelve):
     gan = make_gan(diagnose=True)
-    _, metrics = gan.update(gan.init(jax.random.key(0), twelve), twelve)
+    _, metrics = jax.jit(gan.update)(gan.init(jax.random.key(0), twelve), twelve)
     assert float(metrics["real_distance"]) > float(metrics["fake_distance"]) > 0
     plain = make_gan()
-    _, without = plain.update(plain.init(jax.random.key(0), twelve), twelve)
+    _, without = jax.eval_shape(plain.update, plain.init(jax.random.key(0), twelve), twelve)
     assert set(metrics) - set(without) == {"real_distance", "fake_distance"}
 
 
 def test_gradient_norms_are_those_of_plain_descent(twelve):
     gan = make_gan(optimizer=SGD)
     before = gan.init(jax.random.key(0), twelve)
-    after, metrics = gan.update(before, twelve)
+    after, metrics = jax.jit(gan.update)(before, twelve)
     for player in Pair._fields:
         pairs = jax.tree.leaves(
             jax.tree.map(
@@ -343,7 +343,7 @@ EVERYTHING = {
 
 
 def test_all_of_it_is_one_pure_update(twelve, tmp_path):
-    """One trace, a stable structure, vmap over seeds, and an exact resume, with everything on."""
+    """One trace, a stable structure and an exact resume, with everything on."""
     gan = make_gan(**EVERYTHING)
     traces = []
 
@@ -352,7 +352,7 @@ def test_all_of_it_is_one_pure_update(twelve, tmp_path):
         return gan.update(state, images)
 
     jitted = jax.jit(update)
-    state = gan.init(jax.random.key(1), twelve)
+    state = jax.jit(gan.init)(jax.random.key(1), twelve)
     for i in range(6):
         if i == 3:
             checkpoint.save(tmp_path, state).result()
@@ -362,20 +362,14 @@ def test_all_of_it_is_one_pure_update(twelve, tmp_path):
     for _ in range(3):
         resumed, _ = jitted(resumed, twelve)
     assert_trees_equal(resumed, state)
-    keys = jax.vmap(jax.random.key)(jnp.arange(2))
-    population = jax.vmap(gan.init, in_axes=(0, None))(keys, twelve)
-    many = jax.jit(jax.vmap(gan.update, in_axes=(0, None)))
-    for _ in range(6):
-        population, _ = many(population, twelve)
-    assert all(np.isfinite(x).all() for x in jax.tree.leaves(population.params))
 
 
 def test_a_member_with_all_of_it_is_the_single_run(twelve):
     """Trains by SGD: Adam makes whole steps of gradients that are 0 but for their rounding."""
     gan = make_gan(**EVERYTHING, optimizer=SGD)
     keys = jax.vmap(jax.random.key)(jnp.arange(2))
-    population = jax.vmap(gan.init, in_axes=(0, None))(keys, twelve)
-    state, update = gan.init(keys[1], twelve), jax.jit(gan.update)
+    population = jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, twelve)
+    state, update = jax.jit(gan.init)(keys[1], twelve), jax.jit(gan.update)
     many = jax.jit(jax.vmap(gan.update, in_axes=(0, None)))
     for _ in range(6):
         population, _ = many(population, twelve)
