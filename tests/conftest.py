@@ -139,21 +139,30 @@ def batch(uint8_images) -> jax.Array:
     return jaxgan.images.normalize(uint8_images[:BATCH])
 
 
-@pytest.fixture
-def state(gan, batch) -> jaxgan.TrainState:
-    return gan.init(jax.random.key(0), batch)
+@pytest.fixture(scope="session")
+def first_state() -> jaxgan.TrainState:
+    return make_gan().init(jax.random.key(0), jnp.tanh(jnp.ones((1, *SHAPE))))
 
 
 @pytest.fixture
-def few_digits(monkeypatch):
-    """Leaves 200 images of a dataset that a script loads: two batches of 100."""
+def state(first_state) -> jaxgan.TrainState:
+    """A copy, which a test may donate."""
+    return jax.tree.map(lambda leaf: leaf.copy(), first_state)
+
+
+@pytest.fixture
+def load_few(monkeypatch):
+    """Returns a function of `num` that makes `datasets.load` return the first `num` images."""
     load = jaxgan.datasets.load
 
-    def load_few(*args, **kwargs):
-        data = load(*args, **kwargs)
-        return jaxgan.datasets.Dataset(data.images[:200], data.labels[:200], data.source)
+    def set_number(num: int) -> None:
+        def load_first(*args, **kwargs):
+            data = load(*args, **kwargs)
+            return jaxgan.datasets.Dataset(data.images[:num], data.labels[:num], data.source)
 
-    monkeypatch.setattr(jaxgan.datasets, "load", load_few)
+        monkeypatch.setattr(jaxgan.datasets, "load", load_first)
+
+    return set_number
 
 
 def assert_trees_equal(a, b) -> None:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import AS_USERS, BATCH, PYTHON, QUICKLY, assert_trees_equal, make_gan
+from conftest import AS_USERS, BATCH, PYTHON, QUICKLY, SHAPE, assert_trees_equal, make_gan
 
 from jaxgan import Pair, checkpoint, penalties, population, training
 
@@ -41,10 +41,10 @@ def single(run):
     return jax.jit(run)
 
 
-@pytest.fixture
-def states(gan, batch):
+@pytest.fixture(scope="module")
+def states(gan):
     keys = jax.vmap(jax.random.key)(SEEDS)
-    return jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, batch)
+    return jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, jnp.zeros((1, *SHAPE)))
 
 
 def assert_close(a, b):

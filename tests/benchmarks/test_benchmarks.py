@@ -300,7 +300,7 @@ def test_the_call_for_a_gpu_machine_makes_one_json(tmp_path):
     ("options", "names"),
     [
         ([], ["the recipe", "batch 25", "width 64", "pixels 32"]),
-        (["--dcgan"], ["DCGAN, pixels 8", "DCGAN, pixels 16"]),
+        pytest.param(["--dcgan"], ["DCGAN, pixels 8", "DCGAN, pixels 16"], marks=pytest.mark.slow),
     ],
     ids=["mlp", "dcgan"],
 )

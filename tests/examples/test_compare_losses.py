@@ -120,9 +120,10 @@ def test_the_best_stands_first_and_the_collapsed_are_counted(compare_losses, cap
     assert header.count("|") == first.count("|") == floor.count("|") == second.count("|")
 
 
-def test_a_loss_in_small(tmp_path):
+def test_a_loss_in_small(tmp_path, load_few):
+    load_few(2500)
     options = ["--data-dir", "embedded", "--networks", "mlp", "--losses", "wgan"]
-    options += ["--epochs", "1", "--runs", "2", "--batch-size", "5000", "--samples", "1000"]
+    options += ["--epochs", "1", "--runs", "2", "--batch-size", "1250", "--samples", "1000"]
     options += ["--workdir", str(tmp_path / "run")]
     done = run_here(EXAMPLES / "compare_losses.py", *options)
     assert done.returncode == 0, done.stderr

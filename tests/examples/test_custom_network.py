@@ -14,7 +14,8 @@ def run(*options):
     return run_here(EXAMPLES / "custom_network.py", "--data-dir", "embedded", *options)
 
 
-def test_two_steps_leave_a_picture(tmp_path, few_digits):
+def test_two_steps_leave_a_picture(tmp_path, load_few):
+    load_few(200)
     options = ("--epochs", "1", "--batch-size", "100", "--workdir", str(tmp_path / "run"))
     done = run(*options)
     assert done.returncode == 0, done.stderr

@@ -26,7 +26,11 @@ OPTIONS = {  # two steps of each
     "stacked_mnist": f"{DIGITS} --setting unrolled-quarter --methods dcgan --steps 2 --runs 1 "
     "--triples 64 --batch-size 8 --samples 40",
 }
-pytestmark = pytest.mark.usefixtures("few_digits")
+
+
+@pytest.fixture(autouse=True)
+def two_batches(load_few):
+    load_few(200)
 
 
 def run(name, *options):
@@ -63,8 +67,8 @@ def make_run(workdir, file):
     return workdir
 
 
-# Two starts of each script take long, so the suite has those that people read first.
-FIRST = ("minimal", "from_scratch", "mnist", "custom_network")
+# The suite has the scripts that people read first; all share the function that opens a folder.
+FIRST = ("minimal", "from_scratch", "mnist")
 EVERY = [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in OPTIONS]
 
 

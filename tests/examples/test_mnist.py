@@ -1,5 +1,6 @@
 """The example, run as a user runs it: for two steps an epoch, on the embedded digits."""
 
+import functools
 import importlib
 import json
 import shutil
@@ -117,26 +118,39 @@ def test_the_summary_and_metrics_say_what_was_run(two_epochs):
         assert {"generator_loss", "discriminator_loss"} <= set(record)
 
 
-def test_resume_is_the_same_run_to_the_bit_and_guards_it(mnist, tmp_path, caching):
-    """The resumed one runs what the first compiled; the whole one, what it compiled itself."""
-    whole, workdir = tmp_path / "whole", tmp_path / "resumed"
-    assert run(whole, "--epochs", "2").returncode == 0
-    assert run(workdir, "--epochs", "1", env=caching).returncode == 0
-    refused = run_quickly(workdir, "--epochs", "1")
-    assert refused.returncode == 1
-    assert "must be empty or missing" in refused.stderr
-    refused = run_quickly(workdir, "--epochs", "2", "--resume", "--seed", "3")
-    assert refused.returncode == 1
-    assert refused.stderr.endswith("run to resume; got seed 3, there 0.\n")
+def check_resume(mnist, whole, workdir, run):
+    """Stops a run after one epoch of two, resumes it, and compares it with a whole run."""
+    assert run(workdir, "--epochs", "1").returncode == 0
     # A line that was logged after the checkpoint must not be there twice.
     with (workdir / "metrics.jsonl").open("a") as log:
         log.write('{"epoch": 2, "lost": true}\n')
-    resumed = run(workdir, "--epochs", "2", "--resume", env=caching)
+    resumed = run(workdir, "--epochs", "2", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert_trees_equal(final_state(mnist, workdir), final_state(mnist, whole))
     assert untimed(workdir) == untimed(whole)
     for name in ("samples.png", "traversal.png", "training.gif"):
         assert (workdir / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_resume_is_the_same_run_to_the_bit(mnist, two_epochs, tmp_path):
+    check_resume(mnist, two_epochs, tmp_path, run_quickly)
+
+
+@pytest.mark.slow
+def test_a_new_process_resumes_the_run_to_the_bit(mnist, tmp_path, caching):
+    """The resumed one runs what the first compiled; the whole one, what it compiled itself."""
+    assert run(tmp_path / "whole", "--epochs", "2").returncode == 0
+    resumable = functools.partial(run, env=caching)
+    check_resume(mnist, tmp_path / "whole", tmp_path / "resumed", resumable)
+
+
+def test_a_resumed_run_is_guarded(two_epochs):
+    refused = run_quickly(two_epochs, "--epochs", "1")
+    assert refused.returncode == 1
+    assert "must be empty or missing" in refused.stderr
+    refused = run_quickly(two_epochs, "--epochs", "2", "--resume", "--seed", "3")
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("run to resume; got seed 3, there 0.\n")
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
