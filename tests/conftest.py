@@ -37,14 +37,15 @@ with jaxtyping.install_import_hook(shape_checks.PACKAGES, "shape_checks.check"):
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Most tests compile for longer than they compute, so XLA compiles quickly, to slower code. Tests
-# with `-m slow` or `-m ''`, as of the nightly job, run the code that users get.
+# Most tests compile for longer than they compute, so XLA compiles quickly, to slower code. With
+# `-m slow`, `-m ''` or JAXGAN_TESTS_COMPILE=users in the environment, it compiles as for users. XLA
+# aborts at an option that it does not know: remove the option here.
 QUICK_FLAGS = [
     "--xla_backend_optimization_level=0",
     "--xla_llvm_disable_expensive_passes=true",
     "--xla_cpu_parallel_codegen_split_count=1",
 ]
-# Options of `jax.jit` for the code that users get, for tests that compare the bits of two programs.
+# XLA's defaults, as options of `jax.jit`, for tests that compare the bits of two programs.
 AS_USERS: dict[str, bool | int] = {
     "xla_backend_optimization_level": 3,
     "xla_llvm_disable_expensive_passes": False,
@@ -76,18 +77,20 @@ SHAPE, LATENT_DIM, BATCH = (4, 4, 1), 3, 5
 
 
 def pytest_configure(config):
-    """Compiles quickly, and makes errors of deprecated calls in this repository's code."""
+    """Compiles quickly, and turns deprecated calls in this repository's code into errors."""
     root = Path(__file__).parent.parent
     folders = ("tests", "examples", "benchmarks")
     names = {path.stem for folder in folders for path in (root / folder).rglob("*.py")}
-    ours = rf"(jaxgan\b|<string>$|({'|'.join(sorted(names))})$)"
+    ours = rf"(jaxgan\b|<string>$|__main__$|({'|'.join(sorted(names))})$)"
     config.addinivalue_line("filterwarnings", f"error::DeprecationWarning:{ours}")
-    if config.option.markexpr == "not slow" and os.environ["JAX_PLATFORMS"] == "cpu":
-        os.environ["XLA_FLAGS"] = QUICKLY["XLA_FLAGS"]  # XLA reads it when it first compiles
+    for_users = os.environ.get("JAXGAN_TESTS_COMPILE") == "users"
+    quick = config.option.markexpr == "not slow" and not for_users
+    if quick and os.environ["JAX_PLATFORMS"] == "cpu":
+        os.environ["XLA_FLAGS"] = QUICKLY["XLA_FLAGS"]  # XLA reads it before its first compilation
 
 
 def pytest_collection_finish():
-    """Spares the garbage collector all modules, which it would search while JAX traces."""
+    """Excludes all loaded modules from garbage collection, which slows tracing."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000)

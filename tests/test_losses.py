@@ -1,5 +1,6 @@
 """Losses and their gradients against numpy in float64."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -131,8 +132,13 @@ def jacobians(loss, real, fake):
     return jax.jit(jax.jacobian(loss, argnums=(0, 1)))(real, fake)
 
 
+@functools.cache
+def gradient_of(loss):
+    return jax.jit(jax.grad(lambda *logits: loss(*logits).sum(), argnums=(0, 1)))
+
+
 def gradients(loss, real, fake):
-    return jax.jit(jax.grad(lambda *logits: loss(*logits).sum(), argnums=(0, 1)))(real, fake)
+    return gradient_of(loss)(real, fake)
 
 
 def central_differences(formula, x: np.ndarray, step: float = 1e-5) -> np.ndarray:

@@ -3,16 +3,13 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from scripts import run_here
 
-import jaxgan
-
 
 def run(*arguments):
-    return run_here(Path(jaxgan.__file__).parent / "__main__.py", *arguments)
+    return run_here("jaxgan", *arguments)
 
 
 def test_without_a_name_it_lists_all_networks():

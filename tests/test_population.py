@@ -199,7 +199,7 @@ SHARDED = """
 import functools, json, sys
 sys.path.insert(0, sys.argv[1])
 import jax, jax.numpy as jnp, numpy as np, optax
-from conftest import AS_USERS, BATCH, SHAPE, make_gan
+from conftest import BATCH, SHAPE, make_gan
 from jaxgan import Pair, checkpoint, population, training
 
 sgd = optax.sgd(0.1)  # Adam magnifies rounding

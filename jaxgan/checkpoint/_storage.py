@@ -7,6 +7,7 @@ A corrupted checkpoint is set aside as `N.damaged`, because it may be readable l
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -138,8 +139,14 @@ def _remove_remnants(folder: Path) -> None:
 
 
 def _remove_staging(staging: Path) -> None:
-    """Removes what a failed save wrote, once Orbax's threads no longer add files to it."""
+    """Removes what a failed save wrote. Orbax's threads may still add files to it for a moment."""
+    deadline = time.monotonic() + 10
     for thread in threading.enumerate():
-        if type(thread).__module__.startswith("orbax."):
-            threading.Thread.join(thread, timeout=10)  # Orbax's own `join` raises its error again
-    shutil.rmtree(staging, ignore_errors=True)
+        if type(thread).__module__.startswith("orbax.") and thread.is_alive():
+            left = max(0.0, deadline - time.monotonic())
+            threading.Thread.join(thread, left)  # Orbax's own `join` raises its error again
+    for _ in range(20):
+        shutil.rmtree(staging, ignore_errors=True)
+        if not staging.exists():
+            return
+        time.sleep(0.05)

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 from scripts import run_here
 
+from jaxgan import checkpoint
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -14,15 +16,19 @@ def run(*options):
     return run_here(EXAMPLES / "custom_network.py", "--data-dir", "embedded", *options)
 
 
-def test_two_steps_leave_a_picture(tmp_path, load_few):
+def test_two_steps_leave_a_picture_and_can_be_continued(tmp_path, load_few):
     load_few(200)
-    options = ("--epochs", "1", "--batch-size", "100", "--workdir", str(tmp_path / "run"))
-    done = run(*options)
+    options = ("--batch-size", "100", "--workdir", str(tmp_path / "run"))
+    done = run(*options, "--epochs", "1")
     assert done.returncode == 0, done.stderr
     assert "ship with jaxgan" in done.stderr
     with Image.open(tmp_path / "run" / "samples.png") as picture:
         assert picture.size == (448, 448)
         assert np.ptp(np.asarray(picture)) > 0
+    assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [2]
+    done = run(*options, "--epochs", "2", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [2, 4]
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,10 @@ def test_resume_is_the_same_run_to_the_bit(mnist, two_epochs, tmp_path):
 
 @pytest.mark.slow
 def test_a_new_process_resumes_the_run_to_the_bit(mnist, tmp_path, caching):
-    """The resumed one runs what the first compiled; the whole one, what it compiled itself."""
+    """The resumed run loads what the first compiled. The whole run compiles for itself.
+
+    In the default suite, tests/torture/test_torture.py resumes a killed run in new processes.
+    """
     assert run(tmp_path / "whole", "--epochs", "2").returncode == 0
     resumable = functools.partial(run, env=caching)
     check_resume(mnist, tmp_path / "whole", tmp_path / "resumed", resumable)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import AS_USERS
 
 from jaxgan.training import channels_last
 
@@ -74,7 +75,7 @@ def test_a_map_smaller_than_its_kernel(options):
     gradient = jax.grad(function, argnums=(0, 1), has_aux=True)
     assert_exact(gradient, x, kernel)
     if jax.default_backend() == "cpu":
-        text = jax.jit(channels_last(gradient)).lower(x, kernel).compile().as_text()
+        text = jax.jit(channels_last(gradient)).lower(x, kernel).compile(AS_USERS).as_text()
         assert set(re.findall(r"dim_labels=(\S+?)[,\s]", text)) == {"b01f_01io->b01f"}
         assert "rhs_reversal" not in text
 
@@ -100,7 +101,7 @@ def test_no_other_form_is_left_in_a_loop_on_a_cpu():
     def forms(gradient):
         step = lambda kernel, _: (kernel - 0.1 * gradient(kernel, x), None)
         loop = jax.jit(lambda kernel: jax.lax.scan(step, kernel, length=4)[0])
-        text = loop.lower(kernel).compile(compiler_options={"xla_disable_hlo_passes": ""}).as_text()
+        text = loop.lower(kernel).compile({**AS_USERS, "xla_disable_hlo_passes": ""}).as_text()
         return set(re.findall(r"dim_labels=(\S+?)[,\s]", text))
 
     if jax.default_backend() != "cpu":
