@@ -6,7 +6,6 @@ A corrupted checkpoint is set aside as `N.damaged`, because it may be readable l
 
 import os
 import shutil
-import threading
 import time
 from pathlib import Path
 
@@ -20,6 +19,9 @@ from jaxgan.checkpoint._arrays import ArraySpec, HostArray
 from jaxgan.checkpoint._manifest import DamagedCheckpointError, Header, Manifest
 
 Directory = str | os.PathLike
+
+# After this many seconds without a new file, a failed save counts as removed; and the longest wait.
+_QUIET, _PATIENCE = 0.5, 10.0
 
 
 def absolute(directory: Directory) -> Path:
@@ -139,14 +141,13 @@ def _remove_remnants(folder: Path) -> None:
 
 
 def _remove_staging(staging: Path) -> None:
-    """Removes what a failed save wrote. Orbax's threads may still add files to it for a moment."""
-    deadline = time.monotonic() + 10
-    for thread in threading.enumerate():
-        if type(thread).__module__.startswith("orbax.") and thread.is_alive():
-            left = max(0.0, deadline - time.monotonic())
-            threading.Thread.join(thread, left)  # Orbax's own `join` raises its error again
-    for _ in range(20):
-        shutil.rmtree(staging, ignore_errors=True)
-        if not staging.exists():
-            return
+    """Removes what a failed save wrote, until no thread of Orbax adds files to it.
+
+    TensorStore's threads cannot be joined. If one adds a file later, the next save removes it.
+    """
+    start = quiet_since = time.monotonic()
+    while (now := time.monotonic()) < min(start + _PATIENCE, quiet_since + _QUIET):
+        if staging.exists():
+            shutil.rmtree(staging, ignore_errors=True)
+            quiet_since = now
         time.sleep(0.05)

@@ -429,7 +429,8 @@ MIXTURE |= {
 
 
 # tests/test_resume.py trains these too, for fewer steps, and skips none.
-SLOW = {"minimax", "least_squares", "hinge", "relativistic", "r1"}
+SLOW = {"minimax", "least_squares", "hinge", "relativistic", "r1", "r1_and_r2", "lazy_r1"}
+SLOW |= {"non_saturating", "dragan", "lecam"}
 
 
 @pytest.mark.parametrize("name", [slow(x) if x in SLOW else x for x in MIXTURE])

@@ -87,18 +87,15 @@ def test_a_write_sets_later_steps_aside_and_removes_remnants(tmp_path):
     assert names(tmp_path / "6.damaged") == ["arrays"]
 
 
-def test_a_failed_write_removes_what_orbax_threads_add_after_the_error(tmp_path, monkeypatch):
-    class OrbaxThread(threading.Thread):
-        __module__ = "orbax.checkpoint"
-
+def test_a_failed_write_removes_what_a_thread_adds_after_the_error(tmp_path, monkeypatch):
     threads = []
 
     def fail(path, leaves):
         def write_late():
-            time.sleep(0.3)
+            time.sleep(0.2)
             path.mkdir(parents=True)
 
-        threads.append(OrbaxThread(target=write_late))
+        threads.append(threading.Thread(target=write_late))
         threads[0].start()
         raise OSError("No space left on device")
 

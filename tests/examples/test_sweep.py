@@ -7,7 +7,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import optax
-import pytest
 from PIL import Image
 from scripts import run_here
 
@@ -22,17 +21,16 @@ def run(*options):
     return run_here(EXAMPLES / "sweep.py", "--data-dir", "embedded", *options)
 
 
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("sweep") / "run"
+def test_a_sweep_in_small(tmp_path, monkeypatch):
+    workdir = tmp_path / "run"
     options = ["--batch-size", "5000", "--epochs", "2", "--seeds", "2"]
     done = run(*options, "--learning-rates", *RATES, "--workdir", str(workdir))
     assert done.returncode == 0, done.stderr
-    return workdir, done.stdout
+    check_table_and_files(workdir, done.stdout)
+    check_a_member_is_a_run_of_its_own(workdir, monkeypatch)
 
 
-def test_it_prints_a_table_and_writes_pictures_and_figures(swept):
-    workdir, printed = swept
+def check_table_and_files(workdir, printed):
     header, _, *rows = printed.strip().splitlines()
     assert [row.split(" | ")[0].strip("| ") for row in rows] == ["0.001", "0.01"]
     assert all(row.count("|") == header.count("|") for row in rows)
@@ -53,7 +51,7 @@ def test_it_prints_a_table_and_writes_pictures_and_figures(swept):
     assert f"| 0.01 | {median:.3g} " in rows[1]
 
 
-def test_a_member_is_a_run_of_its_own(swept, monkeypatch):
+def check_a_member_is_a_run_of_its_own(workdir, monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     sweep = importlib.import_module("sweep")
     data = jaxgan.datasets.load("mnist", "train", "embedded")
@@ -61,7 +59,7 @@ def test_a_member_is_a_run_of_its_own(swept, monkeypatch):
     batch = jaxgan.images.normalize(data.images[:1])
     rates = [float(rate) for rate in RATES]
     like = jax.eval_shape(lambda: sweep.make_population(gan, batch, rates, 2))
-    states = checkpoint.restore(swept[0] / "checkpoints", like=like)
+    states = checkpoint.restore(workdir / "checkpoints", like=like)
     member = population.pick(states, 1)
     rate = population.hyperparameters(member)["generator"]["learning_rate"]
     np.testing.assert_allclose(rate, 1e-3, rtol=1e-6)

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import assert_trees_equal
 
-from jaxgan import checkpoint
+from jaxgan import Pair, checkpoint
 from jaxgan.checkpoint import _storage as storage
 
 HERE = Path(__file__).parent
@@ -110,6 +111,10 @@ def test_a_full_disk_keeps_the_last_good_step(script, small_disk):
     assert [step for step, error in enumerate(errors) if error is None] == saved
     assert all("No space left" in str(error) for error in errors[len(saved) :])
     assert checkpoint.latest(small_disk) == saved[-1]
+    shutil.rmtree(small_disk / str(saved[0]))  # make room, and the run can go on
+    last = state.replace(step=jnp.int32(5), model_state=Pair({}, {}))
+    checkpoint.save(small_disk, last, keep=9).result()
+    assert checkpoint.latest(small_disk) == 5
     assert not list(small_disk.glob("*.saving"))
 
 
