@@ -30,8 +30,9 @@ def run_here(script: Path | str, *options: str) -> Done:
     Imported modules and locked folders stay as the script leaves them. An exception passes through,
     with what the script printed as a note.
     """
-    printed, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in "12")
+    file = lambda: io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
     text = lambda file: file.buffer.getvalue().decode()
+    printed, errors = file(), file()
     _wait_for_saves()  # of earlier tests
     stop = None
     with (
@@ -79,7 +80,7 @@ def _logging_to(file: TextIO) -> Iterator[None]:
 
 
 def _wait_for_saves() -> None:
-    """Waits for all saves of this process. Each test checks the errors of its own saves."""
+    """Waits for all saves of this process. The test that saves checks for errors."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pending.wait(Path("/"))

@@ -20,8 +20,8 @@ from jaxgan.checkpoint._manifest import DamagedCheckpointError, Header, Manifest
 
 Directory = str | os.PathLike
 
-# After this many seconds without a new file, a failed save counts as removed; and the longest wait.
-_QUIET, _PATIENCE = 0.5, 10.0
+_QUIET = 0.5  # seconds without a new file, after which a failed save counts as removed
+_PATIENCE = 10.0  # seconds, the longest wait for that
 
 
 def absolute(directory: Directory) -> Path:
@@ -141,9 +141,10 @@ def _remove_remnants(folder: Path) -> None:
 
 
 def _remove_staging(staging: Path) -> None:
-    """Removes what a failed save wrote, until no thread of Orbax adds files to it.
+    """Removes the files of a failed save, until no thread adds another one.
 
-    TensorStore's threads cannot be joined. If one adds a file later, the next save removes it.
+    Threads of Orbax and TensorStore, which cannot be joined, may write after the error. The next
+    save removes a file that a thread adds even later.
     """
     start = quiet_since = time.monotonic()
     while (now := time.monotonic()) < min(start + _PATIENCE, quiet_since + _QUIET):

@@ -428,7 +428,7 @@ MIXTURE |= {
 }
 
 
-# tests/test_resume.py trains these too, for fewer steps, and skips none.
+# tests/test_resume.py trains these objectives too, for fewer steps, and skips no step.
 SLOW = {"minimax", "least_squares", "hinge", "relativistic", "r1", "r1_and_r2", "lazy_r1"}
 SLOW |= {"non_saturating", "dragan", "lecam"}
 

@@ -1,4 +1,4 @@
-"""examples/compare_losses.py: what it compares, and an epoch of it, run as a user runs it."""
+"""examples/compare_losses.py: what it compares, and an epoch of it."""
 
 import importlib
 import json

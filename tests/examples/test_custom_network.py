@@ -1,4 +1,4 @@
-"""The example of a network of one's own, run as a user runs it: two steps, embedded digits."""
+"""examples/custom_network.py: two steps on embedded digits, and two more."""
 
 from pathlib import Path
 

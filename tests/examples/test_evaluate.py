@@ -1,4 +1,4 @@
-"""examples/evaluate.py, run as a user runs it: on two steps of examples/mnist.py."""
+"""examples/evaluate.py, on two steps of examples/mnist.py."""
 
 import importlib
 import json

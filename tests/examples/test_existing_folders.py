@@ -28,7 +28,7 @@ OPTIONS = {  # two steps of each
 
 @pytest.fixture(autouse=True)
 def few_digits(request, load_few):
-    """Leaves two batches; a comparison of losses draws its thousand samples from the digits too."""
+    """Leaves two batches. The comparison of losses needs more digits than samples."""
     load_few(2500 if "compare_losses" in request.node.name else 200)
 
 

@@ -1,4 +1,4 @@
-"""examples/mixtures.py: what it draws, and two small epochs of it, run as a user runs it."""
+"""examples/mixtures.py: what it draws, and two small epochs of it."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""The example, run as a user runs it: for two steps an epoch, on the embedded digits."""
+"""examples/mnist.py, for two steps an epoch, on the embedded digits."""
 
 import functools
 import importlib

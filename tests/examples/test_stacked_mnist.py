@@ -1,4 +1,4 @@
-"""examples/stacked_mnist.py: its images and modes, and two steps of it, run as a user runs it."""
+"""examples/stacked_mnist.py: its images and modes, and two steps of it."""
 
 import functools
 import importlib

@@ -1,4 +1,4 @@
-"""The sweep, run as a user runs it: a population of four, two steps an epoch, embedded digits."""
+"""examples/sweep.py: a population of four, two steps an epoch, on embedded digits."""
 
 import importlib
 import json

@@ -54,7 +54,7 @@ def small_pair(family: str, dtype=None, size: int = 8) -> jaxgan.Pair:
 
 
 FAMILIES = ["mlp", "dcgan", "infogan", "sngan", "conditional sngan", "r3gan", "unrolled"]
-# The conditional pair has every layer of the unconditional pair, except batch normalization.
+# The conditional SN-GAN has every layer of the unconditional one, except batch normalization.
 SOME = [pytest.param(x, marks=pytest.mark.slow) if x == "sngan" else x for x in FAMILIES]
 
 
