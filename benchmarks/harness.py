@@ -43,19 +43,20 @@ def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
     return result, time.perf_counter() - start
 
 
-def round_robin(arms: Sequence[Arm], rounds: int) -> list[dict[str, Any]]:
+def round_robin(arms: Sequence[Arm], rounds: int, warm_up: bool = True) -> list[dict[str, Any]]:
     """Times the arms in turn, so that a machine that slows down slows all of them.
 
     Args:
       arms: what to time; the first is what the others are compared with.
-      rounds: how often each is timed, after one run that does not count.
+      rounds: how often each is timed.
+      warm_up: whether each arm first runs once untimed.
 
     Returns:
       For each arm a row: its name, compile seconds, steps a run, and microseconds a step as
       median, minimum and maximum over the rounds, of each round, and the median of the ratios to
       the first arm of the same round.
     """
-    for arm in arms:
+    for arm in arms if warm_up else ():
         arm.run()
     samples = [[timed(arm.run)[1] / arm.steps * 1e6 for arm in arms] for _ in range(rounds)]
     rows = []

@@ -57,7 +57,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="one round: does it run?")
+    parser.add_argument("--quick", action="store_true", help="one round and no warm-up: does it run?")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     args = parser.parse_args()
     rounds = 1 if args.quick else args.rounds
@@ -65,9 +65,9 @@ def main() -> None:
     told: dict[str, list] = {"first": [], "second": []}
     with tempfile.TemporaryDirectory() as folder:
         arms = [arm(name, Path(folder), parts) for name, parts in told.items()]
-        rows = harness.round_robin(arms, rounds)
+        rows = harness.round_robin(arms, rounds, warm_up=not args.quick)
     for row, parts in zip(rows, told.values(), strict=True):
-        counted = parts[1:]  # without the round that does not count
+        counted = parts[-rounds:]  # without the warm-up
         row |= {part: statistics.median(each[part] for each in counted) for part in PARTS}
         row |= {f"{name}_seconds": row[f"{name}_us"] / 1e6 for name in ("median", "min", "max")}
     harness.report(rows, args.json, COLUMNS, rounds=rounds)

@@ -156,7 +156,9 @@ def test_a_resumed_run_is_guarded(two_epochs):
     assert refused.stderr.endswith("run to resume; got seed 3, there 0.\n")
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "signum", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_finishes_the_epoch_saves_and_says_how_to_resume(mnist, tmp_path, signum):
     endless = command(tmp_path, "--epochs", "100000")
     with subprocess.Popen(endless, stderr=subprocess.PIPE, text=True, env=QUICKLY) as process:

@@ -21,9 +21,10 @@ def run(*options):
     return run_here(EXAMPLES / "sweep.py", "--data-dir", "embedded", *options)
 
 
-def test_a_sweep_in_small(tmp_path, monkeypatch):
+def test_a_sweep_in_small(tmp_path, monkeypatch, load_few):
+    load_few(1000)
     workdir = tmp_path / "run"
-    options = ["--batch-size", "5000", "--epochs", "2", "--seeds", "2"]
+    options = ["--batch-size", "500", "--epochs", "2", "--seeds", "2"]
     done = run(*options, "--learning-rates", *RATES, "--workdir", str(workdir))
     assert done.returncode == 0, done.stderr
     check_table_and_files(workdir, done.stdout)
@@ -72,8 +73,8 @@ def check_a_member_is_a_run_of_its_own(workdir, monkeypatch):
         jaxgan.Pair(adam, adam),
         latents=100,
     )
-    state = alone.init(jax.random.key(1), batch)
-    train = lambda s: jaxgan.training.epochs(alone, s, data.images, num_epochs=2, batch_size=5000)
+    state = jax.jit(alone.init)(jax.random.key(1), batch)
+    train = lambda s: jaxgan.training.epochs(alone, s, data.images, num_epochs=2, batch_size=500)
     state, _ = jax.jit(train)(state)
     # Adam makes whole steps of gradients that are next to nothing, so single weights may be apart.
     # A wrong beta1 sets the mean weight 6e-4 apart, other rounding 6e-6.
