@@ -38,7 +38,7 @@ def arm(name: str, gan: jaxgan.GAN, batch: int, dtype: jnp.dtype, calls: int) ->
         return gan.sample(state, jax.random.normal(key, (batch, step_time.LATENT_DIM), dtype))
 
     keys = list(jax.random.split(jax.random.key(1), calls))
-    state = gan.init(jax.random.key(0), jnp.zeros((1, *SHAPE), dtype))
+    state = jax.jit(gan.init)(jax.random.key(0), jnp.zeros((1, *SHAPE), dtype))
     lowered = jax.jit(sample).lower(state, keys[0])
     compiled, seconds = harness.timed(lowered.compile)
 

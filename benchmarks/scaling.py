@@ -46,7 +46,7 @@ def arm(name: str, gan: jaxgan.GAN, pixels: int, batch: int, num_steps: int) -> 
         return steps(gan, state, images, num_steps=num_steps, batch_size=batch)[0]
 
     images = random_images(pixels)
-    args = (gan.init(jax.random.key(0), normalize(images[:1])), jnp.asarray(images))
+    args = (jax.jit(gan.init)(jax.random.key(0), normalize(images[:1])), jnp.asarray(images))
     lowered = jax.jit(train, donate_argnums=0).lower(*args)
     return step_time.program_arm(name, lowered, args, num_steps)
 

@@ -57,7 +57,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="one round and no warm-up: does it run?")
+    parser.add_argument(
+        "--quick", action="store_true", help="one round and no warm-up: does it run?"
+    )
     parser.add_argument("--json", type=Path, help="where to write the figures")
     args = parser.parse_args()
     rounds = 1 if args.quick else args.rounds

@@ -114,12 +114,13 @@ def test_four_seeds_under_vmap_are_four_single_runs(batch):
     """Trains by SGD: Adam divides gradients by their size, and so magnifies their rounding."""
     gan = make_gan(optimizer=jaxgan.Pair(optax.sgd(0.1), optax.sgd(0.1)))
     keys = jax.vmap(jax.random.key)(jnp.arange(4))
-    update = jax.jit(gan.update)
-    population = jax.vmap(gan.init, in_axes=(0, None))(keys, batch)
+    init, update = jax.jit(gan.init), jax.jit(gan.update)
+    population = jax.vmap(init, in_axes=(0, None))(keys, batch)
+    update_all = jax.jit(jax.vmap(gan.update, in_axes=(0, None)))
     for _ in range(3):
-        population, _ = jax.jit(jax.vmap(gan.update, in_axes=(0, None)))(population, batch)
+        population, _ = update_all(population, batch)
     for seed in range(4):
-        single = gan.init(jax.random.key(seed), batch)
+        single = init(jax.random.key(seed), batch)
         for _ in range(3):
             single, _ = update(single, batch)
         member = jax.tree.map(lambda x, i=seed: x[i], population)
@@ -163,7 +164,7 @@ def test_metrics_show_an_overpowering_discriminator(batch):
 def test_average_halves_its_distance_in_a_half_life(batch):
     gan = make_gan(ema_half_life=float(BATCH), optimizer=Pair(optax.sgd(0.1), optax.sgd(0.1)))
     before = gan.init(jax.random.key(0), batch)
-    after, _ = gan.update(before, batch)
+    after, _ = jax.jit(gan.update)(before, batch)
     expected = jax.tree.map(
         lambda a, b: (a + b) / 2, before.params.generator, after.params.generator
     )

@@ -33,7 +33,7 @@ def arguments(compare_losses, monkeypatch):
     return parse
 
 
-@pytest.mark.parametrize("networks", ["mlp", "infogan"])
+@pytest.mark.parametrize("networks", ["mlp", pytest.param("infogan", marks=pytest.mark.slow)])
 def test_every_loss_plays_with_the_same_networks(compare_losses, arguments, networks):
     args, start = arguments("--networks", networks), np.zeros((1, 28, 28, 1), np.float32)
     shapes = set()

@@ -35,12 +35,17 @@ PYTHON = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning"]
 PYTHON += ["-W", "ignore:Error reading persistent compilation cache entry"]
 
 
-def start(workdir: Path, epochs: int, batch_size: int, cache: Path) -> subprocess.Popen:
+def options_of(workdir: Path, epochs: int, batch_size: int) -> list[str]:
     options = ["--data-dir", "embedded", "--batch-size", str(batch_size), "--epochs", str(epochs)]
     options += ["--workdir", str(workdir)] + ["--resume"] * (workdir / "config.json").exists()
+    return options
+
+
+def start(workdir: Path, epochs: int, batch_size: int, cache: Path) -> subprocess.Popen:
+    """Starts the run in a new process."""
     environment = {"JAX_ENABLE_COMPILATION_CACHE": "1", "XDG_CACHE_HOME": str(cache)}
     return subprocess.Popen(
-        [*PYTHON, str(SCRIPT), *options],
+        [*PYTHON, str(SCRIPT), *options_of(workdir, epochs, batch_size)],
         env=os.environ | environment,
         stderr=subprocess.PIPE,
         text=True,
@@ -107,8 +112,13 @@ def outcome(workdir: Path) -> dict:
     }
 
 
-def torture(folder: Path, kills: int, batch_size: int, seed: int, ahead: int = AHEAD) -> dict:
-    """Kills one run, half of the times in a save; returns counts, and whether it ended the same."""
+def torture(
+    folder: Path, kills: int, batch_size: int, seed: int, ahead: int = AHEAD, run_whole=finish
+) -> dict:
+    """Kills one run, half of the times in a save; returns counts, and whether it ended the same.
+
+    `run_whole` runs the script without a kill, and has the arguments of `finish`.
+    """
     rng, killed, in_saves, epochs = random.Random(seed), folder / "killed", 0, ahead
     for number in tqdm(range(kills), unit="kill"):
         wanted = in_saves < number // 2 + 1
@@ -120,7 +130,7 @@ def torture(folder: Path, kills: int, batch_size: int, seed: int, ahead: int = A
         logged = len(log.read_text().splitlines()) if log.exists() else 0
         epochs = max(epochs, ahead + logged)  # the log may know an epoch that is not saved
     finish(killed, epochs, batch_size, folder / "cache")
-    finish(folder / "whole", epochs, batch_size, folder / "cache")
+    run_whole(folder / "whole", epochs, batch_size, folder / "cache")
     same = outcome(killed) == outcome(folder / "whole")
     return {"kills": kills, "in_saves": in_saves, "epochs": epochs, "same": same}
 

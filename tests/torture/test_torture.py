@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import assert_trees_equal
+from scripts import run_here
 
 from jaxgan import Pair, checkpoint
 from jaxgan.checkpoint import _storage as storage
@@ -27,7 +28,13 @@ def script(monkeypatch):
 
 
 def test_a_killed_run_ends_as_if_it_had_not_been(script, tmp_path):
-    counted = script("kill").torture(tmp_path, kills=1, batch_size=5000, seed=0, ahead=4)
+    kill = script("kill")
+
+    def run_whole(workdir, epochs, batch_size, cache):
+        done = run_here(kill.SCRIPT, *kill.options_of(workdir, epochs, batch_size))
+        assert done.returncode == 0, done.stderr
+
+    counted = kill.torture(tmp_path, 1, batch_size=5000, seed=0, ahead=4, run_whole=run_whole)
     assert counted["same"]
     assert counted["epochs"] > 4  # it was killed under way
 
