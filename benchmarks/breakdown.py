@@ -39,7 +39,7 @@ def same_batch_arm(name: str, images: np.ndarray) -> harness.Arm:
     def epoch(state, batch):
         return jax.lax.scan(lambda s, _: (gan.update(s, batch)[0], None), state, length=steps)[0]
 
-    args = (jax.jit(gan.init)(jax.random.key(0), batch), batch)
+    args = (gan.init(jax.random.key(0), batch), batch)
     return step_time.program_arm(name, jax.jit(epoch, donate_argnums=0).lower(*args), args, steps)
 
 

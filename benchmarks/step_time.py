@@ -73,7 +73,7 @@ def lower_epoch(
         return jaxgan.training.epochs(gan, state, images, batch_size=batch_size)[0]
 
     key = jax.random.key(0, impl=impl)
-    args = (jax.jit(gan.init)(key, normalize(images[:1])), jnp.asarray(images))
+    args = (gan.init(key, normalize(images[:1])), jnp.asarray(images))
     return jax.jit(epoch, donate_argnums=0).lower(*args), args
 
 
@@ -81,7 +81,7 @@ def step_arm(gan: jaxgan.GAN, images: np.ndarray, batch_size: int) -> harness.Ar
     def step(state, batch):
         return gan.update(state, normalize(batch))[0]
 
-    state = jax.jit(gan.init)(jax.random.key(0), normalize(images[:1]))
+    state = gan.init(jax.random.key(0), normalize(images[:1]))
     lowered = jax.jit(step, donate_argnums=0).lower(state, images[:batch_size])
     compiled, seconds = harness.timed(lowered.compile)
     steps, generator = len(images) // batch_size, np.random.default_rng(0)

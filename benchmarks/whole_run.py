@@ -71,7 +71,7 @@ def count_kernels(program: str) -> dict[str, int]:
 def arms(gan: jaxgan.GAN, images: np.ndarray, epochs: int) -> tuple[list[harness.Arm], str]:
     """The whole run and its epochs one by one, and the text of an epoch's program."""
     steps = epochs * (len(images) // BATCH)
-    state = jax.jit(gan.init)(jax.random.key(0), normalize(images[:1]))
+    state = gan.init(jax.random.key(0), normalize(images[:1]))
     on_device = jnp.asarray(images)
 
     def compiled(num_epochs: int):

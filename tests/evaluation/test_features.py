@@ -72,7 +72,8 @@ def test_damaged_weights_are_refused(tmp_path):
     assert evaluation.load_classifier(shipped, name="x", sha256=digest).name == "x"
 
 
-def test_the_script_that_trains_the_classifier_in_two_steps(tmp_path):
+def test_the_script_that_trains_the_classifier_in_two_steps(tmp_path, load_few):
+    load_few(500)
     script = Path(__file__).parents[2] / "examples" / "train_classifier.py"
     options = ["--data-dir", "embedded", "--steps", "2", "--batch-size", "20"]
     done = run_here(script, *options, "--output", str(tmp_path / "c.npz"))

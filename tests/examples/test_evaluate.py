@@ -23,9 +23,9 @@ def run(script, *options):
 
 
 def test_the_report_of_two_steps(tmp_path, load_few):
-    load_few(4000)
+    load_few(2400)
     workdir = tmp_path / "run"
-    options = ["--epochs", "1", "--batch-size", "2000", "--workdir", str(workdir)]
+    options = ["--epochs", "1", "--batch-size", "1200", "--workdir", str(workdir)]
     assert run("mnist.py", *options).returncode == 0
     done = run("evaluate.py", "--checkpoint", str(workdir), "--samples", "1000", "--draws", "2")
     assert done.returncode == 0, done.stderr
@@ -33,7 +33,7 @@ def test_the_report_of_two_steps(tmp_path, load_few):
     with Image.open(workdir / "evaluation" / "report.png") as picture:
         assert picture.width > 1000
     report = json.loads((workdir / "evaluation" / "report.json").read_text())
-    assert (report["step"], report["num_samples"], report["num_train"]) == (2, 1000, 2000)
+    assert (report["step"], report["num_samples"], report["num_train"]) == (2, 1000, 1200)
     assert done.stdout.count("\n| mnist-v1 | ") == done.stdout.count("\n| random-v1 | ") == 8
 
     refused = run("evaluate.py", "--checkpoint", str(workdir), "--samples", "1000", "--draws", "1")
