@@ -35,11 +35,11 @@ def small_pair(family: str, dtype=None, size: int = 8) -> jaxgan.Pair:
             networks.InfoGANDiscriminator((4, 8, 16), dtype),
         ),
         "sngan": lambda: jaxgan.Pair(
-            networks.SNGANGenerator(shape, 4, dtype=dtype, blocks=2),
+            networks.SNGANGenerator(shape, 4, dtype=dtype, blocks=1),
             networks.SNGANDiscriminator(4, dtype=dtype),
         ),
         "conditional sngan": lambda: jaxgan.Pair(
-            networks.SNGANGenerator(shape, 4, dtype=dtype, blocks=2, num_classes=3),
+            networks.SNGANGenerator(shape, 4, dtype=dtype, blocks=1, num_classes=3),
             networks.SNGANDiscriminator(4, dtype=dtype, num_classes=3),
         ),
         "r3gan": lambda: jaxgan.Pair(
