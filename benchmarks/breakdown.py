@@ -1,9 +1,9 @@
-"""Where does the time of a step of the first recipe go, and what does not make it shorter?
+"""Measures the parts of a training step of the MNIST GAN, and changes that may speed it up.
 
     python benchmarks/breakdown.py --json benchmarks/results/breakdown_cpu.json
 
-Takes parts of the step away one at a time, and tries what is said to be faster. Parts overlap, so
-what they save apart need not be what they save together.
+Times the step without one part at a time, and with one change at a time. Parts overlap, so their
+savings do not add up.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def pair(make: Callable[[], optax.GradientTransformation]) -> jaxgan.Pair:
 
 @contextlib.contextmanager
 def fixed_latents() -> Iterator[None]:
-    """The step's latents are one number of its key: nothing is drawn, nothing can be hoisted."""
+    """Fills the latents with a number from the step's key, so that XLA cannot hoist them."""
 
     def normal(key, shape, dtype):
         return jnp.full(shape, jax.random.key_data(key)[0] % 7, dtype)
@@ -60,7 +60,7 @@ def fixed_latents() -> Iterator[None]:
 
 @contextlib.contextmanager
 def unrolled(times: int) -> Iterator[None]:
-    """Scans over an epoch's batches with so many steps in one turn of the loop."""
+    """Unrolls the scan over an epoch's batches `times` times."""
     scan = jax.lax.scan
 
     def unrolling(f, init, xs=None, **options):
@@ -71,9 +71,8 @@ def unrolled(times: int) -> Iterator[None]:
 
 
 def one_pass() -> mock._patch:
-    """Real and fake images go through the discriminator together where it learns."""
-
-    apart = _half_steps.discriminate_real_and_fake
+    """Concatenates real and fake images in the discriminator's half-step."""
+    separate = _half_steps.discriminate_real_and_fake
 
     def together(config, params, model_state, seen, **options):
         both = jnp.concatenate([seen.discriminator, seen.generator])
@@ -82,9 +81,9 @@ def one_pass() -> mock._patch:
         real, fake = jnp.split(logits, 2)
         return _discriminator.DiscriminatorOutput(real, fake, None), model_state
 
-    # An update calls it twice: in the discriminator's half-step, then in the generator's.
-    turns = itertools.cycle([together, apart])
-    call = lambda *args, **options: next(turns)(*args, **options)
+    # An update has two calls: one in the discriminator's half-step, then one in the generator's.
+    functions = itertools.cycle([together, separate])
+    call = lambda *args, **options: next(functions)(*args, **options)
     return mock.patch.object(_half_steps, "discriminate_real_and_fake", call)
 
 
@@ -101,13 +100,13 @@ def makers(images: np.ndarray) -> dict[str, Callable[[str], harness.Arm]]:
         return make
 
     return {
-        "the step": arm,
-        "without Adam's moments (SGD)": functools.partial(arm, optimizer=pair(sgd)),
+        "full step": arm,
+        "with SGD instead of Adam": functools.partial(arm, optimizer=pair(sgd)),
         "without an optimizer": functools.partial(arm, optimizer=pair(optax.set_to_zero)),
         "without drawing latents": within(fixed_latents()),
         "without latents, with SGD": within(fixed_latents(), optimizer=pair(sgd)),
         "without cutting batches": lambda name: same_batch_arm(name, images),
-        "its matrix products alone": lambda name: step_time.program_arm(
+        "matrix products alone": lambda name: step_time.program_arm(
             name, *step_time.lower_products(steps), steps
         ),
         "real and fake in one pass": within(one_pass()),
@@ -118,7 +117,7 @@ def makers(images: np.ndarray) -> dict[str, Callable[[str], harness.Arm]]:
         ),
         "unrolled 2 times": within(unrolled(2)),
         "unrolled 4 times": within(unrolled(4)),
-        "keys of XLA's generator (rbg)": functools.partial(arm, impl="rbg"),
+        "rbg keys": functools.partial(arm, impl="rbg"),
         "parameters in one array (flatten)": functools.partial(
             arm, optimizer=pair(lambda: optax.flatten(adam()))
         ),
@@ -130,17 +129,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--images", type=int, default=10_000, help="how many; 100 make a step")
-    parser.add_argument("--only", nargs="*", help="time these alone, beside the step")
-    parser.add_argument("--quick", action="store_true", help="two steps, one round: does it run?")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--images", type=int, default=10_000, help="number of images; 100 a step")
+    parser.add_argument("--only", nargs="*", help="time only these arms and the full step")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, one round")
+    parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()
     num_images, rounds = (2 * BATCH, 1) if args.quick else (args.images, args.rounds)
 
     shape = (num_images, 28, 28, 1)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     makes = makers(images)
-    chosen = [name for name in makes if args.only is None or name in ("the step", *args.only)]
+    chosen = [name for name in makes if args.only is None or name in ("full step", *args.only)]
     rows = harness.round_robin([makes[name](name) for name in chosen], rounds)
     harness.report(rows, args.json, batch_size=BATCH, num_images=num_images, rounds=rounds)
 

@@ -1,9 +1,9 @@
-"""How long do the programs take to trace, lower and compile?
+"""Measures the seconds that programs take to trace and lower, and to compile.
 
     python benchmarks/compile_time.py --json benchmarks/results/compile_time.json
 
-Times `update` by itself, an epoch, and an epoch of eight members under `jax.vmap`, of the first
-recipe and of DCGAN, in seconds. Nothing is taken from a cache.
+Times `update`, an epoch, and an epoch of eight members under `jax.vmap`, for the MNIST GAN and for
+DCGAN. No result comes from a cache.
 """
 
 import argparse
@@ -24,7 +24,7 @@ COLUMNS = {name: (f"{name}_seconds", ".2f") for name in ("median", "min", "max")
 
 
 def programs(name: str, gan: jaxgan.GAN, batch: int) -> dict[str, tuple[Callable, tuple]]:
-    """Functions of a state, and the shapes of what they are called with."""
+    """Returns functions of a state and the shapes of their arguments, by name."""
     floats, pixels = (
         jax.ShapeDtypeStruct((num, *SHAPE), dtype)
         for num, dtype in ((batch, jnp.float32), (NUM_IMAGES, jnp.uint8))
@@ -43,7 +43,7 @@ def programs(name: str, gan: jaxgan.GAN, batch: int) -> dict[str, tuple[Callable
 
 
 def arms(name: str, function: Callable, shapes: tuple) -> list[harness.Arm]:
-    """Tracing and lowering is one, compiling what was lowered the other."""
+    """Returns an arm that traces and lowers, and an arm that compiles the result."""
     lowered: Any = None
 
     def lower() -> None:
@@ -62,9 +62,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", help="the programs whose name begins so")
-    parser.add_argument("--quick", action="store_true", help="one round: does it run?")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--only", help="time only programs whose names start with this")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: one round")
+    parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()
     rounds = 1 if args.quick else args.rounds
     jax.config.update("jax_enable_compilation_cache", False)

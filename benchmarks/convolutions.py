@@ -1,10 +1,9 @@
-"""What do convolutions cost in a loop on a CPU, as they are and as jaxgan has them?
+"""Measures convolutions on a CPU, in a loop and outside, with and without `channels_last`.
 
     python benchmarks/convolutions.py --json benchmarks/results/convolutions.json
 
-Times the gradient of one strided and one transposed convolution of DCGAN (28 pixels, batch 64),
-outside of a loop and in one, with and without `jaxgan.training.channels_last`, and beside
-`UpConv`; the first arm, a strided one outside of a loop, is what the others are compared with.
+Times the gradient of a strided convolution, a transposed convolution and `UpConv` of DCGAN (28
+pixels, batch 64). Ratios are relative to the first arm, the strided convolution outside of a loop.
 """
 
 import argparse
@@ -23,7 +22,7 @@ from jaxgan.types import PyTree
 
 
 def gradient_of(module: nn.Module, shape: tuple[int, ...]) -> tuple[Callable, jax.Array, PyTree]:
-    """A descent step `(variables, x) -> variables`, its input and its start."""
+    """Returns a descent step `(variables, x) -> variables`, its input and first variables."""
     x = jax.random.normal(jax.random.key(0), shape)
     variables = module.init(jax.random.key(1), x)
 
@@ -40,7 +39,7 @@ def gradient_of(module: nn.Module, shape: tuple[int, ...]) -> tuple[Callable, ja
 def arm(
     name: str, step: Callable, x: jax.Array, variables: PyTree, steps: int | None
 ) -> harness.Arm:
-    """One step by itself, or `steps` of them in a scan."""
+    """Returns an arm with `steps` steps in a scan, or, if None, one step outside of a loop."""
 
     def loop(variables: PyTree, x: jax.Array) -> PyTree:
         return jax.lax.scan(lambda v, _: (step(v, x), None), variables, length=steps)[0]
@@ -57,9 +56,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=5, help="of a loop")
-    parser.add_argument("--quick", action="store_true", help="two steps, one round: does it run?")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--steps", type=int, default=5, help="steps of a loop")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, one round")
+    parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()
     steps, rounds = (2, 1) if args.quick else (args.steps, args.rounds)
     batch, wide = (2, 4) if args.quick else (64, 64)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# All that matters on a GPU machine, in one call of under 9 minutes, into one JSON:
+# Runs the benchmarks for a GPU in under 9 minutes, and writes one JSON file:
 #
 #     bash benchmarks/gpu.sh benchmarks/results/gpu.json
 #
-# Needs jax with CUDA, flax, optax, orbax-checkpoint, numpy, matplotlib and, for the peers, torch.
-# A part that fails or takes too long is told in the JSON and does not stop the others.
+# Needs jax with CUDA, flax, optax, orbax-checkpoint, numpy and matplotlib. torch is optional.
+# The JSON file records parts that fail or exceed their time limit. The other parts still run.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,7 +15,7 @@ trap 'rm -rf "$parts"' EXIT
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 export XLA_PYTHON_CLIENT_PREALLOCATE=false # torch runs in the same process
 options=()
-[ -n "${QUICK:-}" ] && options=(--quick) # does it run?
+[ -n "${QUICK:-}" ] && options=(--quick) # a smoke test
 
 part() { # name, seconds, command
     local name=$1 limit=$2 start=$SECONDS rc=0
@@ -24,10 +24,10 @@ part() { # name, seconds, command
     timeout "$limit" "$python" "$@" "${options[@]}" --json "$parts/$name.json" \
         > "$parts/$name.log" 2>&1 || rc=$?
     tail -n 40 "$parts/$name.log"
-    printf '%s\t%s\t%s\n' "$name" "$rc" "$((SECONDS - start))" >> "$parts/told"
+    printf '%s\t%s\t%s\n' "$name" "$rc" "$((SECONDS - start))" >> "$parts/status"
 }
 
-# The figures that the goals are about come first.
+# The most important parts come first.
 part whole_run 60 benchmarks/whole_run.py
 part step_time 110 benchmarks/step_time.py --compile --no-tensorflow --rounds 5
 part population 90 benchmarks/population.py
@@ -44,15 +44,15 @@ import json, pathlib, subprocess, sys
 
 parts, result = map(pathlib.Path, sys.argv[1:])
 contents = {"command": ["bash", "benchmarks/gpu.sh", str(result)], "parts": {}}
-for line in (parts / "told").read_text().splitlines():
+for line in (parts / "status").read_text().splitlines():
     name, code, seconds = line.split("\t")
     path, log = parts / f"{name}.json", (parts / f"{name}.log").read_text().splitlines()
-    told = {"exit_status": int(code), "seconds": int(seconds)}
-    told |= json.loads(path.read_text()) if path.exists() else {"log": log[-20:]}
-    contents["parts"][name] = told
+    entry = {"exit_status": int(code), "seconds": int(seconds)}
+    entry |= json.loads(path.read_text()) if path.exists() else {"log": log[-20:]}
+    contents["parts"][name] = entry
 try:
-    asked = ["nvidia-smi", "--query-gpu=name,driver_version,clocks.sm", "--format=csv,noheader"]
-    contents["gpu"] = subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,clocks.sm", "--format=csv,noheader"]
+    contents["gpu"] = subprocess.run(query, capture_output=True, text=True).stdout.strip()
 except FileNotFoundError:
     contents["gpu"] = None
 result.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""How every benchmark here measures: arms in turn, medians with their spread, a table and JSON."""
+"""Times arms in turn, and reports medians and ranges as a table and as JSON."""
 
 import json
 import statistics
@@ -17,17 +17,17 @@ COLUMNS = {
     "max": ("max_us", ".1f"),
     "ratio": ("ratio", ".2f"),
 }
-"""Of the table: a heading, which key of a row stands under it, and how it is written."""
+"""The columns of the table: heading, key of a row, and number format."""
 
 
 class Arm(NamedTuple):
-    """One thing to be timed.
+    """Names a function to time.
 
     Args:
-      name: what it is called in the table.
-      run: does `steps` steps and returns when the device is done.
-      steps: how many steps a run makes.
-      compile_seconds: what it took to get ready, where that can be told.
+      name: label in the table.
+      run: runs `steps` steps and returns when the device has finished.
+      steps: number of steps in a run.
+      compile_seconds: seconds of compilation, or None if unknown.
     """
 
     name: str
@@ -37,24 +37,23 @@ class Arm(NamedTuple):
 
 
 def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
-    """Returns what `function(*args)` returns, and the seconds it took."""
+    """Returns the result of `function(*args)` and the seconds of the call."""
     start = time.perf_counter()
     result = function(*args)
     return result, time.perf_counter() - start
 
 
 def round_robin(arms: Sequence[Arm], rounds: int, warm_up: bool = True) -> list[dict[str, Any]]:
-    """Times the arms in turn, so that a machine that slows down slows all of them.
+    """Times the arms in turn, so that a machine that slows down affects all of them.
 
     Args:
-      arms: what to time; the first is what the others are compared with.
-      rounds: how often each is timed.
-      warm_up: whether each arm first runs once untimed.
+      arms: the arms; ratios are relative to the first.
+      rounds: number of times to run each arm.
+      warm_up: whether to run each arm once before the timing.
 
     Returns:
-      For each arm a row: its name, compile seconds, steps a run, and microseconds a step as
-      median, minimum and maximum over the rounds, of each round, and the median of the ratios to
-      the first arm of the same round.
+      A row for each arm: its name, compile seconds, steps, and microseconds a step (of each round,
+      and the median, minimum and maximum). The ratio to the first arm is the median over rounds.
     """
     for arm in arms if warm_up else ():
         arm.run()
@@ -83,18 +82,18 @@ def report(
     columns: Mapping[str, tuple[str, str]] = COLUMNS,
     **about: Any,
 ) -> None:
-    """Prints the table and, given a path, writes it with everything about the run as JSON.
+    """Prints a table and, if `path` is given, writes the rows and settings as JSON.
 
     Args:
-      rows: what `round_robin` returned; a script may add keys.
+      rows: the rows of `round_robin`; a script may add keys.
       path: the JSON file, or None.
-      columns: what the table shows of a row.
-      **about: settings of the benchmark, to be written beside the figures.
+      columns: the columns of the table, like `COLUMNS`.
+      **about: settings of the benchmark, which the JSON file includes.
     """
-    print(f"{'':38}" + "".join(f" {heading:>11}" for heading in columns))
+    print(f"{'':42}" + "".join(f" {heading:>11}" for heading in columns))
     for row in rows:
         cells = [_cell(row.get(key), spec) for key, spec in columns.values()]
-        print(f"{row['name']:38}" + "".join(f" {cell:>11}" for cell in cells))
+        print(f"{row['name']:42}" + "".join(f" {cell:>11}" for cell in cells))
     if path is not None:
         contents = {"command": ["python", *sys.argv], **about, **jaxgan.environment()}
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,13 @@
-"""How much of the time that reading takes does `streaming.stream` hide behind training?
+"""Measures how much reading time `streaming.stream` hides behind training.
 
     python benchmarks/input_pipeline.py --json benchmarks/results/input_pipeline.json
-    python benchmarks/input_pipeline.py --data-dir ~/tensorflow_datasets   # with mnist prepared
+    python benchmarks/input_pipeline.py --data-dir ~/tensorflow_datasets   # with mnist
 
-Chunks come from a source that waits as long as training takes, as for a disk or a network; from
-records in the host's memory; and, given `--data-dir`, from tensorflow-datasets. For each source:
-reading and transferring alone, reading and training in turn, and both at once. What is hidden is
-(in turn - at once) / min(reading, training), of the same round; 1 would be all there is to hide.
-The first chunk of a run cannot be hidden.
+There are three sources of chunks. The first waits as long as training takes, like a disk or a
+network. The second reads records in host memory, and with `--data-dir` a third reads
+tensorflow-datasets. The script times reading with transfer alone, reading and training in turn,
+and both at once. The hidden part is (in turn - at once) / min(reading, training) in the same round;
+1 means that all is hidden. Reading the first chunk of a run cannot be hidden.
 """
 
 import argparse
@@ -40,21 +40,21 @@ WAYS = ("reading", "in turn", "at once")
 
 
 def slow(chunk: np.ndarray, seconds: float) -> Iterator[np.ndarray]:
-    """A source that waits, and leaves the processor to others while it does."""
+    """Yields the chunk without end, after a wait that leaves the processor idle."""
     while True:
         time.sleep(seconds)
         yield chunk
 
 
 def transfer(chunk: np.ndarray) -> jax.Array:
-    """As `stream` does it, a copy of the chunk."""
+    """Copies the chunk to the device, as `stream` does."""
     return jax.block_until_ready(jax.device_put(np.array(chunk)))
 
 
 def arms(
     name: str, source: Iterator[np.ndarray], train: Callable, state: Any, num: int
 ) -> list[harness.Arm]:
-    """The three ways to read `num` chunks of a source that never ends; `state` is donated."""
+    """Returns an arm for each way to read `num` chunks from an endless source; donates `state`."""
 
     def read() -> None:
         for chunk in itertools.islice(source, num):
@@ -79,7 +79,7 @@ def arms(
 def resident_arms(
     gan: jaxgan.GAN, images: np.ndarray, train: Callable, make_state: Callable, num: int
 ) -> list[harness.Arm]:
-    """Without reading: chunk by chunk, all in one program, and step by step from the host."""
+    """Returns arms that do not read: chunk by chunk, in one program, and step by step."""
     chunk, whole = jnp.asarray(images[: len(images) // num]), jnp.asarray(images)
 
     def chunk_by_chunk(state: Any) -> Any:
@@ -92,12 +92,12 @@ def resident_arms(
     return [
         harness.Arm("training alone", step_time.rerun(chunk_by_chunk, make_state()), num),
         harness.Arm("all on the device, one program", one_program, num),
-        step_by_step._replace(name="a jit a step, host batches", steps=num),
+        step_by_step._replace(name="one jit call a step, host batches", steps=num),
     ]
 
 
 def sources(images: np.ndarray, size: int, data_dir: Path | None, seconds: float) -> dict:
-    """Chunks without end, by name."""
+    """Returns endless sources of chunks, by name."""
     read = functools.partial(streaming.chunks, size=size, key=jax.random.key(1))
     found = {
         "waiting": slow(images[:size], seconds),
@@ -111,7 +111,7 @@ def sources(images: np.ndarray, size: int, data_dir: Path | None, seconds: float
 
 
 def explain(rows: list[dict]) -> None:
-    """Adds milliseconds, and to the streamed what was hidden."""
+    """Adds milliseconds to each row, and the hidden part to the rows of `stream`."""
     rounds = {row["name"]: row["rounds_us"] for row in rows}
     for row in rows:
         row |= {f"{name}_ms": row[f"{name}_us"] / 1e3 for name in ("median", "min", "max")}
@@ -131,11 +131,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--chunks", type=int, default=8, help="a round")
+    parser.add_argument("--chunks", type=int, default=8, help="chunks a round")
     parser.add_argument("--size", type=int, default=10_000, help="images a chunk")
-    parser.add_argument("--data-dir", type=Path, help="where tensorflow-datasets has mnist")
-    parser.add_argument("--quick", action="store_true", help="two steps, one round: does it run?")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--data-dir", type=Path, help="folder of tensorflow-datasets with mnist")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, one round")
+    parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.chunks, args.size = 1, 2, step_time.BATCH

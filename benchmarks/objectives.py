@@ -1,8 +1,8 @@
-"""What does each loss, penalty and option cost, beside the first recipe's plain step?
+"""Measures the cost of each loss, penalty and option for the MNIST GAN.
 
     python benchmarks/objectives.py --json benchmarks/results/objectives.json
 
-Times an epoch of the first recipe as one scan with each of them in turn.
+Times an epoch as one scan, with one change at a time.
 """
 
 import argparse
@@ -56,10 +56,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--images", type=int, default=10_000, help="how many; 100 make a step")
-    parser.add_argument("--only", nargs="*", help="time these alone, beside non-saturating")
-    parser.add_argument("--quick", action="store_true", help="two steps, one round: does it run?")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--images", type=int, default=10_000, help="number of images; 100 a step")
+    parser.add_argument("--only", nargs="*", help="time only these arms and non-saturating")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, one round")
+    parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()
     num_images, rounds = (2 * step_time.BATCH, 1) if args.quick else (args.images, args.rounds)
 

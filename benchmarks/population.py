@@ -1,11 +1,11 @@
-"""What does a population cost, beside one GAN, and how much of the machine does it use?
+"""Measures the cost of a population member, and how much of the machine a population uses.
 
     python benchmarks/population.py --json benchmarks/results/population_cpu.json
     python benchmarks/population.py --networks dcgan --members 1 2 4 --steps 2
 
-Times steps of the first recipe for 1, 2, 4 ... members under `jax.vmap`, and the same members one
-after the other in one program under `jax.lax.map`. Utilisation is the floating-point operations of
-a step's matrix products (the MLP's), over those of a large product that is timed beside it.
+Times steps of the MNIST GAN for 1, 2, 4 ... members under `jax.vmap`, and for the same members one
+after another under `jax.lax.map`. Utilization is the floating-point speed of a step's matrix
+products (MLP only), divided by the speed of a large product in the same rounds.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from step_time import BATCH, LATENT_DIM, PIXELS, WIDTH
 import jaxgan
 from jaxgan.images import normalize
 
-SIDE = 4096  # of the large matrices
+SIDE = 4096  # rows and columns of the large matrices
 
 
 def step_flops() -> int:
-    """Floating-point operations of one member's step: 2 m n k for each of its matrix products."""
+    """Returns the operations of one member's step: 2 m n k for each m x k by k x n product."""
 
     def macs(*sizes: int) -> list[int]:
         return [a * b for a, b in itertools.pairwise(sizes)]
@@ -36,10 +36,10 @@ def step_flops() -> int:
     discriminator = macs(PIXELS, WIDTH, WIDTH, 1)
 
     def trained(layers: list[int]) -> int:
-        """Forward, gradients of the weights, and of the inputs of all layers but the first."""
+        """Counts the forward pass and the gradients of weights and, after layer 1, of inputs."""
         return 3 * sum(layers) - layers[0]
 
-    # The discriminator on real and on fake images, once more to judge and lead back, the generator.
+    # The discriminator trains on real and fake images, and passes gradients to the generator.
     macs_an_image = 2 * trained(discriminator) + 2 * sum(discriminator) + trained(generator)
     return 2 * BATCH * macs_an_image
 
@@ -66,7 +66,7 @@ def population_arm(
 
 
 def product_arm(side: int) -> harness.Arm:
-    """Large products in a row: what the device can do at the default precision."""
+    """Returns an arm of large products, which measure peak speed at the default precision."""
     a = jax.random.normal(jax.random.key(0), (side, side)) / side**0.5
 
     def products(x, a):
@@ -77,16 +77,16 @@ def product_arm(side: int) -> harness.Arm:
 
 
 def explain(rows: list[dict], counts: list[tuple[int, bool]], side: int, flops: int | None) -> None:
-    """Adds to each row what it costs a member, and its utilisation."""
+    """Prints and adds to each row the time a member and the utilization."""
     peak = 2 * side**3 / rows[-1]["median_us"]
     for row, (members, mapped) in zip(rows, counts, strict=False):
         a_member = row["median_us"] / members
         row |= {"members": members, "mapped": mapped, "us_a_member": a_member}
-        told = f"{row['name']:38} {a_member:10.1f} us a member"
+        line = f"{row['name']:38} {a_member:10.1f} us a member"
         if flops is not None:
             row["utilisation"] = flops / a_member / peak
-            told += f" {row['utilisation']:7.1%}"
-        print(told)
+            line += f" {row['utilisation']:7.1%}"
+        print(line)
 
 
 def main() -> None:
@@ -96,10 +96,10 @@ def main() -> None:
     add = functools.partial(parser.add_argument, type=int)
     add("--members", nargs="*", default=[1, 2, 4, 8, 16, 32, 64, 128, 256])
     parser.add_argument("--networks", choices=("mlp", "dcgan"), default="mlp")
-    add("--steps", default=20, help="a round")
+    add("--steps", default=20, help="steps a round")
     add("--rounds", default=5)
-    parser.add_argument("--quick", action="store_true", help="two steps, two rounds: does it run?")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, two rounds")
+    parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()
     if args.quick:
         args.members, args.steps, args.rounds = [1, 2], 2, 2

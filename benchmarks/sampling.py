@@ -1,9 +1,9 @@
-"""How many images a second does a trained generator make?
+"""Measures how many images a second a generator makes.
 
     python benchmarks/sampling.py --json benchmarks/results/sampling.json
 
-Times `gan.sample` under jit, latents drawn inside, by network, dtype and batch. Each call is waited
-for, but its images stay on the device.
+Times `gan.sample` under jit by network, dtype and batch, including the drawing of latents. The
+images stay on the device.
 """
 
 import argparse
@@ -54,9 +54,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--images", type=int, default=8192, help="a round, at least one batch")
-    parser.add_argument("--quick", action="store_true", help="two calls, one round: does it run?")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--images", type=int, default=8192, help="images a round, at least a batch")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: two calls, one round")
+    parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()
     sizes = {"mlp": (4,), "dcgan": (2,)} if args.quick else SIZES
     rounds = 1 if args.quick else args.rounds

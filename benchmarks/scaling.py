@@ -1,10 +1,10 @@
-"""What does a step cost with a larger batch, wider networks, larger images?
+"""Measures a training step with other batch sizes, widths and image sizes.
 
     python benchmarks/scaling.py --json benchmarks/results/scaling.json
     python benchmarks/scaling.py --dcgan --json benchmarks/results/scaling_dcgan.json
 
-Times some steps of the first recipe in a scan, with one number changed at a time, beside the recipe
-as it is. With `--dcgan` it is DCGAN, with images of several sizes.
+Times steps of the MNIST GAN in a scan, with one number changed at a time. With `--dcgan`, times
+DCGAN with images of several sizes.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def mlp(width: int, pixels: int) -> jaxgan.GAN:
     )
 
 
-@functools.cache  # arms with images of one size share them
+@functools.cache  # arms with the same image size share the images
 def random_images(pixels: int) -> np.ndarray:
     shape = (1000, pixels, pixels, 1)
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -52,7 +52,7 @@ def arm(name: str, gan: jaxgan.GAN, pixels: int, batch: int, num_steps: int) -> 
 
 
 def mlp_arms(num_steps: int, quick: bool) -> dict[harness.Arm, int]:
-    """The recipe, then what differs from it in one number; and the batch of each."""
+    """Returns arms and their batch sizes: the recipe, then with one number changed at a time."""
     settings = [RECIPE]
     for changed, values in CHANGES.items():
         settings += [{**RECIPE, changed: value} for value in values[: 1 if quick else None]]
@@ -79,10 +79,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, help="a round; by default 100, and 2 with --dcgan")
-    parser.add_argument("--dcgan", action="store_true", help="DCGAN, by the size of its images")
-    parser.add_argument("--quick", action="store_true", help="two steps, one round: does it run?")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--steps", type=int, help="steps a round (default: 100; 2 with --dcgan)")
+    parser.add_argument("--dcgan", action="store_true", help="time DCGAN with several image sizes")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, one round")
+    parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()
     args.steps = args.steps or (2 if args.dcgan else 100)
     if args.quick:

@@ -1,9 +1,9 @@
-"""How long does the example take to its first epoch, and how much less the second time?
+"""Measures the time from the start of `examples/mnist.py` to the end of its first epoch.
 
     python benchmarks/start_up.py --json benchmarks/results/start_up.json
 
-Starts `examples/mnist.py` with an empty cache of compiled programs and once more with what that
-left, and says what the time was for. The first epoch, of the embedded digits, is two steps.
+Starts the example with an empty compilation cache, then again with the filled cache, and reports
+the time of each part. The first epoch, of the embedded digits, is two steps.
 """
 
 import argparse
@@ -31,7 +31,7 @@ COLUMNS = {
 
 
 def start(cache: Path, workdir: Path) -> dict[str, float]:
-    """Starts the example as a user does, whose cache folder is `cache`; returns what it took."""
+    """Starts the example with the cache folder `cache`; returns the seconds of each part."""
     watched = [sys.executable, str(HERE / "watch_start.py"), str(time.monotonic()), str(EXAMPLE)]
     options = ["--data-dir", "embedded", "--batch-size", "5000", "--workdir", str(workdir)]
     env = {**os.environ, "XDG_CACHE_HOME": str(cache), "JAX_ENABLE_COMPILATION_CACHE": "1"}
@@ -42,12 +42,12 @@ def start(cache: Path, workdir: Path) -> dict[str, float]:
     return json.loads(done.stdout)
 
 
-def arm(name: str, folder: Path, told: list[dict[str, float]]) -> harness.Arm:
-    """A start that shares its cache with the other arm's of the same round, and tells its parts."""
+def arm(name: str, folder: Path, seconds: list[dict[str, float]]) -> harness.Arm:
+    """Returns an arm that shares a cache with the other arm of its round and fills `seconds`."""
 
     def run() -> None:
-        number = len(told)
-        told.append(start(folder / f"cache-{number}", folder / f"{name}-{number}"))
+        number = len(seconds)
+        seconds.append(start(folder / f"cache-{number}", folder / f"{name}-{number}"))
 
     return harness.Arm(f"{name} start", run, 1)
 
@@ -57,18 +57,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--quick", action="store_true", help="one round and no warm-up: does it run?"
-    )
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: one round, no warm-up")
+    parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()
     rounds = 1 if args.quick else args.rounds
 
-    told: dict[str, list] = {"first": [], "second": []}
+    seconds: dict[str, list] = {"first": [], "second": []}
     with tempfile.TemporaryDirectory() as folder:
-        arms = [arm(name, Path(folder), parts) for name, parts in told.items()]
+        arms = [arm(name, Path(folder), parts) for name, parts in seconds.items()]
         rows = harness.round_robin(arms, rounds, warm_up=not args.quick)
-    for row, parts in zip(rows, told.values(), strict=True):
+    for row, parts in zip(rows, seconds.values(), strict=True):
         counted = parts[-rounds:]  # without the warm-up
         row |= {part: statistics.median(each[part] for each in counted) for part in PARTS}
         row |= {f"{name}_seconds": row[f"{name}_us"] / 1e6 for name in ("median", "min", "max")}

@@ -1,14 +1,14 @@
-"""How long is one step of a recipe, beside its peers' and beside its matrix products alone?
+"""Compares a training step with PyTorch, TensorFlow and the step's matrix products alone.
 
     python benchmarks/step_time.py --json benchmarks/results/step_time.json
-    python benchmarks/step_time.py --compile      # with torch.compile too, if torch is there
+    python benchmarks/step_time.py --compile      # also torch.compile
     python benchmarks/step_time.py --networks dcgan
     python benchmarks/step_time.py --networks dcgan --dtype bfloat16 --image-size 32 \\
         --batch-size 256 --images 25600 --compile      # for a GPU
 
-Times, in turn: an epoch as one scan; one jitted step with batches from the host; the first recipe's
-matrix products alone (the floor); and the same in PyTorch and, the first recipe, in TensorFlow,
-where they are installed.
+Times an epoch as one scan, and one jit call a step with host batches. If PyTorch is installed,
+times the same GAN there. For the MNIST GAN, also times the matrix products alone (the floor) and,
+if TensorFlow is installed, the same GAN there.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def dcgan(shape: tuple[int, int, int], dtype: np.dtype) -> jaxgan.GAN:
 
 
 def rerun(function: Callable, state, *args) -> Callable[[], None]:
-    """A run that feeds the donated state of one call to the next."""
+    """Returns a function that passes the state returned by one call to the next."""
 
     def run() -> None:
         nonlocal state
@@ -92,19 +92,18 @@ def step_arm(gan: jaxgan.GAN, images: np.ndarray, batch_size: int) -> harness.Ar
             state = compiled(state, jnp.asarray(images[indices]))
         return state
 
-    name = "jaxgan, one jit a step, host batches"
+    name = "jaxgan, one jit call a step, host batches"
     return harness.Arm(name, rerun(epoch, state), steps, seconds)
 
 
 def lower_products(
     num_steps: int, batch_size: int = BATCH, pixels: int = PIXELS
 ) -> tuple[jax.stages.Lowered, tuple]:
-    """The 30 matrix products of a step and nothing else, in a scan.
+    """Lowers a scan over steps that consist of the 30 matrix products of a step.
 
-    It is the recipe with linear networks, without biases, losses, optimizers and data. The
-    generator plays against other weights than the discriminator was trained from, as in the
-    recipe, or XLA would see that the products are the same. The gradients are carried, or XLA
-    would drop them.
+    The networks are linear, without biases, losses, optimizers and data. The generator's gradient
+    uses the `new` discriminator weights, as in the recipe. With the `old` weights, XLA would merge
+    equal products. The scan carries the gradients, because XLA would drop unused ones.
     """
     keys = iter(jax.random.split(jax.random.key(0), 11))
 
@@ -146,7 +145,7 @@ def mlp_peers(args: argparse.Namespace, images: np.ndarray) -> list[harness.Arm]
     if not args.no_torch:
         arms += torch_recipe.arms(images, *sizes, compiled=args.compile)
     if not args.no_tensorflow:
-        import tf_recipe  # takes seconds, which who imports this module need not wait
+        import tf_recipe  # importing TensorFlow takes seconds
 
         arms += tf_recipe.arms(images, *sizes)
     return arms
@@ -166,7 +165,7 @@ def arms_of(args: argparse.Namespace, images: np.ndarray) -> list[harness.Arm]:
     if args.networks == "mlp":
         gan = recipe(generator=jaxgan.networks.MLPGenerator(shape, (WIDTH, WIDTH)))
         products = lower_products(steps, args.batch_size, math.prod(shape))
-        floor = program_arm("its matrix products alone", *products, steps)
+        floor = program_arm("matrix products alone", *products, steps)
         others = [floor, *mlp_peers(args, images)]
     else:
         gan = dcgan(shape, jnp.dtype(args.dtype))
@@ -183,15 +182,15 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--networks", choices=("mlp", "dcgan"), default="mlp")
     add("--image-size", type=int, default=28, help="height and width in pixels")
-    add("--batch-size", type=int, help="by default 100, and 64 with dcgan")
-    add("--dtype", choices=("float32", "bfloat16"), default="float32", help="with dcgan")
-    add("--images", type=int, help="how many; by default 60,000, and 640 with dcgan")
+    add("--batch-size", type=int, help="images a step (default: 100; 64 with dcgan)")
+    add("--dtype", choices=("float32", "bfloat16"), default="float32", help="for DCGAN")
+    add("--images", type=int, help="number of images (default: 60,000; 640 with dcgan)")
     add("--rounds", type=int, default=9)
-    add("--compile", action="store_true", help="time torch.compile too (a minute more)")
-    add("--no-torch", action="store_true", help="leave PyTorch out")
-    add("--no-tensorflow", action="store_true", help="leave TensorFlow out")
-    add("--quick", action="store_true", help="two steps, two rounds: does it run?")
-    add("--json", type=Path, help="where to write the figures")
+    add("--compile", action="store_true", help="also time torch.compile (a minute more)")
+    add("--no-torch", action="store_true", help="do not time PyTorch")
+    add("--no-tensorflow", action="store_true", help="do not time TensorFlow")
+    add("--quick", action="store_true", help="a smoke test: two steps, two rounds")
+    add("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()
     batch_size, num_images = (BATCH, 60_000) if args.networks == "mlp" else (64, 640)
     args.batch_size = args.batch_size or batch_size
@@ -202,7 +201,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    # What is in the images does not change the time.
+    # The time does not depend on the pixel values.
     shape = (args.images, args.image_size, args.image_size, 1)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     rows = harness.round_robin(arms_of(args, images), args.rounds)

@@ -1,8 +1,8 @@
-"""The first recipe in TensorFlow, written to win: XLA, plain tensors, data on the device, no Keras.
+"""Trains the MNIST GAN in TensorFlow with XLA, plain tensors and data on the device, no Keras.
 
-What was tried and was slower: a loop over variables (1.3 times the loop that carries tensors),
-steps that take and return tensors (1.4 times the step over variables), and all parameters of a
-player in one vector.
+Slower alternatives were: a loop over variables (1.3 times the loop that carries tensors), steps
+that take and return tensors (1.4 times the step over variables), and all parameters of a network in
+one vector.
 """
 
 import functools
@@ -14,7 +14,7 @@ from typing import Any
 import harness
 import numpy as np
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its greeting does not belong in the table
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides start-up messages
 try:
     import tensorflow as tf
 except ImportError:
@@ -24,23 +24,23 @@ Step = Callable[[list, Any], tuple[list, tuple]]
 
 
 def arms(images: np.ndarray, batch_size: int, latent_dim: int, width: int) -> list[harness.Arm]:
-    """A call a step, and a call an epoch; none where TensorFlow is not installed.
+    """Returns arms with a call a step and a call an epoch; empty without TensorFlow.
 
     Args:
       images: uint8 `[num, height, width, channels]`.
       batch_size: images a step.
-      latent_dim: coordinates of a latent.
+      latent_dim: dimension of a latent.
       width: units of a hidden layer.
     """
     if tf is None:
         return []
     for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)  # others need memory too
+        tf.config.experimental.set_memory_growth(gpu, True)  # other frameworks share the memory
     on_device = tf.constant(images.reshape(len(images), -1))
     steps = len(images) // batch_size
 
     def order():
-        # Not within XLA, whose sort is slower than a shuffle.
+        # Outside of XLA, whose sort is slower than this shuffle.
         shuffled = tf.random.shuffle(tf.range(len(images)))[: steps * batch_size]
         return tf.reshape(shuffled, [steps, batch_size])
 
@@ -48,22 +48,22 @@ def arms(images: np.ndarray, batch_size: int, latent_dim: int, width: int) -> li
     arms = []
     for name, make in {"one call a step": by_step, "one loop an epoch": by_epoch}.items():
         run = make(step, start(latent_dim, width, on_device.shape[1]), order)
-        seconds = harness.timed(run)[1] - harness.timed(run)[1]  # it compiles in the first run
+        seconds = harness.timed(run)[1] - harness.timed(run)[1]  # the first run compiles
         arms.append(harness.Arm(f"tensorflow, XLA, {name}", run, steps, seconds))
     return arms
 
 
 def start(latent_dim: int, width: int, pixels: int) -> list:
-    """Steps done; then of generator and of discriminator the parameters and Adam's two moments."""
+    """Returns the step count, then parameters and Adam's two moments of each network."""
 
     def perceptron(*sizes: int) -> list:
         pairs = itertools.pairwise(sizes)
         layers = [(tf.random.normal([m, n], stddev=m**-0.5), tf.zeros([n])) for m, n in pairs]
         return list(itertools.chain(*layers))
 
-    players = [perceptron(latent_dim, width, width, pixels), perceptron(pixels, width, width, 1)]
-    moved = [[p, list(map(tf.zeros_like, p)), list(map(tf.zeros_like, p))] for p in players]
-    return [tf.constant(0), *moved]
+    networks = [perceptron(latent_dim, width, width, pixels), perceptron(pixels, width, width, 1)]
+    states = [[p, list(map(tf.zeros_like, p)), list(map(tf.zeros_like, p))] for p in networks]
+    return [tf.constant(0), *states]
 
 
 def by_step(step: Step, state: list, order: Callable) -> Callable[[], None]:
@@ -103,7 +103,7 @@ def by_epoch(step: Step, state: list, order: Callable) -> Callable[[], None]:
 
 
 def train_step(images, latent_dim: int, state: list, indices) -> tuple[list, tuple]:
-    """The next state, and the losses of discriminator and generator."""
+    """Returns the next state, and the losses of discriminator and generator."""
     count, generator, discriminator = state
     count += 1
     real = tf.cast(tf.gather(images, indices), tf.float32) / 127.5 - 1.0
@@ -137,8 +137,8 @@ def cross_entropy(logits, target: float):
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits))
 
 
-def adam(count, player: list, grads: list) -> list:
-    parameters, means, squares = player
+def adam(count, network: list, grads: list) -> list:
+    parameters, means, squares = network
     steps = tf.cast(count, tf.float32)
     means = [0.9 * m + 0.1 * g for m, g in zip(means, grads, strict=True)]
     squares = [0.999 * v + 0.001 * g * g for v, g in zip(squares, grads, strict=True)]

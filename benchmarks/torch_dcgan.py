@@ -1,8 +1,8 @@
-"""DCGAN in PyTorch, written to win: channels-last, fused Adam, and autocast for bfloat16.
+"""Trains DCGAN in PyTorch with channels-last, fused Adam, and autocast for bfloat16.
 
-It has `jaxgan.networks`' layers and parameters, as many as there and with biases in the same
-places. Two things differ that cost nothing: padding is two pixels on both sides, where SAME has one
-and two, and the generator's half-step moves the discriminator's running averages too.
+The layers and parameters equal those of `jaxgan.networks`. Two differences do not affect the time:
+padding is two pixels on both sides, where SAME has one and two, and the generator's half-step also
+updates the discriminator's running averages.
 """
 
 import itertools
@@ -18,7 +18,7 @@ if torch is not None:
     from torch import nn
 
     class ChannelsLast(nn.Module):
-        """Features `[batch, side * side * channels]` to `[batch, channels, side, side]`."""
+        """Reshapes `[batch, side * side * channels]` to `[batch, channels, side, side]`."""
 
         def __init__(self, side: int, channels: int):
             super().__init__()
@@ -31,12 +31,12 @@ if torch is not None:
 def arms(
     images: np.ndarray, batch_size: int, latent_dim: int, *, bfloat16: bool, compiled: bool
 ) -> list[harness.Arm]:
-    """Eager and, if wanted, compiled; none where torch is not installed.
+    """Returns eager and, if requested, compiled arms; empty without PyTorch.
 
     Args:
-      images: uint8 `[num, height, width, channels]`, square, with sides that can be halved twice.
+      images: uint8 `[num, height, width, channels]`, square, with a side divisible by 4.
       batch_size: images a step.
-      latent_dim: coordinates of a latent.
+      latent_dim: dimension of a latent.
       bfloat16: whether to train under autocast.
       compiled: whether to add arms with `torch.compile`.
     """
@@ -46,8 +46,8 @@ def arms(
     on_device = torch.tensor(images, device=torch_recipe.device()).permute(0, 3, 1, 2)
 
     def networks():
-        players = generator(side, channels, latent_dim), discriminator(side, channels)
-        return tuple(player.to(memory_format=torch.channels_last) for player in players)
+        pair = generator(side, channels, latent_dim), discriminator(side, channels)
+        return tuple(network.to(memory_format=torch.channels_last) for network in pair)
 
     recipe = torch_recipe.Recipe(
         networks, on_device, batch_size, latent_dim, {"lr": 2e-4, "betas": (0.5, 0.999)}, bfloat16
@@ -56,7 +56,7 @@ def arms(
 
 
 def stages(side: int) -> int:
-    """How often the side is halved, as in `jaxgan.networks.dcgan.halvings`."""
+    """Returns how often the side is halved, as in `jaxgan.networks`."""
     return 0 if side <= 4 or side % 2 else 1 + stages(side // 2)
 
 
@@ -64,7 +64,7 @@ def generator(side: int, channels: int, latent_dim: int) -> "nn.Sequential":
     num = stages(side)
     smallest, widths = side >> num, [FEATURES << i for i in reversed(range(num))]
     units = smallest**2 * widths[0]
-    # Unflattened with the channels last, the dense layer's output is in that form already.
+    # Unflattening with channels last avoids a conversion to the channels-last layout.
     layers = [nn.Linear(latent_dim, units, bias=False), ChannelsLast(smallest, widths[0])]
     for i, (width, narrower) in enumerate(itertools.pairwise([*widths, channels]), 1):
         up = nn.ConvTranspose2d(width, narrower, KERNEL, 2, KERNEL // 2, 1, bias=i == num)

@@ -1,6 +1,6 @@
-"""The first recipe in PyTorch, written to win: fused Adam, data on the device, no `.item()`.
+"""Trains the MNIST GAN in PyTorch with fused Adam, data on the device and no `.item()`.
 
-On a GPU also with the whole step as one CUDA graph. `torch_dcgan` trains other networks so.
+On a GPU, also captures the whole step as one CUDA graph. `torch_dcgan` uses the same functions.
 """
 
 import functools
@@ -22,14 +22,14 @@ Step = Callable[[Any], tuple]
 
 
 class Recipe(NamedTuple):
-    """What is trained.
+    """Holds networks, data and settings of a training run.
 
     Args:
-      networks: makes a generator and a discriminator.
+      networks: returns a generator and a discriminator.
       images: uint8, in the discriminator's shape, on the device to train on.
       batch_size: images a step.
-      latent_dim: coordinates of a latent.
-      adam: its learning rate and betas.
+      latent_dim: dimension of a latent.
+      adam: keyword arguments of Adam.
       bfloat16: whether to train under autocast.
     """
 
@@ -44,12 +44,12 @@ class Recipe(NamedTuple):
 def arms(
     images: np.ndarray, batch_size: int, latent_dim: int, width: int, *, compiled: bool
 ) -> list[harness.Arm]:
-    """Eager and, if wanted, compiled; none where torch is not installed.
+    """Returns eager and, if requested, compiled arms; empty without PyTorch.
 
     Args:
       images: uint8 `[num, height, width, channels]`.
       batch_size: images a step.
-      latent_dim: coordinates of a latent.
+      latent_dim: dimension of a latent.
       width: units of a hidden layer.
       compiled: whether to add arms with `torch.compile`.
     """
@@ -74,14 +74,14 @@ def device() -> str:
 
 def perceptron(*sizes: int) -> "nn.Sequential":
     layers = [(nn.Linear(*pair), nn.LeakyReLU(0.2)) for pair in itertools.pairwise(sizes)]
-    for linear, _ in layers:  # begins as Flax's does
+    for linear, _ in layers:  # as in Flax
         nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
         nn.init.zeros_(linear.bias)
     return nn.Sequential(*itertools.chain(*layers))[:-1]
 
 
 def variants(recipe: Recipe, how: str, compiled: bool) -> list[harness.Arm]:
-    """Arms that train a recipe: eager or compiled, and on a GPU each as a CUDA graph too."""
+    """Returns arms that train eagerly or compiled, and on a GPU also as CUDA graphs."""
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs, as in JAX
     wraps: dict[str, Callable] = {"torch, eager": lambda function: function}
     if compiled:
@@ -96,11 +96,11 @@ def variants(recipe: Recipe, how: str, compiled: bool) -> list[harness.Arm]:
 
 
 def train_step(recipe: Recipe, wrap: Callable) -> Step:
-    """A step from indices to the losses of discriminator and generator, on the device."""
+    """Returns a step from batch indices to the losses of discriminator and generator."""
     images, size, latent_dim = recipe.images, recipe.batch_size, recipe.latent_dim
     on = images.device
     generator, discriminator = (network.to(on) for network in recipe.networks())
-    # A graph needs Adam to count its steps on the device.
+    # CUDA graphs need a step count on the device.
     adam = functools.partial(torch.optim.Adam, fused=True, capturable=on.type == "cuda")
     g_adam, d_adam = (adam(p.parameters(), **recipe.adam) for p in (generator, discriminator))
     target = functools.partial(torch.full, (size, 1), device=on)
@@ -133,7 +133,7 @@ def train_step(recipe: Recipe, wrap: Callable) -> Step:
         d_loss = discriminator_loss(indices, fake.detach())
         d_loss.backward()
         d_adam.step()
-        discriminator.requires_grad_(False)  # its weights need no gradient in this half
+        discriminator.requires_grad_(False)  # saves unused gradients
         g_adam.zero_grad()
         g_loss = generator_loss(fake)
         g_loss.backward()
@@ -144,7 +144,7 @@ def train_step(recipe: Recipe, wrap: Callable) -> Step:
 
 
 def graphed(recipe: Recipe, step: Step) -> Step:
-    """The whole step as one CUDA graph, latents and Adam in it; only the indices are copied in."""
+    """Captures the step, with latents and Adam, as one CUDA graph; copies only the indices."""
     static = torch.arange(recipe.batch_size, device=recipe.images.device)
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())

@@ -1,9 +1,9 @@
-"""Runs a script until its first epoch is trained, and prints the seconds that each part took.
+"""Runs a script to the end of its first epoch, and prints the seconds of each part as JSON.
 
     python benchmarks/watch_start.py BEGUN examples/mnist.py --data-dir embedded
 
-A part is over when the script calls a function that no script does without, so the script need not
-know that it is watched. BEGUN is `time.monotonic()` of the start: one clock for all processes.
+A part ends when the script calls a function that all scripts call, so scripts need no changes.
+BEGUN is `time.monotonic()` at the start, a clock that all processes share.
 """
 
 import functools
@@ -18,33 +18,33 @@ begun, script = float(sys.argv[1]), sys.argv[2]
 seconds: dict[str, float] = {}
 
 
-def over(part: str) -> None:
+def end(part: str) -> None:
     seconds[part] = time.monotonic() - begun - sum(seconds.values())
 
 
 def watch(owner: object, name: str, *, before: str | None = None, after: str | None = None) -> None:
-    """Lets a part be over just before, or just after a call of `owner.name`."""
+    """Ends a part just before or just after each call of `owner.name`."""
     function = getattr(owner, name)
 
     @functools.wraps(function)
     def watched(*args, **kwargs):
         if before is not None:
-            over(before)
+            end(before)
         result = function(*args, **kwargs)
         if after is not None:
-            over(after)
+            end(after)
         return result
 
     setattr(owner, name, watched)
 
 
 def stop(*_: object) -> None:
-    over("training")
+    end("training")
     print(json.dumps(seconds), flush=True)
-    os._exit(0)  # what threads there are need not end well
+    os._exit(0)  # without waiting for threads
 
 
-import jax  # noqa: E402, that it takes time is what is measured
+import jax  # noqa: E402, the time of this import is measured
 
 import jaxgan  # noqa: E402
 
@@ -52,7 +52,7 @@ watch(jaxgan.datasets, "load", before="imports", after="data")
 watch(jaxgan.training, "epochs", before="init")
 watch(jaxgan.runs, "begin", before="lowering")
 watch(jax.stages.Lowered, "compile", after="compiling")
-setattr(jaxgan.runs, "longest_streak", stop)  # noqa: B010, the first thing that is asked of the metrics
+setattr(jaxgan.runs, "longest_streak", stop)  # noqa: B010, the first use of the metrics
 
 sys.argv = sys.argv[2:]
 sys.path.insert(0, str(Path(script).parent))  # as Python does for a script

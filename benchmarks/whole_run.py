@@ -1,10 +1,10 @@
-"""How long do the 50 epochs of the first recipe take, and how many kernels has a step?
+"""Measures 50 epochs of the MNIST GAN, and counts the kernels of a training step.
 
     python benchmarks/whole_run.py --json benchmarks/results/whole_run_cpu.json
 
-Times the whole run as one program, and as a program an epoch that is called 50 times. Counts what
-one step launches, in the compiled program. On a GPU, try it with
-XLA_FLAGS=--xla_gpu_enable_command_buffer=+WHILE too: it captures loops in CUDA graphs.
+Times the whole run as one program, and as one program an epoch, called 50 times. Counts the kernels
+of a step in the compiled program. On a GPU, also run the script with
+XLA_FLAGS=--xla_gpu_enable_command_buffer=+WHILE, which captures loops in CUDA graphs.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from step_time import BATCH
 import jaxgan
 from jaxgan.images import normalize
 
-# What needs no kernel: bookkeeping, and names for parts of memory.
+# Instructions without a kernel: bookkeeping, and names for parts of memory.
 FREE = {
     "parameter",
     "get-tuple-element",
@@ -38,13 +38,13 @@ FREE = {
 
 
 def count_kernels(program: str) -> dict[str, int]:
-    """What the largest loop body of a compiled program launches, by kind of instruction.
+    """Counts the kernels in the largest loop body of a compiled program, by instruction.
 
     Args:
-      program: HLO text, as `compiled.as_text()` gives.
+      program: HLO text from `compiled.as_text()`.
 
     Returns:
-      How many there are of each kind, those of computations that the body calls included.
+      The number of kernels by instruction, including computations that the body calls.
     """
     bodies = dict(re.findall(r"^(?:ENTRY )?%?([\w.\-]+) [^\n]*\{\n(.*?)^\}", program, re.M | re.S))
 
@@ -57,7 +57,7 @@ def count_kernels(program: str) -> dict[str, int]:
             if match[1] not in FREE:
                 found.append(match[1])
             elif called := re.search(r"branch_computations=\{(.*?)\}|to_apply=([^\s,]+)", line):
-                # Of a condition, the branch that does most.
+                # Of a conditional, count the branch with the most kernels.
                 names = re.findall(r"[\w.\-]+", called[1] or called[2])
                 longest: tuple[str, ...] = max(map(kinds, names), key=len)
                 found += longest
@@ -69,7 +69,7 @@ def count_kernels(program: str) -> dict[str, int]:
 
 
 def arms(gan: jaxgan.GAN, images: np.ndarray, epochs: int) -> tuple[list[harness.Arm], str]:
-    """The whole run and its epochs one by one, and the text of an epoch's program."""
+    """Returns arms for one program and a program an epoch, and the text of an epoch."""
     steps = epochs * (len(images) // BATCH)
     state = gan.init(jax.random.key(0), normalize(images[:1]))
     on_device = jnp.asarray(images)
@@ -104,9 +104,9 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=50)
-    parser.add_argument("--images", type=int, default=60_000, help="how many; 100 make a step")
-    parser.add_argument("--quick", action="store_true", help="two steps, one round: does it run?")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--images", type=int, default=60_000, help="number of images; 100 a step")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, one round")
+    parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.epochs, args.images = 1, 2, 2 * BATCH

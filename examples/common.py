@@ -1,4 +1,4 @@
-"""What the example scripts share: options of a folder, errors in one line, records, pictures."""
+"""Shared functions of the example scripts: options, one-line errors, logs and pictures."""
 
 import argparse
 import contextlib
@@ -20,17 +20,17 @@ from jaxgan import checkpoint, images, runs
 T = TypeVar("T")
 Record = dict[str, float]  # the numbers of one epoch
 
-# What a user can do about an existing folder or file, by the option that does it.
-WAYS_OUT = {
+# The options that help with an existing folder or file.
+SOLUTIONS = {
     "resume": "--resume continues the run",
-    "overwrite": "--overwrite replaces what is there",
-    "workdir": "--workdir names another folder",
-    "output": "--output names another file",
+    "overwrite": "--overwrite replaces it",
+    "workdir": "--workdir selects another folder",
+    "output": "--output selects another file",
 }
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
-    """Makes a parser whose help shows a script's docstring as it is."""
+    """Makes a parser whose help shows the docstring of a script unchanged."""
     # argparse cannot wrap a usage line of options without metavars.
     usage, formatter = "%(prog)s [options]", argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(usage=usage, description=description, formatter_class=formatter)
@@ -46,8 +46,8 @@ def add_workdir(parser: argparse.ArgumentParser, default: str, *, resume: bool =
 def add_overwrite(parser: argparse.ArgumentParser, *, resume: bool = False) -> None:
     group = parser.add_mutually_exclusive_group()
     if resume:
-        group.add_argument("--resume", action="store_true", help="continue the run that is there")
-    group.add_argument("--overwrite", action="store_true", help="replace what is there")
+        group.add_argument("--resume", action="store_true", help="continue the run in --workdir")
+    group.add_argument("--overwrite", action="store_true", help="replace existing output")
 
 
 def check_at_least_1(
@@ -59,14 +59,14 @@ def check_at_least_1(
 
 
 def chosen(args: argparse.Namespace) -> dict[str, object]:
-    """Returns the options that determine a run: all but those of folders."""
+    """Returns the options that determine a run: all except folders and their handling."""
     folders = ("workdir", "data_dir", "resume", "overwrite")
     return {name: value for name, value in vars(args).items() if name not in folders}
 
 
 @contextlib.contextmanager
 def errors_in_a_line() -> Iterator[None]:
-    """Ends the script with the message of an error in place of its traceback."""
+    """Ends the script with the message of an error instead of a traceback."""
     try:
         yield
     except (ValueError, OSError, RuntimeError) as error:
@@ -74,29 +74,29 @@ def errors_in_a_line() -> Iterator[None]:
 
 
 def begin(args: argparse.Namespace, config: Mapping[str, object]) -> Path:
-    """Opens `args.workdir` as the options of `add_workdir` say."""
+    """Opens `args.workdir` according to the options of `add_workdir`."""
     options = {name: vars(args).get(name, False) for name in ("resume", "overwrite")}
     try:
         return runs.begin(args.workdir, config, **options)
     except FileExistsError as error:
-        raise FileExistsError(f"{error} {ways_out(args)}".rstrip()) from error
+        raise FileExistsError(f"{error} {solutions(args)}".rstrip()) from error
 
 
 def check_new(args: argparse.Namespace, name: str, path: Path) -> None:
     """Checks that a file does not exist, or that `--overwrite` replaces it."""
     if path.exists() and not (args.overwrite and path.is_file()):
-        raise FileExistsError(f"{name} must be a new file; got {path}. {ways_out(args)}".rstrip())
+        raise FileExistsError(f"{name} must be a new file; got {path}. {solutions(args)}".rstrip())
 
 
-def ways_out(args: argparse.Namespace) -> str:
-    """Names the options of this script that help where a folder or file exists."""
+def solutions(args: argparse.Namespace) -> str:
+    """Lists the options of this script that help with an existing folder or file."""
     tried = ("resume", "overwrite") if args.overwrite else ()
-    ways = [way for name, way in WAYS_OUT.items() if name in vars(args) and name not in tried]
-    return f"{'; '.join(ways)}." if ways else ""
+    found = [text for name, text in SOLUTIONS.items() if name in vars(args) and name not in tried]
+    return f"{'; '.join(found)}." if found else ""
 
 
 def restore(folder: Path, state: jaxgan.TrainState) -> tuple[jaxgan.TrainState, list[Record]]:
-    """Continues from the newest checkpoint, if there is one; returns the state and its history."""
+    """Returns the state and history of the newest checkpoint, or the given state and no history."""
     if not checkpoint.steps(folder):
         return state, []
     state = checkpoint.restore(folder, like=state)
@@ -114,16 +114,16 @@ def written(write: Callable[[], None]) -> bool:
 
 
 def timed(function: Callable[..., T], *args: object) -> tuple[T, float]:
-    """Calls a function, waits for its arrays, and returns its result and the seconds it took."""
+    """Calls a function, waits for its arrays, and returns its result and the time in seconds."""
     clock = time.perf_counter()
     result = jax.block_until_ready(function(*args))
     return result, time.perf_counter() - clock
 
 
 def exit_if_unfinished(saved: bool, received: list[int]) -> None:
-    """Ends the script with an error if its last epoch is not saved, or a signal stopped it."""
+    """Ends the script with an error if the last epoch is not saved or a signal stopped the run."""
     if not saved:
-        sys.exit("The last epoch is NOT SAVED. Make room, and resume from the one before it.")
+        sys.exit("The last epoch is NOT SAVED. Free disk space, then continue with --resume.")
     if received:
         options = [option for option in sys.argv if option not in ("--resume", "--overwrite")]
         command = shlex.join(["python", *options, "--resume"])
@@ -132,7 +132,7 @@ def exit_if_unfinished(saved: bool, received: list[int]) -> None:
 
 
 def describe(metrics: jaxgan.types.Metrics, samples: jax.Array, seconds: float) -> Record:
-    """Describes an epoch: the means of its metrics, the sums of its skipped steps, its speed."""
+    """Summarizes an epoch: mean metrics, numbers of skipped steps, pixel diversity, speed."""
     skipped = {name: int(x.sum()) for name, x in metrics.items() if "skipped" in name}
     means = {name: float(jnp.nanmean(x)) for name, x in metrics.items() if name not in skipped}
     return {
@@ -153,7 +153,7 @@ def progress(record: Record) -> str:
 
 
 def fixed_latents(size: int, num: int = 64) -> jax.Array:
-    """Draws the latents of pictures: the same in every run, to compare runs by eye."""
+    """Draws latents for pictures, the same in every run, so that runs can be compared."""
     return jax.random.normal(jax.random.key(2014), (num, size))
 
 
@@ -162,7 +162,7 @@ def frame_path(workdir: Path, epoch: float) -> Path:
 
 
 def save_frame(workdir: Path, epoch: int, picture: np.ndarray) -> None:
-    """Saves the picture of an epoch. Logs an OSError and continues."""
+    """Saves the picture of an epoch, or logs an OSError."""
 
     def write() -> None:
         path = frame_path(workdir, epoch)
@@ -180,7 +180,7 @@ def draw_run(
     history: list[Record],
     real_diversity: float,
 ) -> None:
-    """Draws samples, a walk through latents, an animation of the frames, and curves."""
+    """Saves samples, a walk through the latent space, an animation of the frames, and curves."""
     images.save(workdir / "samples.png", images.grid(sample(state, latents), 8, scale=2))
     walk = jaxgan.latents.traversal(latents[0], num=100, start=-1.0, step=0.02)
     images.save(workdir / "traversal.png", images.grid(sample(state, walk), 10, scale=2))
@@ -188,7 +188,7 @@ def draw_run(
     if all(frame.exists() for frame in frames):
         images.animate(workdir / "training.gif", frames)
     else:
-        print(f"No training.gif: some of {workdir / 'frames'} are missing.", file=sys.stderr)
+        print(f"No training.gif: {workdir / 'frames'} lacks some frames.", file=sys.stderr)
     draw_curves(workdir / "curves.png", history, real_diversity)
 
 

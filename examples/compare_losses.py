@@ -1,18 +1,20 @@
-"""Compares GAN losses on MNIST, with one architecture and the same budget for all.
+"""Compares GAN losses on MNIST, with the same networks and training budget for all losses.
 
-    python examples/compare_losses.py --data-dir mnist                         # in full
+    python examples/compare_losses.py --data-dir mnist                         # full size
     python examples/compare_losses.py --data-dir mnist --networks mlp --runs 5  # for a CPU
 
-After "Are GANs Created Equal?": the InfoGAN pair, 20 epochs, 50 seeds. That study took the best of
-100 settings for each loss; here all have the same one, Adam 2e-4 with beta1 0.5, and none is tuned.
-The study's BEGAN is left out: its discriminator is an autoencoder, so it cannot have the
-architecture of the others.
+The defaults follow "Are GANs Created Equal?": InfoGAN networks, 20 epochs, 50 seeds. That study
+reports the best of 100 settings for each loss. Here all losses share one untuned setting, Adam 2e-4
+with beta1 0.5. The study's BEGAN is missing, because its discriminator is an autoencoder and cannot
+have the same architecture.
 
-The runs of a loss are a population in one program. The score is a Frechet distance of 10,000
-samples to the test images, in the features of the classifier mnist-v1 and of random weights. A run
-has collapsed if it is no better than real digits of one class alone: as far from the test images as
-the nearest class, or covering no more of them than the widest. Writes a table, `distances.png`,
-`samples.png` and, after each loss, `summary.json` to `runs/compare_losses`.
+All runs of a loss train as a population in one compiled program. The score is the Frechet distance
+of 10,000 samples to the test images, in the features of the classifier mnist-v1 and of random
+weights. A run has collapsed if it scores no better than real digits of a single class: its distance
+is at least that of the nearest class, or its coverage is at most that of the widest class.
+
+Prints a table, and writes `distances.png`, `samples.png` and, after each loss, `summary.json` to
+`runs/compare_losses`.
 
 References:
   Lucic et al., Are GANs Created Equal?, 2018, https://arxiv.org/abs/1711.10337
@@ -52,23 +54,23 @@ NETWORKS: dict[str, tuple[Any, Any]] = {
     "infogan": (networks.InfoGANGenerator(), networks.InfoGANDiscriminator()),
     "mlp": (networks.MLPGenerator(), networks.MLPDiscriminator()),
 }
-COVERED = 2000  # samples, and test images, of a coverage: enough to tell one class of ten
-SHOWN = 10  # samples of each run in the picture
+COVERED = 2000  # samples and test images for the coverage: enough to detect a single class
+SHOWN = 10  # samples of each loss in the picture
 
 
 class Method(NamedTuple):
     loss: jaxgan.Pair
     penalty: Any = None
     clip: float | None = None
-    published: str = ""  # the study's FID of Inception's features on MNIST
+    published: str = ""  # the study's FID on MNIST, with Inception features
 
 
 class Space(NamedTuple):
-    """The test images in one feature space."""
+    """Holds a feature function and the test images in its feature space."""
 
     features: Callable
     moments: evaluation.Moments
-    some: np.ndarray  # of them, to be covered
+    subset: np.ndarray  # features of COVERED test images, for the coverage
 
 
 NON_SATURATING = losses.non_saturating(real_label=1.0)
@@ -87,21 +89,21 @@ METHODS = {
 def parse_arguments() -> argparse.Namespace:
     parser = common.make_parser(__doc__)
     add = functools.partial(parser.add_argument, metavar="")
-    add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
-    names, told = list(METHODS), f"of {', '.join(METHODS)} (default: all)"
-    add("--losses", nargs="+", choices=names, default=names, help=told)
-    names, told = list(NETWORKS), f"of {', '.join(NETWORKS)} (default: infogan)"
-    add("--networks", choices=names, default="infogan", help=told)
+    add("--data-dir", help="folder of IDX files or of tensorflow-datasets, or 'embedded'")
+    names, text = list(METHODS), f"any of {', '.join(METHODS)} (default: all)"
+    add("--losses", nargs="+", choices=names, default=names, help=text)
+    names, text = list(NETWORKS), f"one of {', '.join(NETWORKS)} (default: infogan)"
+    add("--networks", choices=names, default="infogan", help=text)
     add("--epochs", type=int, default=20, help="(default: 20)")
-    add("--runs", type=int, default=50, help="seeds from 0 (default: 50)")
+    add("--runs", type=int, default=50, help="of each loss, with seeds from 0 (default: 50)")
     add("--batch-size", type=int, default=64, help="(default: 64)")
     add("--latent-dim", type=int, default=64, help="(default: 64)")
-    add("--learning-rate", type=float, default=2e-4, help="Adam's (default: 2e-4)")
-    add("--samples", type=int, default=10_000, help="to score, of each run (default: 10000)")
+    add("--learning-rate", type=float, default=2e-4, help="of Adam (default: 2e-4)")
+    add("--samples", type=int, default=10_000, help="samples of each run to score (default: 10000)")
     common.add_workdir(parser, "runs/compare_losses")
     args = parser.parse_args()
     common.check_at_least_1(parser, args, "epochs", "runs", "batch_size", "latent_dim")
-    if args.samples < 1000:  # of 128 features, fewer say nothing
+    if args.samples < 1000:  # fewer are too few for 128 features
         parser.error(f"--samples must be at least 1000; got {args.samples}")
     return args
 
@@ -121,7 +123,7 @@ def make_gan(name: str, args: argparse.Namespace) -> jaxgan.GAN:
 
 
 def train(gan: jaxgan.GAN, train_images: jax.Array, args: argparse.Namespace, bar: tqdm):
-    """Trains all runs of a loss; returns their states, and the steps that each has skipped."""
+    """Trains all runs of a loss; returns their states, and the skipped steps of each run."""
 
     def epoch(state: jaxgan.TrainState, train_images: jax.Array):
         state, metrics = jaxgan.training.epochs(
@@ -143,31 +145,31 @@ def train(gan: jaxgan.GAN, train_images: jax.Array, args: argparse.Namespace, ba
 
 def load_space(features: Callable, test_images: np.ndarray) -> Space:
     seen = evaluation.embed(features, test_images)
-    # Not the first ones, which are from tidier writers than the others.
+    # A stride, because the first test digits are from tidier writers than the others.
     return Space(features, evaluation.moments(seen), seen[:: max(1, len(seen) // COVERED)])
 
 
-def score(some: np.ndarray, spaces: dict[str, Space]) -> dict[str, float]:
-    """Frechet distances by feature space, and the coverage in the first; the worst if not finite.
+def score(samples: np.ndarray, spaces: dict[str, Space]) -> dict[str, float]:
+    """Computes the Frechet distance in each feature space, and the coverage in the first space.
 
-    Images are floats, which are scored as a file would hold them, or uint8.
+    Float images are quantized to uint8, as in a file. Non-finite images get the worst scores.
     """
-    if not np.isfinite(some).all():
+    if not np.isfinite(samples).all():
         return {**dict.fromkeys(spaces, math.inf), "coverage": 0.0}
-    some = some if some.dtype == np.uint8 else images.quantize(some)
-    seen = {name: evaluation.embed(space.features, some) for name, space in spaces.items()}
+    samples = samples if samples.dtype == np.uint8 else images.quantize(samples)
+    seen = {name: evaluation.embed(space.features, samples) for name, space in spaces.items()}
     scores = {name: evaluation.frechet(spaces[name].moments, x) for name, x in seen.items()}
     first = next(iter(spaces))
-    covered = evaluation.density_coverage(spaces[first].some, seen[first][:COVERED])
+    covered = evaluation.density_coverage(spaces[first].subset, seen[first][:COVERED])
     return {**scores, "coverage": covered.coverage}
 
 
 def score_one_class(
-    some: np.ndarray, labels: np.ndarray, spaces: dict[str, Space], num: int
+    digits: np.ndarray, labels: np.ndarray, spaces: dict[str, Space], num: int
 ) -> dict[str, float]:
-    """The least distance, and the widest coverage, of at most `num` real digits of one class."""
+    """Computes the best distance and coverage of at most `num` real digits of a single class."""
     first = next(iter(spaces))
-    scored = [score(some[labels == i][:num], {first: spaces[first]}) for i in range(10)]
+    scored = [score(digits[labels == i][:num], {first: spaces[first]}) for i in range(10)]
     return {
         "distance": min(scores[first] for scores in scored),
         "coverage": max(scores["coverage"] for scores in scored),
@@ -175,7 +177,7 @@ def score_one_class(
 
 
 def collapsed(distances: list[float], coverages: list[float], one_class: dict[str, float]) -> int:
-    """Counts the runs that are no better than real digits of one class alone."""
+    """Counts the runs that score no better than real digits of a single class."""
     return sum(
         distance >= one_class["distance"] or coverage <= one_class["coverage"]
         for distance, coverage in zip(distances, coverages, strict=True)
@@ -183,18 +185,16 @@ def collapsed(distances: list[float], coverages: list[float], one_class: dict[st
 
 
 def mean(distances: list[float]) -> str:
-    """Of the runs that have one; those without, which made no images, have collapsed."""
+    """Formats the mean and standard error of the finite values."""
     finite = [x for x in distances if math.isfinite(x)]
     return evaluation.plus_minus(finite, 3) if finite else "none"
 
 
 def print_table(results: list[dict], floor: dict, one_class: dict[str, float]) -> None:
-    """The losses from best to worst."""
+    """Prints the losses from best to worst median distance."""
     spaces = [key for key in floor if key != "coverage"]
     first = spaces[0]
-    print(
-        f"\n| loss | {' | '.join(spaces)} | median | least to most | coverage | collapsed |", end=""
-    )
+    print(f"\n| loss | {' | '.join(spaces)} | median | min to max | coverage | collapsed |", end="")
     print(f" skipped steps | published: FID |\n{'| --- ' * (len(spaces) + 7)}|")
     cells = [*(f"{floor[space]:.3f}" for space in spaces), "", "", f"{floor['coverage']:.3f}"]
     print(f"| *floor: training images* | {' | '.join(cells)} | | | |")
@@ -214,7 +214,7 @@ def print_table(results: list[dict], floor: dict, one_class: dict[str, float]) -
 
 
 def draw(path: Path, results: list[dict], floor: dict[str, float]) -> None:
-    """Every run a point, every loss a column, from best to worst."""
+    """Plots each run as a point and each loss as a column, from best to worst."""
     from matplotlib.figure import Figure
 
     spaces = {space: least for space, least in floor.items() if space != "coverage"}
@@ -226,8 +226,8 @@ def draw(path: Path, results: list[dict], floor: dict[str, float]) -> None:
         for i, result in enumerate(ordered):
             values = np.asarray(result[space])
             spots = i + 0.25 * (np.arange(len(values)) / len(values) - 0.5)
-            colour = f"C{list(METHODS).index(result['loss'])}"
-            axes.plot(spots, values, "o", color=colour, markersize=3, alpha=0.6)
+            color = f"C{list(METHODS).index(result['loss'])}"
+            axes.plot(spots, values, "o", color=color, markersize=3, alpha=0.6)
             axes.plot([i - 0.3, i + 0.3], [np.median(values)] * 2, color="black", linewidth=1)
         axes.axhline(least, color="black", linewidth=0.8, linestyle="--")
         axes.set(title=f"Frechet distance, {space}", yscale="log", xticks=range(len(ordered)))
@@ -273,12 +273,14 @@ def main() -> None:
                 if i == 0:
                     pictures.append(np.nan_to_num(fake[:SHOWN]))
             results.append(result)
-            # A run that is killed leaves the losses before it.
+            # Written after each loss, so that a killed script leaves the finished losses.
             runs.write_json(workdir / "summary.json", summary)
     images.save(workdir / "samples.png", images.grid(np.concatenate(pictures), SHOWN, scale=2))
     print_table(results, floor, one_class)
     draw(workdir / "distances.png", results, floor)
-    print(f"Every row of samples.png is a loss, in order. All is in {workdir}.", file=sys.stderr)
+    print(
+        f"Each row of samples.png is a loss, in order. Results are in {workdir}.", file=sys.stderr
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Brings a generator and a discriminator of one's own: small convolutions in Equinox, on MNIST.
+"""Trains a GAN on MNIST with custom networks: small convolutional networks in Equinox.
 
-    python examples/custom_network.py            # 10 epochs, samples into runs/custom_network
-    python examples/custom_network.py --resume   # continues where it stopped
+    python examples/custom_network.py            # 10 epochs
+    python examples/custom_network.py --resume   # continues a stopped run
 
-Needs Equinox (pip install equinox). Copy this file and common.py, and change what you like.
+Writes checkpoints and `samples.png` to `runs/custom_network`. Needs Equinox (pip install equinox).
+To use other networks, copy this file and common.py, and edit them.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from jaxgan.networks import from_equinox
 LATENT_DIM = 64
 
 
-# Equinox modules see one example, its channels first; `from_equinox` maps them over the batch.
+# Equinox modules take one example, channels first; `from_equinox` maps them over the batch.
 def make_generator(key: jax.Array) -> eqx.Module:
     keys = jax.random.split(key, 3)
     return eqx.nn.Sequential(
@@ -59,7 +60,7 @@ def make_discriminator(key: jax.Array) -> eqx.Module:
 def parse_arguments() -> argparse.Namespace:
     parser = common.make_parser(__doc__)
     add = functools.partial(parser.add_argument, metavar="")
-    add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
+    add("--data-dir", help="folder of IDX files or of tensorflow-datasets, or 'embedded'")
     add("--epochs", type=int, default=10, help="(default: 10)")
     add("--batch-size", type=int, default=100, help="(default: 100)")
     add("--seed", type=int, default=0, help="(default: 0)")
@@ -96,8 +97,8 @@ def main() -> None:
             means = {name: float(jnp.nanmean(values)) for name, values in metrics.items()}
             history.append(means)
             checkpoint.save(checkpoints, state, metadata={"history": history})
-            told = "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**means)
-            bar.set_postfix_str(told)
+            text = "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**means)
+            bar.set_postfix_str(text)
             bar.update()
     samples = jax.jit(gan.sample)(state, common.fixed_latents(LATENT_DIM))
     images.save(workdir / "samples.png", images.grid(samples, 8, scale=2))

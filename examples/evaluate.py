@@ -1,11 +1,11 @@
-"""Evaluates a checkpoint of `examples/mnist.py`: scores beside their floors, and a page to see.
+"""Evaluates the newest checkpoint of `examples/mnist.py` against test images.
 
     python examples/mnist.py --data-dir mnist
     python examples/evaluate.py --checkpoint runs/mnist --data-dir mnist
 
 Compares samples of several draws of latents with the test images, in the features of the classifier
-"mnist-v1" and in those of random weights. The floor is what training images score in the samples'
-place. Writes `report.json` and `report.png` to DIR/evaluation.
+"mnist-v1" and of random weights. The floor of a score is the score of training images in place of
+the samples. Prints a table, and writes `report.json` and `report.png` to `runs/mnist/evaluation`.
 """
 
 import argparse
@@ -30,10 +30,10 @@ from jaxgan import checkpoint, compilation, evaluation, images, runs
 def parse_arguments() -> argparse.Namespace:
     parser = common.make_parser(__doc__)
     add = functools.partial(parser.add_argument, metavar="")
-    add("--checkpoint", type=Path, required=True, help="a work directory of examples/mnist.py")
-    add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
-    add("--samples", type=int, default=10_000, help="of each draw (default: 10000)")
-    add("--draws", type=int, default=3, help="of latents, for the intervals (default: 3)")
+    add("--checkpoint", type=Path, required=True, help="the --workdir of examples/mnist.py")
+    add("--data-dir", help="folder of IDX files or of tensorflow-datasets, or 'embedded'")
+    add("--samples", type=int, default=10_000, help="in each draw (default: 10000)")
+    add("--draws", type=int, default=3, help="number of draws of latents (default: 3)")
     common.add_overwrite(parser)
     args = parser.parse_args()
     if args.samples < 1000 or args.draws < 1:
@@ -42,17 +42,17 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def load_images(args: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str]:
-    """Training and test images that have nothing in common, and where they are from."""
+    """Loads training and test images without common images, and the name of their source."""
     train = jaxgan.datasets.load("mnist", "train", args.data_dir)
     test = jaxgan.datasets.load("mnist", "test", args.data_dir)
     if not np.array_equal(train.images, test.images):
         return train.images, test.images, train.source
     print(
-        "Only the 10,000 embedded digits are there, and the run has seen all of them. Every other "
-        "one serves as a test image: the scores flatter the run.",
+        "Only the 10,000 embedded digits are available, and the run trained on all of them. Every "
+        "second digit serves as a test image, so the scores are too good.",
         file=sys.stderr,
     )
-    # Not the first half and the second, which are from different writers.
+    # Every second digit, because the two halves of the set are from different writers.
     return train.images[::2], train.images[1::2], f"{train.source}, in halves"
 
 
@@ -64,7 +64,7 @@ def restore(workdir: Path, image_shape: tuple[int, ...]) -> tuple[jaxgan.GAN, ja
         key = jax.random.key(config["seed"])
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise ValueError(
-            f"{path} must be of a run of examples/mnist.py; got {type(error).__name__}: {error}."
+            f"{path} must be from a run of examples/mnist.py; got {type(error).__name__}: {error}."
         ) from error
     start = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     like = jax.eval_shape(gan.init, key, start)
@@ -79,19 +79,19 @@ def draw_samples(gan: jaxgan.GAN, state: jaxgan.TrainState, num: int, seed: int)
     broken = int((~np.isfinite(drawn).all(axis=(1, 2, 3))).sum())
     if broken:
         raise ValueError(
-            f"{broken} of {num} samples hold NaN or infinity: the parameters of step "
-            f"{int(state.step)} are broken. Train anew, with a lower learning rate or another loss."
+            f"Samples must be finite; got NaN or infinity in {broken} of {num} at step "
+            f"{int(state.step)}. Train again with a lower learning rate or another loss."
         )
-    return images.quantize(drawn)  # as a PNG would hold them
+    return images.quantize(drawn)  # as in a PNG file
 
 
-def score(fake: np.ndarray, real: dict, train: dict, spaces: dict, tell) -> dict:
-    """Every number of one set of samples: by feature space, of the classes, and their shares."""
+def score(fake: np.ndarray, real: dict, train: dict, spaces: dict, show) -> dict:
+    """Computes the scores of samples: by feature space, of the classes, and the class shares."""
     scores: dict[str, dict[str, float]] = {}
     for name, features in spaces.items():
         seen = evaluation.embed(features, fake)
-        say = lambda metric, name=name: tell(f"{name}: {metric}")
-        scores[name] = evaluation.compare(real[name], seen, train=train[name], progress=say)
+        progress = lambda metric, name=name: show(f"{name}: {metric}")
+        scores[name] = evaluation.compare(real[name], seen, train=train[name], progress=progress)
     p = evaluation.embed(evaluation.mnist_v1().probabilities, fake)
     classes = p.argmax(axis=1)
     covered = evaluation.mode_coverage(classes, 10)
@@ -115,12 +115,12 @@ def print_table(report: dict) -> None:
 
 
 def draw_page(path: Path, fake: np.ndarray, train: np.ndarray, seen: tuple, report: dict) -> None:
-    """Samples, samples over their nearest training images, classes, and the scores."""
+    """Draws samples, pairs of samples and nearest training images, class shares, and scores."""
     from matplotlib.figure import Figure
 
     fake_seen, train_seen = seen
-    next_to = evaluation.authenticity(train_seen, fake_seen[:16]).nearest
-    pairs = np.concatenate([fake[:16], train[next_to]])
+    nearest = evaluation.authenticity(train_seen, fake_seen[:16]).nearest
+    pairs = np.concatenate([fake[:16], train[nearest]])
     p = evaluation.embed(evaluation.mnist_v1().probabilities, fake)
     figure = Figure(figsize=(11, 9), layout="constrained")
     (top_left, top_right), (low_left, low_right) = figure.subplots(2, 2)
@@ -133,7 +133,7 @@ def draw_page(path: Path, fake: np.ndarray, train: np.ndarray, seen: tuple, repo
     low_left.set(title="samples, and below each its nearest training image", xticks=[], yticks=[])
     lines = []
     for space, floors in report["floor"].items():
-        if space == "shares":  # there is a picture of them
+        if space == "shares":  # shown as bars
             continue
         lines.append(space)
         for name, floor in floors.items():
@@ -155,28 +155,28 @@ def main() -> None:
         gan, state = restore(args.checkpoint, train_images.shape[1:])
         num = min(args.samples, len(test_images), len(train_images))
         if num < args.samples:
-            print(f"--samples is {num}: there are no more images to compare with.", file=sys.stderr)
+            print(f"--samples is reduced to {num}, the number of real images.", file=sys.stderr)
         drawn = [draw_samples(gan, state, num, seed) for seed in range(args.draws)]
-        told = {"source": source, "step": int(state.step), "num_samples": num}
+        origin = {"source": source, "step": int(state.step), "num_samples": num}
     clock = time.perf_counter()
     spaces = {"mnist-v1": evaluation.mnist_v1().features, "random-v1": evaluation.random_v1()}
     with tqdm(bar_format="{desc}") as bar:
-        tell = bar.set_description_str
-        tell("features of the real images")
+        show = bar.set_description_str
+        show("features of the real images")
         real = {k: evaluation.embed(f, test_images[:num]) for k, f in spaces.items()}
         train = {k: evaluation.embed(f, train_images) for k, f in spaces.items()}
-        # Training images in the samples' place. Their authenticity would be 0, since they are
-        # copies; what fresh real images score is that of the test images.
-        floor = score(train_images[:num], real, train, spaces, tell)
+        # Training images in place of the samples. Their authenticity is 0, because they are copies,
+        # so the floor of authenticity is that of the test images.
+        floor = score(train_images[:num], real, train, spaces, show)
         for name in spaces:
             floor[name]["authenticity"] = evaluation.authenticity(train[name], real[name]).share
         draws = [
-            score(samples, real, train, spaces, lambda x, i=seed: tell(f"draw {i}: {x}"))
+            score(samples, real, train, spaces, lambda x, i=seed: show(f"draw {i}: {x}"))
             for seed, samples in enumerate(drawn)
         ]
     report = {
         "command": shlex.join(["python", *sys.argv]),
-        **told,
+        **origin,
         "num_train": len(train_images),
         "seconds": time.perf_counter() - clock,
         "floor": floor,
@@ -188,7 +188,7 @@ def main() -> None:
     seen = evaluation.embed(spaces["mnist-v1"], drawn[-1][:16]), train["mnist-v1"]
     draw_page(folder / "report.png", drawn[-1], train_images, seen, report)
     print_table(report)
-    print(f"{num} samples a draw; report.json and report.png are in {folder}", file=sys.stderr)
+    print(f"{num} samples per draw; report.json and report.png are in {folder}", file=sys.stderr)
 
 
 if __name__ == "__main__":

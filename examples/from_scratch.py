@@ -1,10 +1,11 @@
-"""Trains a GAN with networks, losses and a training loop of its own, in one file and one program.
+"""Trains a GAN on MNIST with custom networks, losses and training loop, in one file.
 
-    python examples/from_scratch.py               # 100 epochs, samples into runs/from_scratch
-    python examples/from_scratch.py --overwrite   # the same again
+    python examples/from_scratch.py               # 100 epochs
+    python examples/from_scratch.py --overwrite   # runs again and replaces the results
 
-jaxgan contributes `gan.update`, the order of the batches, and the pictures. Everything else is
-plain JAX in this file: copy it, and change what you like. Written to be read from top to bottom.
+Compiles the whole run into one program. jaxgan provides `gan.update`, the order of the batches, and
+the pictures. The rest of this file is plain JAX, explained from top to bottom: copy and edit it.
+Writes `samples.png`, `curves.png` and `summary.json` to `runs/from_scratch`.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import jaxgan
 from jaxgan import images, runs, training
 
 LATENTS = 64  # coordinates of a latent, the generator's input
-WIDTHS = (128, 256)  # hidden units of the generator; the discriminator has them in reverse
+WIDTHS = (128, 256)  # hidden units of the generator; the discriminator reverses them
 
 
 # 1. Networks. A `jaxgan.Network` is two pure functions:
@@ -33,7 +34,7 @@ WIDTHS = (128, 256)  # hidden units of the generator; the discriminator has them
 
 
 def init_layers(key, sizes):
-    """Initializes dense layers with He's normal distribution, which keeps activations in scale."""
+    """Initializes dense layers with He's normal distribution, which preserves activation scale."""
     keys = jax.random.split(key, len(sizes) - 1)
     return [
         {"w": jax.random.normal(k, (m, n)) * math.sqrt(2 / m), "b": jnp.zeros(n)}
@@ -80,16 +81,16 @@ def make_discriminator():
 
 
 def discriminator_loss(real_logits, fake_logits):
-    """-0.9 log D(x) - 0.1 log(1 - D(x)) - log(1 - D(G(z))).
+    """Computes -0.9 log D(x) - 0.1 log(1 - D(x)) - log(1 - D(G(z))).
 
-    The target 0.9 for real images, not 1, keeps the discriminator from becoming too certain.
+    The target 0.9 for real images, instead of 1, prevents an overconfident discriminator.
     """
     real = 0.9 * jax.nn.softplus(-real_logits) + 0.1 * jax.nn.softplus(real_logits)
     return real + jax.nn.softplus(fake_logits)
 
 
 def generator_loss(real_logits, fake_logits):
-    """-log D(G(z)): the non-saturating loss, which has a gradient even where D is certain."""
+    """Computes -log D(G(z)), whose gradient does not vanish where D rejects the fake images."""
     return jax.nn.softplus(-fake_logits)
 
 
@@ -105,9 +106,9 @@ def make_gan(image_shape, learning_rate):
 
 
 # 3. The training loop. `gan.update(state, batch) -> (state, metrics)` is one training step. A scan
-# over steps is an epoch, a scan over epochs is the run, and `jax.jit` compiles all of it into one
-# program. The state holds the parameters, the optimizers' state, the PRNG key and the step's
-# number, so nothing else is carried.
+# over steps is an epoch, a scan over epochs is the run, and `jax.jit` compiles the run into one
+# program. The scans carry only the state, which holds the parameters, the optimizers' state, the
+# PRNG key and the step's number.
 
 
 def make_train(gan, num_epochs, batch_size):
@@ -115,8 +116,8 @@ def make_train(gan, num_epochs, batch_size):
         num_images = digits.shape[0]
 
         def step(state, _):
-            # Which images: a pure function of the run's key and the step's number. The indices of
-            # an epoch are a random permutation, so the epoch shows each image at most once.
+            # The indices are a pure function of the run's key and the step's number. Those of an
+            # epoch are a random permutation, so an epoch uses each image at most once.
             indices = training.batch_indices(
                 state.key, state.step, num_images=num_images, batch_size=batch_size
             )
@@ -135,7 +136,7 @@ def make_train(gan, num_epochs, batch_size):
 
 
 def report(number, means):
-    """Prints an epoch's means. The compiled program calls this function."""
+    """Prints the means of every tenth epoch. The compiled program calls this function."""
     if number % 10 == 9:
         losses = (f"{player} {means[f'{player}_loss']:.3f}" for player in jaxgan.Pair._fields)
         print(f"epoch {number + 1}: {', '.join(losses)}", flush=True)
@@ -152,9 +153,13 @@ def parse_arguments():
     parser.add_argument("--batch-size", type=int, default=100, help="(default: 100)")
     parser.add_argument("--learning-rate", type=float, default=3e-4, help="(default: 3e-4)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    parser.add_argument("--data-dir", default="embedded", help="as datasets.load takes")
-    parser.add_argument("--workdir", default="runs/from_scratch", help="(default: as above)")
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument(
+        "--data-dir", default="embedded", help="as in jaxgan.datasets.load (default: embedded)"
+    )
+    parser.add_argument(
+        "--workdir", default="runs/from_scratch", help="(default: runs/from_scratch)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace existing output")
     args = parser.parse_args()
     if args.epochs < 1:
         parser.error(f"--epochs must be at least 1; got {args.epochs}")
@@ -172,7 +177,7 @@ def main() -> None:
         train = make_train(gan, args.epochs, args.batch_size).lower(state, digits)
         workdir = runs.begin(args.workdir, config, overwrite=args.overwrite)
     except FileExistsError as error:
-        sys.exit(f"{error} Try another --workdir{'' if args.overwrite else ', or --overwrite'}.")
+        sys.exit(f"{error} Use another --workdir{'' if args.overwrite else ', or --overwrite'}.")
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(str(error))
 
@@ -180,14 +185,14 @@ def main() -> None:
     state, metrics = jax.block_until_ready(train.compile()(state, digits))
     seconds = time.perf_counter() - clock
 
-    # The metrics of the run are arrays [epochs].
+    # Each metric is an array [epochs].
     curves = {player: metrics[f"{player}_loss"] for player in jaxgan.Pair._fields}
     images.curves(workdir / "curves.png", {"loss": curves})
     samples = gan.sample(state, jax.random.normal(jax.random.key(1), (64, LATENTS)))
     images.save(workdir / "samples.png", images.grid(samples, scale=2))
     summary = {"seconds": seconds, **{name: x[-1].item() for name, x in metrics.items()}}
     runs.write_json(workdir / "summary.json", summary, indent=2)
-    print(f"{int(state.step)} steps in {seconds:.0f} s; pictures and figures are in {workdir}")
+    print(f"{int(state.step)} steps in {seconds:.0f} s; results are in {workdir}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Trains a GAN on handwritten digits: two networks, a loss, epochs, samples. Start reading here.
+"""Trains a GAN on handwritten digits and saves samples. Read this example first.
 
-python examples/minimal.py               # 30 epochs, samples into runs/minimal
-python examples/minimal.py --overwrite   # the same again
+python examples/minimal.py               # 30 epochs, writes runs/minimal/samples.png
+python examples/minimal.py --overwrite   # runs again and replaces the result
 """
 
 import argparse
@@ -21,12 +21,12 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workdir", default="runs/minimal")
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing output")
     args = parser.parse_args()
     if args.epochs < 1:
         parser.error(f"--epochs must be at least 1; got {args.epochs}")
 
-    # Two networks, a loss and two optimizers make the pure functions init, update and sample.
+    # `gan` holds three pure functions: init, update and sample.
     adam = optax.adam(1e-3, b1=0.5)
     gan = jaxgan.gan(
         generator=jaxgan.networks.MLPGenerator(),
@@ -35,17 +35,17 @@ def main() -> None:
         optimizer=jaxgan.Pair(generator=adam, discriminator=adam),
         latents=100,
     )
-    data = jaxgan.datasets.load("mnist", data_dir="embedded")  # 10,000 digits ship with jaxgan
+    data = jaxgan.datasets.load("mnist", data_dir="embedded")  # 10,000 digits, part of jaxgan
     digits = jnp.asarray(data.images)  # uint8 [10000, 28, 28, 1], on the device
     state = gan.init(jax.random.key(args.seed), jaxgan.images.normalize(digits[:1]))
 
-    # An epoch, with all its batches and updates, is one compiled program.
+    # One compiled program runs all training steps of an epoch.
     train = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
     epoch = jax.jit(train, donate_argnums=0).lower(state, digits).compile()
     try:
         workdir = jaxgan.runs.begin(args.workdir, {"seed": args.seed}, overwrite=args.overwrite)
     except FileExistsError as error:
-        sys.exit(f"{error} Try another --workdir{'' if args.overwrite else ', or --overwrite'}.")
+        sys.exit(f"{error} Use another --workdir{'' if args.overwrite else ', or --overwrite'}.")
     for number in range(args.epochs):
         state, metrics = epoch(state, digits)
         losses = {player: metrics[f"{player}_loss"].mean() for player in jaxgan.Pair._fields}

@@ -1,11 +1,11 @@
 """Counts the modes of two-dimensional mixtures that GAN, PacGAN and RpGAN+R1+R2 reach.
 
-    python examples/mixtures.py                                     # PacGAN's Table 1, in full
+    python examples/mixtures.py                                     # PacGAN's Table 1, on a GPU
     python examples/mixtures.py --mixtures ring --methods pacgan2 --epochs 10 --runs 3
 
-The setting is PacGAN's: 100,000 points, 4 x 400 units against 3 x 200 maxout units, Adam 1e-4 with
-beta1 0.8, batches of 100 (packs), 400 epochs, 10 runs. The runs of a method are a population in
-one program. In full it is meant for a GPU; the options make it smaller. Writes a table, points and,
+The defaults are PacGAN's: 100,000 points, 4 x 400 units in the generator, 3 x 200 maxout units in
+the discriminator, Adam 1e-4 with beta1 0.8, batches of 100 packs, 400 epochs, 10 runs. All runs of
+a method train as a population in one compiled program. Prints a table, and writes `points.png` and,
 after each method, `summary.json` to `runs/mixtures`.
 """
 
@@ -51,9 +51,9 @@ PUBLISHED = {  # PacGAN's Table 1: modes, high-quality share, KL
     ("grid", "pacgan3"): (24.6, 0.942, 0.06),
     ("grid", "pacgan4"): (24.8, 0.936, 0.04),
 }
-# A run with less high quality is still under way, and its modes say nothing yet: points strewn at
-# random hit 20 of the grid's 25. One that is not, and reaches less than half of the modes, has
-# collapsed.
+# A run with a smaller share of high quality has not converged, and its mode count is meaningless:
+# random points hit 20 of the grid's 25 modes. A converged run that reaches less than half of the
+# modes has collapsed.
 CONVERGED, COLLAPSED = 0.5, 0.5
 
 
@@ -61,17 +61,17 @@ def parse_arguments() -> argparse.Namespace:
     parser = common.make_parser(__doc__)
     add = functools.partial(parser.add_argument, metavar="")
     for name, known in {"mixtures": list(MIXTURES), "methods": list(METHODS)}.items():
-        told = f"of {', '.join(known)} (default: all)"
-        add(f"--{name}", nargs="+", choices=known, default=known, help=told)
+        text = f"any of {', '.join(known)} (default: all)"
+        add(f"--{name}", nargs="+", choices=known, default=known, help=text)
     add("--epochs", type=int, default=400, help="(default: 400)")
-    add("--runs", type=int, default=10, help="seeds from 0 (default: 10)")
-    add("--points", type=int, default=100_000, help="to train with (default: 100000)")
-    add("--batch-size", type=int, default=100, help="packs a step (default: 100)")
-    add("--generator-width", type=int, default=400, help="of 4 layers (default: 400)")
-    add("--discriminator-width", type=int, default=200, help="of 3 layers (default: 200)")
-    add("--learning-rate", type=float, default=1e-4, help="Adam's (default: 1e-4)")
+    add("--runs", type=int, default=10, help="of each method, with seeds from 0 (default: 10)")
+    add("--points", type=int, default=100_000, help="training points (default: 100000)")
+    add("--batch-size", type=int, default=100, help="packs in each step (default: 100)")
+    add("--generator-width", type=int, default=400, help="units of 4 layers (default: 400)")
+    add("--discriminator-width", type=int, default=200, help="units of 3 layers (default: 200)")
+    add("--learning-rate", type=float, default=1e-4, help="of Adam (default: 1e-4)")
     add("--gamma", type=float, default=0.1, help="weight of R1 and R2, for rpgan (default: 0.1)")
-    add("--samples", type=int, default=2500, help="to count, of each run (default: 2500)")
+    add("--samples", type=int, default=2500, help="samples of each run to count (default: 2500)")
     common.add_workdir(parser, "runs/mixtures")
     args = parser.parse_args()
     common.check_at_least_1(parser, args, *SIZES, "generator_width", "discriminator_width")
@@ -81,12 +81,12 @@ def parse_arguments() -> argparse.Namespace:
             f"{args.learning_rate} and {args.gamma}"
         )
     if args.points < args.batch_size * 4:
-        parser.error(f"--points must be four batches at least; got {args.points}")
+        parser.error(f"--points must be at least 4 batches; got {args.points}")
     return args
 
 
 def draw_points(mixture: str, num: int, seed: int) -> jax.Array:
-    """Points of the mixture itself, float32 `[num, 2]`."""
+    """Draws points of the mixture, float32 `[num, 2]`."""
     means, sigma = MIXTURES[mixture]
     keys = jax.random.split(jax.random.key(seed))
     which = jax.random.randint(keys[0], (num,), 0, len(means))
@@ -109,8 +109,7 @@ def make_gan(method: str, args: argparse.Namespace) -> jaxgan.GAN:
 
 
 def make_epoch(gan: jaxgan.GAN, num_points: int, batch_size: int, packing: int):
-    """An epoch is as many steps as batches of single points, as it is in PacGAN's code."""
-
+    """Makes a function that trains for an epoch: `num_points // batch_size` steps, as in PacGAN."""
     num_steps = num_points // batch_size
     indices = functools.partial(
         training.batch_indices, num_images=num_points, batch_size=batch_size * packing
@@ -149,7 +148,7 @@ def train(method: str, points: jax.Array, args: argparse.Namespace, bar: tqdm):
 
 
 def draw(path: Path, samples: dict[str, dict[str, np.ndarray]]) -> None:
-    """The points of every method's first run."""
+    """Plots the samples of each method's first run."""
     from matplotlib.figure import Figure
 
     rows, columns = len(samples), max(map(len, samples.values()))
@@ -167,19 +166,19 @@ def draw(path: Path, samples: dict[str, dict[str, np.ndarray]]) -> None:
 
 
 def count(mixture: str, samples: np.ndarray) -> evaluation.MixtureCoverage:
-    """What a run has reached; nothing, if a sample is not finite."""
+    """Counts the modes of a run: 0 if a sample is not finite."""
     if not np.isfinite(samples).all():
         return evaluation.MixtureCoverage(0, 0.0, np.inf, np.inf, len(samples))
     return evaluation.mixture_coverage(samples, *MIXTURES[mixture])
 
 
 def mean(values: list[float]) -> str:
-    """Of the runs that have one; without a sample of high quality there is none."""
+    """Formats the mean and standard error of the finite values."""
     finite = [x for x in values if np.isfinite(x)]
     if not finite:
         return "none"
-    some = "" if len(finite) == len(values) else f" ({len(finite)} of {len(values)} runs)"
-    return evaluation.plus_minus(finite) + some
+    counts = "" if len(finite) == len(values) else f" ({len(finite)} of {len(values)} runs)"
+    return evaluation.plus_minus(finite) + counts
 
 
 def row(mixture: str, method: str, found: list[evaluation.MixtureCoverage], skipped: int) -> str:
@@ -195,8 +194,8 @@ def row(mixture: str, method: str, found: list[evaluation.MixtureCoverage], skip
         str(skipped),
     ]
     published = PUBLISHED.get((mixture, method))
-    told = "{:.1f} / {:.1%} / {:.2f}".format(*published) if published else ""
-    return f"| {mixture} | {method} | {' | '.join(cells)} | {told} |"
+    reference = "{:.1f} / {:.1%} / {:.2f}".format(*published) if published else ""
+    return f"| {mixture} | {method} | {' | '.join(cells)} | {reference} |"
 
 
 def main() -> None:
@@ -228,11 +227,11 @@ def main() -> None:
                 results[-1] |= {"perfect": perfect._asdict(), "skipped_steps": skipped.tolist()}
                 results[-1] |= {"runs": [x._asdict() for x in found]}
                 runs.write_json(workdir / "summary.json", summary)
-    print("\n| mixture | method | modes | high quality, % | KL | floor of KL | under way |", end="")
-    print(f" collapsed | skipped steps | published |\n{'| --- ' * 10}|")
+    print("\n| mixture | method | modes | high quality, % | KL | KL floor |", end="")
+    print(f" not converged | collapsed | skipped steps | published |\n{'| --- ' * 10}|")
     print("\n".join(rows))
     draw(workdir / "points.png", samples)
-    print(f"All is in {workdir}.", file=sys.stderr)
+    print(f"Results are in {workdir}.", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""Trains the classic MNIST GAN: two small perceptrons, one-sided label smoothing, Adam 1e-3.
+"""Trains the classic MNIST GAN: two small MLPs, one-sided label smoothing, Adam 1e-3.
 
-    python examples/mnist.py                 # 50 epochs of MNIST, into runs/mnist
-    python examples/mnist.py --resume        # continues where it stopped
+    python examples/mnist.py                 # 50 epochs
+    python examples/mnist.py --resume        # continues a stopped run
     python examples/mnist.py --overwrite     # replaces the run in runs/mnist
 
-    # The same with convolutions:
+    # With convolutional networks:
     python examples/mnist.py --networks dcgan --learning-rate 2e-4 --batch-size 64 --epochs 10
 
-Ctrl-C, SIGTERM or SIGUSR1 ends the run after the epoch, and saves it. Copy this file and common.py,
-and change what you like.
+Writes checkpoints, metrics and pictures to `runs/mnist`. Ctrl-C, SIGTERM or SIGUSR1 stops the run
+after the current epoch and saves it. To change more than the options, copy and edit this file and
+common.py.
 """
 
 import argparse
@@ -56,8 +57,8 @@ PENALTIES = {
 def parse_arguments() -> argparse.Namespace:
     parser = common.make_parser(__doc__)
     add = functools.partial(parser.add_argument, metavar="")
-    add("--dataset", default="mnist", help="one of tensorflow-datasets (default: mnist)")
-    add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
+    add("--dataset", default="mnist", help="a name in tensorflow-datasets (default: mnist)")
+    add("--data-dir", help="folder of IDX files or of tensorflow-datasets, or 'embedded'")
     add("--epochs", type=int, default=50, help="(default: 50)")
     add("--batch-size", type=int, default=100, help="(default: 100)")
     add("--networks", choices=NETWORKS, default="mlp", help=", ".join(NETWORKS))
@@ -65,10 +66,10 @@ def parse_arguments() -> argparse.Namespace:
         "--learning-rate",
         type=float,
         default=1e-3,
-        help="Adam's (default: 1e-3; 2e-4 suits dcgan)",
+        help="of Adam (default: 1e-3; use 2e-4 for dcgan)",
     )
     # With the classic 0.9 the GAN collapses: see docs/results.md.
-    add("--beta1", type=float, default=0.5, help="Adam's first decay (default: 0.5)")
+    add("--beta1", type=float, default=0.5, help="of Adam (default: 0.5)")
     add("--loss", choices=LOSSES, default="non_saturating", help=", ".join(LOSSES))
     add("--penalty", choices=PENALTIES, default="none", help=", ".join(PENALTIES))
     add("--seed", type=int, default=0, help="(default: 0)")
@@ -111,8 +112,8 @@ def stop_if_not_finite(metrics: jaxgan.types.Metrics, epoch: int) -> None:
         if (streak := runs.longest_streak(skipped)) >= min(TOO_MANY, len(skipped)):
             sys.exit(
                 f"Stopped in epoch {epoch}: the {player}'s loss or gradient was not finite in "
-                f"{streak} steps in a row. Its parameters are as they were before; a lower "
-                "learning rate or another loss may help."
+                f"{streak} steps in a row. These steps did not change its parameters. Use a lower "
+                "learning rate or another loss."
             )
 
 
@@ -142,7 +143,7 @@ def main() -> None:
         state = gan.init(jax.random.key(args.seed), images.normalize(train_images[:1]))
         epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
         lowered = jax.jit(epoch, donate_argnums=0).lower(state, train_images)
-        # All arguments are checked now, so the script may write.
+        # All arguments are valid, so the script can start to write files.
         config = make_config(args, data)
         workdir = common.begin(args, config)
         state, history = common.restore(workdir / "checkpoints", state)
@@ -170,7 +171,7 @@ def main() -> None:
                 bar.update()
                 if stopped:
                     break
-        finally:  # after an error, the epoch before it is saved
+        finally:  # waits for the last save, also after an error
             saved = saving is None or common.written(saving.result)
 
     real = float(jaxgan.diagnostics.pixel_diversity(images.normalize(data.images[:1000])))
@@ -178,7 +179,7 @@ def main() -> None:
     measured = {"compile_seconds": compile_seconds, "pixel_diversity_of_real_images": real}
     summary = {"dataset": args.dataset, **summarize(data, history), **measured}
     common.written(lambda: runs.write_json(workdir / "summary.json", summary, indent=2))
-    print(f"{len(history)} epochs done; pictures and figures are in {workdir}", file=sys.stderr)
+    print(f"{len(history)} epochs done; results are in {workdir}", file=sys.stderr)
     common.exit_if_unfinished(saved, stopped if len(history) < args.epochs else [])
 
 

@@ -1,17 +1,17 @@
-"""Counts which of Stacked MNIST's 1,000 modes DCGAN, PacDCGAN and RpGAN+R1+R2 reach.
+"""Counts how many of Stacked MNIST's 1,000 modes DCGAN, PacDCGAN and RpGAN+R1+R2 reach.
 
-    python examples/stacked_mnist.py --data-dir mnist                # PacGAN's Table 2, in full
+    python examples/stacked_mnist.py --data-dir mnist                # PacGAN's Table 2, on a GPU
     python examples/stacked_mnist.py --data-dir mnist --setting unrolled-half --methods pacdcgan2
 
-An image is three random digits, one in each channel, and its mode is the number that they make, as
-the classifier mnist-v1 reads it. Settings are PacGAN's: "veegan" is DCGAN with uniform latents,
-"unrolled-quarter" and "unrolled-half" are small networks, a discriminator with a quarter or half of
-the generator's channels. The runs of a method are a population in one program. In full it is meant
-for a GPU; the options make it smaller. Writes a table, and after each method a picture of its first
-run and `summary.json`, to `runs/stacked_mnist`.
+An image has one random digit in each of three channels. Its mode is the three-digit number that the
+classifier mnist-v1 reads. The settings are PacGAN's: "veegan" is DCGAN with uniform latents;
+"unrolled-quarter" and "unrolled-half" are small networks, whose discriminator has a quarter or half
+of the generator's channels. All runs of a method train as a population in one compiled program.
+Prints a table, and writes, after each method, a picture of its first run and `summary.json` to
+`runs/stacked_mnist`.
 
-PacGAN's code for "veegan" makes two generator steps to one of the discriminator, and stacks
-training and test digits; here it is one to one, and the training digits alone.
+For "veegan", PacGAN's code makes two generator steps for each discriminator step, and stacks
+training and test digits. This script makes one of each, and stacks training digits only.
 """
 
 import argparse
@@ -45,19 +45,19 @@ from jaxgan import (
 )
 
 NUM_MODES = 1000
-# A run that reaches fewer of the modes than this share has collapsed. One with a sample that is not
-# finite reaches none.
+# A run that reaches less than this share of the modes has collapsed. A run with a non-finite sample
+# reaches 0 modes.
 COLLAPSED = 0.5
-CHUNK = 500  # steps a program, so that the bar moves
-EVALUATED = 1000  # images at once
+CHUNK = 500  # steps between updates of the progress bar
+EVALUATED = 1000  # images in each batch of the classifier
 SIZES = ("steps", "runs", "batch_size", "samples")
-SETTINGS = {  # their defaults
+SETTINGS = {  # defaults of SIZES
     "veegan": (100_000, 10, 64, 26_000),
     "unrolled-quarter": (500_000, 50, 128, 25_600),
     "unrolled-half": (500_000, 50, 128, 25_600),
 }
 LATENT_DIM = {"veegan": 100, "unrolled-quarter": 256, "unrolled-half": 256}
-DISCRIMINATOR = {"unrolled-quarter": (2, 4, 8), "unrolled-half": (4, 8, 16)}  # its channels
+DISCRIMINATOR = {"unrolled-quarter": (2, 4, 8), "unrolled-half": (4, 8, 16)}  # channels
 PACKING = {"dcgan": 1, "pacdcgan2": 2, "pacdcgan3": 3, "pacdcgan4": 4, "rpgan": 1}
 PUBLISHED = {  # PacGAN's Tables 2 and 3: modes / KL
     "veegan": ["78.9 +- 6.5 / 4.50", "1000 / 0.06", "1000 / 0.06", "1000 / 0.07", ""],
@@ -67,7 +67,7 @@ PUBLISHED = {  # PacGAN's Tables 2 and 3: modes / KL
 
 
 class UniformLatents(nn.Module):
-    """A generator of latents uniform on (-1, 1), which it makes of the normal ones it is given."""
+    """Converts normal latents to latents uniform on (-1, 1), and applies a generator to them."""
 
     generator: Any
 
@@ -78,18 +78,18 @@ class UniformLatents(nn.Module):
 def parse_arguments() -> argparse.Namespace:
     parser = common.make_parser(__doc__)
     add = functools.partial(parser.add_argument, metavar="")
-    add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
-    names, told = list(SETTINGS), f"of {', '.join(SETTINGS)} (default: veegan)"
-    add("--setting", choices=names, default="veegan", help=told)
-    names, told = list(PACKING), f"of {', '.join(PACKING)} (default: all)"
-    add("--methods", nargs="+", choices=names, default=names, help=told)
-    purpose = ("of training", "seeds from 0", "packs a step", "to count, of each run")
+    add("--data-dir", help="folder of IDX files or of tensorflow-datasets, or 'embedded'")
+    names, text = list(SETTINGS), f"one of {', '.join(SETTINGS)} (default: veegan)"
+    add("--setting", choices=names, default="veegan", help=text)
+    names, text = list(PACKING), f"any of {', '.join(PACKING)} (default: all)"
+    add("--methods", nargs="+", choices=names, default=names, help=text)
+    purpose = ("training steps", "with seeds from 0", "packs in each step", "to count for each run")
     defaults = zip(SETTINGS["veegan"], SETTINGS["unrolled-half"], strict=True)
     for name, what, (veegan, unrolled) in zip(SIZES, purpose, defaults, strict=True):
-        told = f"{what} (default: {veegan}; unrolled: {unrolled})"
-        add(f"--{name.replace('_', '-')}", type=int, help=told)
-    add("--triples", type=int, default=128_000, help="to train with (default: 128000)")
-    add("--features", type=int, default=64, help="of DCGAN, in veegan (default: 64)")
+        text = f"{what} (default: {veegan}; unrolled: {unrolled})"
+        add(f"--{name.replace('_', '-')}", type=int, help=text)
+    add("--triples", type=int, default=128_000, help="training images (default: 128000)")
+    add("--features", type=int, default=64, help="of DCGAN, for veegan (default: 64)")
     add("--gamma", type=float, default=0.1, help="weight of R1 and R2, for rpgan (default: 0.1)")
     common.add_workdir(parser, "runs/stacked_mnist")
     args = parser.parse_args()
@@ -98,23 +98,23 @@ def parse_arguments() -> argparse.Namespace:
             setattr(args, name, default)
     common.check_at_least_1(parser, args, *SIZES, "triples", "features")
     if args.triples < args.batch_size * max(PACKING[method] for method in args.methods):
-        parser.error(f"--triples must be a batch of packs at least; got {args.triples}")
+        parser.error(f"--triples must be at least one batch of packs; got {args.triples}")
     return args
 
 
 def stack(digits: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Makes digits `[num, 28, 28, 1]` and `[triples, 3]` of their numbers one image a triple."""
+    """Stacks digits `[num, 28, 28, 1]` into one image for each triple of `indices`."""
     return np.concatenate([digits[column] for column in indices.T], axis=-1)
 
 
 def draw_triples(digits: np.ndarray, num: int, seed: int) -> np.ndarray:
-    """Random ones, uint8 `[num, 28, 28, 3]`."""
+    """Draws images of three random digits, uint8 `[num, 28, 28, 3]`."""
     indices = jax.random.randint(jax.random.key(seed), (num, 3), 0, len(digits))
     return stack(digits, np.asarray(indices))
 
 
 def read_modes(classifier: evaluation.FeatureExtractor, pictures: jax.Array) -> jax.Array:
-    """The modes of images in [-1, 1], in [0, 1000), or -1 if they are not finite."""
+    """Reads the modes of images in [-1, 1]: in [0, 1000), or -1 for a non-finite image."""
     digits = jnp.moveaxis(pictures, -1, 1).reshape(-1, *pictures.shape[1:3], 1)
     classes = classifier.probabilities(digits).argmax(axis=1).reshape(-1, 3)
     modes = 100 * classes[:, 0] + 10 * classes[:, 1] + classes[:, 2]
@@ -122,7 +122,7 @@ def read_modes(classifier: evaluation.FeatureExtractor, pictures: jax.Array) -> 
 
 
 def count(read: Callable[[Any], jax.Array], rows: Any) -> evaluation.ModeCoverage:
-    """Reads the modes of all rows, a batch at a time; what is not finite reaches none."""
+    """Counts the modes of all rows, in batches: 0 if a row is not finite."""
     starts = range(0, len(rows), EVALUATED)
     modes = np.concatenate([np.asarray(read(rows[i : i + EVALUATED])) for i in starts])
     found = evaluation.mode_coverage(np.maximum(modes, 0), NUM_MODES)
@@ -153,7 +153,7 @@ def make_gan(method: str, args: argparse.Namespace) -> jaxgan.GAN:
 
 
 def train(gan: jaxgan.GAN, triples: jax.Array, packing: int, args: argparse.Namespace, bar: tqdm):
-    """Trains all runs of a method; returns their states, and the steps that each has skipped."""
+    """Trains all runs of a method; returns their states, and the skipped steps of each run."""
 
     def chunk(states: jaxgan.TrainState, triples: jax.Array, num_steps: int):
         def run(state: jaxgan.TrainState, triples: jax.Array):
@@ -162,7 +162,7 @@ def train(gan: jaxgan.GAN, triples: jax.Array, packing: int, args: argparse.Name
 
         return population.each(run)(states, triples)
 
-    # A batch is of packs, as in PacGAN's code: packing shows the players more images a step.
+    # A batch counts packs, as in PacGAN's code, so steps with packing use more images.
     steps = functools.partial(training.steps, batch_size=args.batch_size * packing)
     keys = jax.vmap(jax.random.key)(jnp.arange(args.runs))
     states = jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, jnp.zeros((1, 28, 28, 3)))
@@ -177,12 +177,12 @@ def train(gan: jaxgan.GAN, triples: jax.Array, packing: int, args: argparse.Name
 
 
 def mean(values: list[float]) -> str:
-    """Of the runs that have one."""
+    """Formats the mean and standard error of the finite values."""
     finite = [x for x in values if math.isfinite(x)]
     if not finite:
         return "none"
-    some = "" if len(finite) == len(values) else f" ({len(finite)} of {len(values)} runs)"
-    return evaluation.plus_minus(finite, 3) + some
+    counts = "" if len(finite) == len(values) else f" ({len(finite)} of {len(values)} runs)"
+    return evaluation.plus_minus(finite, 3) + counts
 
 
 def row(setting: str, method: str, found: list[evaluation.ModeCoverage], skipped) -> str:
@@ -207,8 +207,9 @@ def main() -> None:
         workdir = common.begin(args, chosen)
     print(f"data: {data.source}", file=sys.stderr)
     classifier = evaluation.mnist_v1()
-    read_real = jax.jit(lambda some: read_modes(classifier, images.normalize(some)))
-    # Of digits that neither the classifier nor a GAN has seen: what a perfect generator would get.
+    read_real = jax.jit(lambda pictures: read_modes(classifier, images.normalize(pictures)))
+    # Neither the classifier nor a GAN trained on the test digits, so they stand for a perfect
+    # generator.
     real = count(read_real, draw_triples(test_digits, args.samples, seed=2018))
     triples = jnp.asarray(draw_triples(digits, args.triples, seed=2017))
     latents = common.fixed_latents(LATENT_DIM[args.setting], args.samples)
@@ -235,7 +236,7 @@ def main() -> None:
             runs.write_json(workdir / "summary.json", summary)
     print(f"\n| method | modes | KL | collapsed | skipped steps | published |\n{'| --- ' * 6}|")
     print("\n".join(rows))
-    print(f"Even modes have a KL of {real.kl_floor:.4f}. All is in {workdir}.", file=sys.stderr)
+    print(f"The KL floor is {real.kl_floor:.4f}. Results are in {workdir}.", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Trains the classic MNIST GAN for several learning rates and seeds at once, in one program.
 
-    python examples/sweep.py          # 4 learning rates x 5 seeds, 10 epochs, into runs/sweep
+    python examples/sweep.py          # 4 learning rates x 5 seeds, 10 epochs
 
-Prints a table and draws a plot: medians over the seeds, and their spread. On several devices each
-trains its share. Copy this file and common.py, and change what you like.
+Prints a table of the medians and ranges over the seeds. Writes `sweep.png` (a plot), `samples.png`,
+a checkpoint and `summary.json` to `runs/sweep`. Several devices split the members if they divide
+evenly. To change more than the options, copy and edit this file and common.py.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import jaxgan
 from jaxgan import checkpoint, compilation, diagnostics, images, population, runs
 
 LATENT_DIM = 100
-COLUMNS = {  # of the table: means of the last epoch, or what is measured after it
+COLUMNS = {  # of the table: means of the last epoch, and the diversity after it
     "generator_loss": "generator loss",
     "discriminator_loss": "discriminator loss",
     "real_probability": "real sigmoid",
@@ -36,11 +37,13 @@ COLUMNS = {  # of the table: means of the last epoch, or what is measured after 
 def parse_arguments() -> argparse.Namespace:
     parser = common.make_parser(__doc__)
     add = functools.partial(parser.add_argument, metavar="")
-    add("--data-dir", help="IDX files, or tensorflow-datasets' folder, or 'embedded'")
+    add("--data-dir", help="folder of IDX files or of tensorflow-datasets, or 'embedded'")
     rates = [1e-4, 3e-4, 1e-3, 3e-3]
-    add("--learning-rates", type=float, nargs="+", default=rates, help=f"Adam's (default: {rates})")
-    add("--seeds", type=int, default=5, help="how many, from 0 (default: 5)")
-    add("--beta1", type=float, default=0.5, help="Adam's first decay (default: 0.5)")
+    add(
+        "--learning-rates", type=float, nargs="+", default=rates, help=f"of Adam (default: {rates})"
+    )
+    add("--seeds", type=int, default=5, help="number of seeds, from 0 (default: 5)")
+    add("--beta1", type=float, default=0.5, help="of Adam (default: 0.5)")
     add("--epochs", type=int, default=10, help="(default: 10)")
     add("--batch-size", type=int, default=100, help="(default: 100)")
     common.add_workdir(parser, "runs/sweep")
@@ -52,7 +55,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def make_gan(image_shape: tuple[int, ...], beta1: float) -> jaxgan.GAN:
-    adam = optax.inject_hyperparams(optax.adam)(1e-3, b1=beta1)  # each member has rates of its own
+    adam = optax.inject_hyperparams(optax.adam)(1e-3, b1=beta1)  # rates in the state
     return jaxgan.gan(
         generator=jaxgan.networks.MLPGenerator(image_shape),
         discriminator=jaxgan.networks.MLPDiscriminator(),
@@ -63,8 +66,7 @@ def make_gan(image_shape: tuple[int, ...], beta1: float) -> jaxgan.GAN:
 
 
 def make_population(gan: jaxgan.GAN, batch: jax.Array, rates: list[float], seeds: int):
-    """One member for each learning rate and seed, `[rates * seeds]`: all seeds of the first rate,
-    then all seeds of the second."""
+    """Makes one member for each learning rate and seed: all seeds of the first rate come first."""
     keys = jax.vmap(jax.random.key)(jnp.tile(jnp.arange(seeds), len(rates)))
     states = jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, batch)
     rate = {"learning_rate": np.repeat(rates, seeds)}
@@ -72,16 +74,16 @@ def make_population(gan: jaxgan.GAN, batch: jax.Array, rates: list[float], seeds
 
 
 def over_members(train, members: int):
-    """Trains all of them in one program; spread over devices, where their number allows it."""
-    everyone = jax.vmap(train, in_axes=(0, None))
+    """Maps `train` over all members, split over the devices if they divide evenly."""
+    mapped = jax.vmap(train, in_axes=(0, None))
     devices = jax.devices()
     if len(devices) > 1 and members % len(devices) == 0:
-        everyone = population.shard(everyone, devices)
-    return jax.jit(everyone, donate_argnums=0)
+        mapped = population.shard(mapped, devices)
+    return jax.jit(mapped, donate_argnums=0)
 
 
 def print_table(history: dict[str, np.ndarray], args: argparse.Namespace) -> None:
-    """Median (least to most) over the seeds, after the last epoch."""
+    """Prints the median (min to max) over the seeds after the last epoch."""
     print(f"\n| learning rate | {' | '.join(COLUMNS.values())} | skipped steps |")
     print("| --- " * (len(COLUMNS) + 2) + "|")
     skipped = history["generator_skipped"] + history["discriminator_skipped"]
@@ -124,20 +126,20 @@ def main() -> None:
     print(f"data: {data.source}; {members} members", file=sys.stderr)
 
     latents = common.fixed_latents(LATENT_DIM)
-    look = jax.jit(jax.vmap(lambda state: gan.sample(state, latents)))
+    sample = jax.jit(jax.vmap(lambda state: gan.sample(state, latents)))
     epochs: list[dict[str, np.ndarray]] = []
     clock = time.perf_counter()
     for _ in tqdm(range(args.epochs), unit="epoch"):
         states, metrics = train(states, train_images)  # metrics are [members, 1, updates]
-        told = {name: np.nanmean(values, axis=(1, 2)) for name, values in metrics.items()}
+        record = {name: np.nanmean(values, axis=(1, 2)) for name, values in metrics.items()}
         for name in ("generator_skipped", "discriminator_skipped"):
-            told[name] = np.asarray(metrics[name]).sum(axis=(1, 2))
-        samples = look(states)
-        told["pixel_diversity"] = np.asarray(jax.vmap(diagnostics.pixel_diversity)(samples))
-        epochs.append(told)
+            record[name] = np.asarray(metrics[name]).sum(axis=(1, 2))
+        samples = sample(states)
+        record["pixel_diversity"] = np.asarray(jax.vmap(diagnostics.pixel_diversity)(samples))
+        epochs.append(record)
     seconds = time.perf_counter() - clock
 
-    history = {name: np.stack([told[name] for told in epochs], axis=1) for name in epochs[0]}
+    history = {name: np.stack([record[name] for record in epochs], axis=1) for name in epochs[0]}
     real = float(diagnostics.pixel_diversity(images.normalize(data.images[:1000])))
     draw(workdir / "sweep.png", history, args, real)
     rows = samples[:, :16].reshape(-1, *samples.shape[2:])
@@ -156,8 +158,7 @@ def main() -> None:
     }
     runs.write_json(workdir / "summary.json", summary)
     print(
-        f"{members} members, {args.epochs} epochs in {seconds:.0f} s; pictures and figures are in "
-        f"{workdir}",
+        f"{members} members, {args.epochs} epochs in {seconds:.0f} s; results are in {workdir}",
         file=sys.stderr,
     )
 

@@ -1,4 +1,4 @@
-"""Strictness for every test and doctest, and the small GAN that most tests play with."""
+"""Configures all tests and doctests, and defines the small GAN that most tests use."""
 
 import gc
 import os
@@ -6,18 +6,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-# The user's settings do not reach the tests, nor the subprocesses that tests start. With
-# JAX_PLATFORMS the user may still choose a device; without it, JAX warns about a GPU it cannot use.
+# Removes the user's settings for tests and their subprocesses. JAX_PLATFORMS still chooses the
+# device; without a default, JAX warns about a GPU that it cannot use.
 KEPT = {"JAX_PLATFORMS", "PYTHONPATH", "PYTHONHOME", "PYTHONUTF8", "PYTHONCOERCECLOCALE"}
 for name in os.environ.keys() - KEPT:
     if name.startswith(("JAX_", "PYTHON")):
         del os.environ[name]
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"  # no test depends on an earlier test's programs
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"  # tests do not share compiled programs
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["PYTHON_COLORS"] = "0"  # tests read tracebacks
-os.environ["MATPLOTLIBRC"] = os.devnull  # tests count the colours of plots
-# Examples are derived from the tests alone, and nothing of them is left in the repository.
+os.environ["MATPLOTLIBRC"] = os.devnull  # tests count the colors of plots
+# Keeps hypothesis's files out of the repository.
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", tempfile.gettempdir() + "/hypothesis")
 
 import jax
@@ -26,40 +26,40 @@ import jaxtyping
 import numpy as np
 import optax
 import pytest
-import scipy.linalg  # noqa: F401  so that the header names its BLAS
+import scipy.linalg  # noqa: F401  so that the header shows its BLAS
 import shape_checks
 from threadpoolctl import threadpool_info
 
 with jaxtyping.install_import_hook(shape_checks.PACKAGES, "shape_checks.check"):
     import jaxgan
 
-# No silent promotion of dtypes or ranks. (Warnings are errors too: see pyproject.toml.)
+# Forbids implicit promotion of dtypes and ranks. Warnings are errors (see pyproject.toml).
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Most tests compile for longer than they compute, so XLA compiles quickly, to slower code. With
-# `-m slow`, `-m ''` or JAXGAN_TESTS_COMPILE=users in the environment, it compiles as for users. XLA
-# aborts at an option that it does not know: remove the option here.
+# Most tests spend more time compiling than computing, so XLA compiles quickly, to slower code. With
+# `-m slow`, `-m ''` or JAXGAN_TESTS_COMPILE=users, XLA compiles as for users. If XLA aborts because
+# of an unknown option, remove the option here.
 QUICK_FLAGS = [
     "--xla_backend_optimization_level=0",
     "--xla_llvm_disable_expensive_passes=true",
     "--xla_cpu_parallel_codegen_split_count=1",
 ]
-# XLA's defaults, as options of `jax.jit`, for tests that compare the bits of two programs.
+# XLA's defaults, as options of `jax.jit`, for tests that require bit-identical results.
 AS_USERS: dict[str, bool | int] = {
     "xla_backend_optimization_level": 3,
     "xla_llvm_disable_expensive_passes": False,
     "xla_cpu_parallel_codegen_split_count": 32,
 }
-if jax.__version_info__ < (0, 11):  # later versions of XLA do not know this option
+if jax.__version_info__ < (0, 11):  # later versions do not have this option
     QUICK_FLAGS.append("--xla_cpu_use_fusion_emitters=false")
     AS_USERS["xla_cpu_use_fusion_emitters"] = True
 
-# The environment of a script that compiles the code that users get.
+# The environment of a script that compiles as for users.
 users_flags = [x for x in os.environ.get("XLA_FLAGS", "").split() if x not in QUICK_FLAGS]
 USERS = os.environ | {"XLA_FLAGS": " ".join(users_flags)}
 
-# The environment of a script that compiles quickly, and loads what another script has compiled.
+# The environment of a script that compiles quickly and shares a compilation cache.
 _programs = tempfile.TemporaryDirectory(prefix="jaxgan-programs-")
 QUICKLY = os.environ | {
     "XLA_FLAGS": " ".join([*users_flags, *QUICK_FLAGS]),
@@ -69,7 +69,7 @@ QUICKLY = os.environ | {
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 
-# Runs a script. Its warnings are errors, except those about a library's calls of another library.
+# Runs a script. Warnings are errors, except deprecated calls of one library by another.
 PYTHON = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning"]
 PYTHON += ["-W", "error::DeprecationWarning:__main__"]
 
@@ -77,7 +77,7 @@ SHAPE, LATENT_DIM, BATCH = (4, 4, 1), 3, 5
 
 
 def pytest_configure(config):
-    """Compiles quickly, and turns deprecated calls in this repository's code into errors."""
+    """Selects quick compilation, and makes deprecated calls in this repository errors."""
     root = Path(__file__).parent.parent
     folders = ("tests", "examples", "benchmarks")
     names = {path.stem for folder in folders for path in (root / folder).rglob("*.py")}
@@ -97,7 +97,7 @@ def pytest_collection_finish():
 
 
 def pytest_report_header() -> list[str]:
-    """Names what rounding depends on: versions, processor, number of cores and BLAS kernels."""
+    """Returns what rounding depends on: versions, processor, number of cores, BLAS kernels."""
     libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
     kernels = {blas.get("architecture", blas["internal_api"]) for blas in libraries}
     about = jaxgan.environment()
@@ -108,14 +108,14 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Says how many bad inputs were tried, in a run of one process (`-n 0`)."""
+    """Prints the number of bad inputs, in a run with one process (`-n 0`)."""
     bad = sys.modules.get("bad")  # of tests/torture
     if bad and bad.TRIED:
         terminalreporter.write_line(bad.summary())
 
 
 def make_gan(**changes) -> jaxgan.GAN:
-    """The first recipe in small, with whatever a test changes."""
+    """Returns a small MLP GAN; `changes` replace arguments of `jaxgan.gan`."""
     arguments = {
         "generator": jaxgan.networks.MLPGenerator(SHAPE, features=(8, 8)),
         "discriminator": jaxgan.networks.MLPDiscriminator(features=(8, 8)),
@@ -133,7 +133,7 @@ def gan() -> jaxgan.GAN:
 
 @pytest.fixture
 def uint8_images() -> np.ndarray:
-    """23 images: four batches of five, and three to leave out."""
+    """Returns 23 images: four batches of five, and three that no batch uses."""
     return np.random.default_rng(0).integers(0, 256, (23, *SHAPE), dtype=np.uint8)
 
 
@@ -144,19 +144,19 @@ def batch(uint8_images) -> jax.Array:
 
 @pytest.fixture(scope="session")
 def first_state() -> jaxgan.TrainState:
-    """The state of `gan` for seed 0, which no test may donate."""
+    """Returns the state of `gan` for seed 0. Tests must not donate this state."""
     return make_gan().init(jax.random.key(0), jnp.zeros((1, *SHAPE)))
 
 
 @pytest.fixture
 def state(first_state) -> jaxgan.TrainState:
-    """A copy, which a test may donate."""
+    """Returns a copy of `first_state`, which a test may donate."""
     return jax.tree.map(lambda leaf: leaf.copy(), first_state)
 
 
 @pytest.fixture
 def load_few(monkeypatch):
-    """Returns a function of `num` that makes `datasets.load` return the first `num` images."""
+    """Returns a function that limits `datasets.load` to the first `num` images."""
     load = jaxgan.datasets.load
 
     def set_number(num: int) -> None:
@@ -170,7 +170,7 @@ def load_few(monkeypatch):
 
 
 def assert_trees_equal(a, b) -> None:
-    """The same structure and dtypes, and the same values to the bit."""
+    """Checks that two pytrees have the same structure and dtypes and bit-identical values."""
     assert jax.tree.structure(a) == jax.tree.structure(b)
     for (path, x), y in zip(
         jax.tree_util.tree_flatten_with_path(a)[0], jax.tree.leaves(b), strict=True
@@ -182,6 +182,6 @@ def assert_trees_equal(a, b) -> None:
 
 
 def tree_differs(a, b) -> bool:
-    """Whether any leaf of one tree has another value than in the other."""
+    """Returns whether any leaf differs between two pytrees."""
     pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
     return any(bool((x != y).any()) for x, y in pairs)

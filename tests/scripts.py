@@ -1,4 +1,4 @@
-"""Runs scripts in this process, which has JAX loaded already."""
+"""Runs scripts in this process, to avoid importing JAX again."""
 
 import contextlib
 import io
@@ -17,7 +17,7 @@ from jaxgan._internal import pending
 
 
 class Done(NamedTuple):
-    """The result of a script, like that of `subprocess.run`."""
+    """Holds the result of a script, like `subprocess.CompletedProcess`."""
 
     returncode: int
     stdout: str
@@ -25,10 +25,10 @@ class Done(NamedTuple):
 
 
 def run_here(script: Path | str, *options: str) -> Done:
-    """Runs a script or a module as `python script *options` or `python -m module *options` does.
+    """Runs a script or a module like `python script *options` or `python -m module *options`.
 
-    Imported modules and locked folders stay as the script leaves them. An exception passes through,
-    with what the script printed as a note.
+    Imported modules and locked folders remain after the script. An exception propagates, with the
+    script's output as a note.
     """
     file = lambda: io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
     text = lambda file: file.buffer.getvalue().decode()
@@ -37,7 +37,7 @@ def run_here(script: Path | str, *options: str) -> Done:
     stop = None
     with (
         pytest.MonkeyPatch.context() as patch,
-        jax.numpy_dtype_promotion("standard"),  # tests forbid what users may do
+        jax.numpy_dtype_promotion("standard"),  # JAX's defaults, as for users
         jax.numpy_rank_promotion("allow"),
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(errors),
@@ -69,7 +69,7 @@ def _run(script: Path | str, patch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def _logging_to(file: TextIO) -> Iterator[None]:
-    """Writes warnings to a file, as Python does where no program configures logging."""
+    """Writes log records from level WARNING on to a file, as Python does by default."""
     handler = logging.StreamHandler(file)
     handler.setLevel(logging.WARNING)
     logging.getLogger().addHandler(handler)
@@ -80,7 +80,7 @@ def _logging_to(file: TextIO) -> Iterator[None]:
 
 
 def _wait_for_saves() -> None:
-    """Waits for all saves of this process. The test that saves checks for errors."""
+    """Waits for all saves of this process and ignores their errors."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pending.wait(Path("/"))

@@ -1,7 +1,7 @@
-"""Checks the shapes in the annotations of jaxgan's inner functions, while tests run.
+"""Checks the shapes in the annotations of jaxgan's internal functions during tests.
 
-A function with shapes in its signature trusts its callers, so a wrong call is an error of jaxgan's.
-All other functions check their arguments themselves, with errors for people.
+Functions with shapes in their signatures do not check their arguments, so a wrong call is a bug in
+jaxgan. All other functions check their arguments and raise readable errors.
 """
 
 import types
@@ -10,14 +10,14 @@ import typing
 import jaxtyping
 from beartype import beartype
 
-# The packages whose inner functions have shapes.
+# The packages whose internal functions have shapes.
 PACKAGES = ["jaxgan._game", "jaxgan.training", "jaxgan.evaluation"]
 
 CHECKED: set[str] = set()  # the functions whose shapes are checked
 
 
 def check(function):
-    """Applies beartype to a function with shapes in its signature, for these shapes alone."""
+    """Applies beartype to those annotations of a function that have shapes."""
     hints = {name: hint for name, hint in function.__annotations__.items() if _has_shape(hint)}
     if not hints:
         return function

@@ -1,4 +1,4 @@
-"""Augmentations against brute force in numpy, and the draws read back from the images."""
+"""Compares augmentations with numpy, and recovers the random draws from the images."""
 
 import collections
 import functools
@@ -31,21 +31,21 @@ EVERY = {
 
 
 def images_like(shape, dtype=jnp.float32) -> jax.Array:
-    """Images without a pixel of 0, so that a pixel of 0 was put there."""
+    """Returns images without zeros, so that every zero comes from an augmentation."""
     values = np.random.default_rng(0).uniform(0.1, 1.0, shape)
     return jnp.asarray(values * np.random.default_rng(1).choice([-1, 1], shape), dtype)
 
 
 @functools.cache
 def applied(name: str):
-    """`(key, images) -> images`, jitted; what adapts does so with probability one half."""
+    """Returns jitted `(key, images) -> images`; adaptive augmentations have probability 0.5."""
     init, apply, _ = augment.as_augmentation(EVERY[name])
     state = jax.tree.map(lambda p: jnp.full_like(p, 0.5), init())
     return jax.jit(lambda key, images: apply(state, key, images, step=STEP))
 
 
 def shift(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """`np.roll` without what comes round at the other side."""
+    """Shifts an image and pads it with zeros."""
     shifted = np.roll(image, (rows, columns), (0, 1))
     shifted[: max(rows, 0)] = 0
     shifted[image.shape[0] + min(rows, 0) :] = 0
@@ -55,7 +55,7 @@ def shift(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def find_shift(before: np.ndarray, after: np.ndarray, reach: tuple[int, int]) -> tuple[int, int]:
-    """The one shift within reach that makes one image the other."""
+    """Returns the only shift within `reach` that turns `before` into `after`."""
     shifts = itertools.product(*(range(-r, r + 1) for r in reach))
     found = [by for by in shifts if np.array_equal(shift(before, *by), after)]
     assert len(found) == 1
@@ -63,18 +63,18 @@ def find_shift(before: np.ndarray, after: np.ndarray, reach: tuple[int, int]) ->
 
 
 def assert_uniform(draws, values) -> None:
-    """Draws are of all these values and no other, within five standard deviations of equally."""
+    """Checks that each value is drawn equally often, within five standard deviations."""
     counts = collections.Counter(draws)
     assert set(counts) == set(values)
     expected = sum(counts.values()) / len(counts)
     assert max(abs(n - expected) for n in counts.values()) < 5 * math.sqrt(expected)
 
 
-# What holds for every augmentation.
+# Every augmentation.
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_key_decides_all(name):
+def test_result_depends_only_on_key_and_images(name):
     images = images_like((16, 8, 8, 3))
     augmented = applied(name)(KEY, images)
     np.testing.assert_array_equal(augmented, applied(name)(KEY, images))
@@ -100,15 +100,15 @@ def test_dtype_is_kept_and_does_not_change_the_draw(name, dtype):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_vmap_is_one_after_another(name):
+def test_vmap_equals_a_loop(name):
     keys, images = jax.random.split(KEY, 3), images_like((3, 16, 8, 8, 3))
     expected = [applied(name)(k, x) for k, x in zip(keys, images, strict=True)]
-    # Some ten roundings of values below 3 come to 4e-6; another draw would be 1e-2 apart or more.
+    # About ten roundings of values below 3 add up to 4e-6; another draw differs by at least 1e-2.
     np.testing.assert_allclose(jax.vmap(applied(name))(keys, images), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["translation", "cutout", "colour", "adaptive", "instance_noise"])
-def test_derivatives_of_both_modes(name):
+def test_forward_and_reverse_derivatives_match_finite_differences(name):
     loss = lambda x: jnp.mean(jnp.sin(applied(name)(KEY, x)))
     images = images_like((2, 3, 3, 2))
     jax.test_util.check_grads(loss, (images,), order=1, modes=("fwd", "rev"), atol=1e-2, rtol=1e-2)
@@ -116,7 +116,7 @@ def test_derivatives_of_both_modes(name):
 
 @pytest.mark.parametrize("name", ["compose", "with_probability", "adaptive", "instance_noise"])
 @pytest.mark.parametrize("shape", [(8, 2), (8, 2, 2, 2, 2)])
-def test_any_rank_from_two(name, shape):
+def test_any_rank_of_at_least_two_is_accepted(name, shape):
     init, apply, _ = augment.as_augmentation(
         augment.compose(FLIP) if name == "compose" else EVERY[name]
     )
@@ -127,17 +127,18 @@ def test_any_rank_from_two(name, shape):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_numpy_images_without_jit_are_the_same(name):
+def test_jit_equals_eager_on_numpy_images(name):
     images = images_like((16, 8, 8, 3))
     eager = applied(name).__wrapped__(KEY, np.asarray(images, np.float64))
-    np.testing.assert_allclose(eager, applied(name)(KEY, images), atol=1e-5)  # as above
+    # The tolerance is explained in test_vmap_equals_a_loop.
+    np.testing.assert_allclose(eager, applied(name)(KEY, images), atol=1e-5)
 
 
 # Translation.
 
 
 @pytest.mark.parametrize(("ratio", "reach"), [(0.125, (1, 3)), (0.25, (2, 5))])  # 0.125 * 20 = 2.5
-def test_translation_is_a_uniform_shift_with_zeros(ratio, reach):
+def test_translation_is_a_uniform_shift_padded_with_zeros(ratio, reach):
     images = images_like((1000, 8, 20, 1))
     shifted = np.asarray(augment.translation(ratio)(KEY, images))
     pairs = zip(np.asarray(images), shifted, strict=True)
@@ -146,7 +147,7 @@ def test_translation_is_a_uniform_shift_with_zeros(ratio, reach):
     assert_uniform(draws, itertools.product(rows, columns))
 
 
-def test_the_gradient_of_a_translation_is_shifted_back():
+def test_translation_gradient_is_shifted_back():
     images, weights = images_like((16, 8, 8, 2)), np.asarray(images_like((16, 8, 8, 2)))[::-1]
     translate = lambda x: augment.translation(0.25)(KEY, x)
     gradient = jax.grad(lambda x: jnp.sum(weights * translate(x)))(images)
@@ -156,7 +157,7 @@ def test_the_gradient_of_a_translation_is_shifted_back():
         np.testing.assert_array_equal(g, shift(weight, -rows, -columns))
 
 
-def test_the_furthest_translation_can_empty_an_image():
+def test_translation_with_ratio_one_can_empty_an_image():
     shifted = augment.translation(1.0)(KEY, jnp.ones((500, 2, 2, 1)))
     kept = np.asarray(shifted.sum(axis=(1, 2, 3)))
     assert set(kept) == {0.0, 1.0, 2.0, 4.0}
@@ -172,12 +173,12 @@ def test_ratio_zero_is_the_identity(make):
 
 
 def boxes(size: int, box: int) -> list[tuple[int, ...]]:
-    """The covered pixels of one axis, for each centre that a box may have."""
+    """Returns the covered pixels of one axis, for each possible center of a box."""
     starts = range(-(box // 2), size - box // 2 + (box % 2 == 0))
     return [tuple(i for i in range(start, start + box) if 0 <= i < size) for start in starts]
 
 
-def test_boxes_are_those_of_the_definition():
+def test_boxes_match_the_definition():
     assert boxes(3, 2) == [(0,), (0, 1), (1, 2), (2,)]
     assert boxes(3, 3) == [(0, 1), (0, 1, 2), (1, 2)]
 
@@ -200,7 +201,7 @@ def test_cutout_is_a_uniform_box_clipped_at_the_borders(ratio, box):
     assert_uniform(draws, places)
 
 
-def test_the_gradient_of_a_cutout_is_its_mask():
+def test_cutout_gradient_is_its_mask():
     cut = lambda x: augment.cutout(0.5)(KEY, x)
     images = images_like((16, 8, 8, 2))
     gradient = jax.grad(lambda x: jnp.sum(cut(x)))(images)
@@ -208,14 +209,16 @@ def test_the_gradient_of_a_cutout_is_its_mask():
     assert set(np.unique(gradient)) == {0.0, 1.0}
 
 
-# Colour.
+# Color.
 
 
-def colours(before: jax.Array, after: jax.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Brightness, saturation and contrast as the images tell them, `[batch]` each.
+def recover_color_draws(
+    before: jax.Array, after: jax.Array
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Recovers brightness, saturation and contrast from the images, `[batch]` each.
 
-    Only brightness moves an image's mean; only contrast spreads the means of its pixels; and
-    contrast times saturation spreads a pixel's channels.
+    Only brightness changes an image's mean. Only contrast scales the spread of its pixel means.
+    Contrast times saturation scales the spread of a pixel's channels.
     """
     before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
     pixels = [x.mean(axis=3).reshape(len(x), -1) for x in (before, after)]
@@ -228,10 +231,10 @@ def colours(before: jax.Array, after: jax.Array) -> tuple[np.ndarray, np.ndarray
     return brightness, slope(*chroma) / contrast, contrast
 
 
-def test_colour_is_its_formula_with_uniform_draws():
+def test_colour_matches_its_formula_with_uniform_draws():
     images = images_like((3000, 4, 5, 3))
     after = augment.colour()(KEY, images)
-    draws = colours(images, after)
+    draws = recover_color_draws(images, after)
     x = np.asarray(images, np.float64)
     b, s, c = (d[:, None, None, None] for d in draws)
     x = x + b
@@ -243,10 +246,10 @@ def test_colour_is_its_formula_with_uniform_draws():
         assert high - 0.01 < draw.max() < high + 1e-4
         assert_uniform(np.floor((draw.clip(low, high - 1e-6) - low) / (high - low) * 10), range(10))
     correlations = np.corrcoef(draws)[np.triu_indices(3, 1)]
-    assert np.abs(correlations).max() < 0.1  # three draws, not one used thrice
+    assert np.abs(correlations).max() < 0.1  # the three draws are independent
 
 
-def test_grey_images_have_no_saturation():
+def test_gray_images_have_no_saturation():
     images = images_like((200, 4, 4, 1))
     after = augment.colour()(KEY, images)
     x, y = (np.asarray(a, np.float64).reshape(200, -1) for a in (images, after))
@@ -257,7 +260,7 @@ def test_grey_images_have_no_saturation():
     np.testing.assert_allclose(y, stretched, atol=1e-5)
 
 
-# What makes augmentations of augmentations.
+# Functions that combine augmentations.
 
 
 def test_compose_applies_in_order():
@@ -268,7 +271,7 @@ def test_compose_applies_in_order():
     np.testing.assert_array_equal(augment.compose()(KEY, zeros + 3.0), zeros + 3.0)
 
 
-def test_compose_gives_each_its_own_key():
+def test_compose_gives_each_augmentation_its_own_key():
     noise = lambda key, x: x + jax.random.normal(key, x.shape)
     less = lambda key, x: x - jax.random.normal(key, x.shape)
     assert (augment.compose(noise, less)(KEY, jnp.zeros((2, 3))) != 0).all()
@@ -278,7 +281,7 @@ def test_diffaugment_is_colour_then_translation_then_cutout():
     ones = jnp.ones((64, 16, 16, 3))
     augmented = np.asarray(augment.diffaugment()(KEY, ones))
     for image in augmented:
-        # Brightness alone moves a flat image; the zeros came after it, or they would not be 0.
+        # Only brightness changes a flat image. Zeros before brightness would not stay 0.
         kept = image[image != 0]
         np.testing.assert_allclose(kept, kept.max(), rtol=1e-6)
         assert 0.5 <= kept.max() <= 1.5
@@ -290,8 +293,8 @@ def test_diffaugment_is_colour_then_translation_then_cutout():
 @pytest.mark.parametrize("probability", [0, 0.0, jnp.float32(0.0), np.float32(0.0)])
 def test_probability_zero_is_the_identity(probability):
     images = images_like((64, 2))
-    at_times = augment.with_probability(FLIP, probability)
-    np.testing.assert_array_equal(at_times(KEY, images), images)
+    never = augment.with_probability(FLIP, probability)
+    np.testing.assert_array_equal(never(KEY, images), images)
 
 
 @pytest.mark.parametrize("probability", [1, 1.0, jnp.float32(1.0), jnp.bfloat16(1.0)])
@@ -301,14 +304,14 @@ def test_probability_one_is_the_augmentation(probability):
     np.testing.assert_array_equal(always(KEY, images), -images)
 
 
-def test_probability_is_the_share_of_whole_images():
+def test_probability_is_the_fraction_of_augmented_images():
     images = images_like((10_000, 3))
     flipped = np.asarray(augment.with_probability(FLIP, 0.3)(KEY, images)) != images
     np.testing.assert_array_equal(flipped.all(axis=1), flipped.any(axis=1))
     assert abs(flipped.any(axis=1).mean() - 0.3) < 0.02
 
 
-def test_probability_may_be_traced():
+def test_probability_can_be_traced():
     images = images_like((4000, 1))
     share = jax.jit(
         jax.vmap(
@@ -320,7 +323,7 @@ def test_probability_may_be_traced():
     np.testing.assert_allclose(share(jnp.array([0.0, 0.2, 0.9, 1.0])), [0, 0.2, 0.9, 1], atol=0.03)
 
 
-def test_the_choice_says_nothing_of_the_draw():
+def test_choice_of_images_is_independent_of_the_draw():
     uniform = lambda key, x: jax.random.uniform(key, x.shape[:1])[:, None]
     after = augment.with_probability(uniform, 0.5)(KEY, jnp.full((10_000, 1), -1.0))
     assert abs(float(after[after >= 0].mean()) - 0.5) < 0.02
@@ -341,11 +344,11 @@ def adapted(logits, probability=0.5, **changes) -> float:
     [
         ([0.1, 9.0, 3.0, 2.0], 0.54),  # r_t = 1
         ([0.1, 9.0, 3.0, -2.0], 0.46),  # r_t = 0.5 < 0.6
-        ([0.1, 9.0, 3.0, 0.0], 0.54),  # r_t = 0.75: a logit of 0 takes no side
+        ([0.1, 9.0, 3.0, 0.0], 0.54),  # r_t = 0.75: the sign of logit 0 is 0
         ([-1.0, -99.0, -0.1], 0.47),  # r_t = -1, and three images
     ],
 )
-def test_adaptive_moves_by_the_batch_towards_the_target(logits, expected):
+def test_adaptive_moves_towards_the_target(logits, expected):
     assert adapted(logits) == pytest.approx(expected, abs=1e-6)
 
 
@@ -354,7 +357,7 @@ def test_adaptive_moves_by_the_batch_towards_the_target(logits, expected):
 def test_adaptive_stays_on_target_at_every_batch_size(target, compiled):
     """The probability stays when r_t equals the target, however XLA rounds the mean."""
     adapt = augment.adaptive(FLIP, target=target, images_to_full=1000).adapt
-    # As users compile it, with the operations that XLA makes of a mean.
+    # Compile as users do, so that XLA optimizes the mean.
     options = {"xla_disable_hlo_passes": "", "xla_backend_optimization_level": 3}
     adapt = jax.jit(adapt, compiler_options=options) if compiled else adapt
     state = {"probability": jnp.float32(0.5)}
@@ -366,13 +369,13 @@ def test_adaptive_stays_on_target_at_every_batch_size(target, compiled):
         assert below == pytest.approx(max(0.5 - size / 1000, 0.0), abs=1e-6)
 
 
-def test_adaptive_stays_on_target_and_follows_another():
+def test_adaptive_follows_the_given_target():
     assert adapted([1.0, 1.0, 1.0, -1.0], target=0.5) == 0.5
     assert adapted([1.0, 1.0, 1.0, -1.0], target=0.4) == pytest.approx(0.54)
     assert adapted([1.0, 1.0, 1.0, -1.0], target=0.4, images_to_full=8) == 1.0
 
 
-def test_adaptive_has_the_papers_speed_by_default():
+def test_adaptive_default_speed_is_that_of_the_paper():
     _, _, adapt = augment.adaptive(FLIP)
     state = adapt({"probability": jnp.float32(0.0)}, jnp.ones(64, jnp.bfloat16))
     assert float(state["probability"]) == pytest.approx(64 / 500_000)
@@ -400,7 +403,7 @@ def test_adaptive_augments_with_the_probability_of_its_state(probability):
     assert abs(share - probability) < (0.03 if probability == 0.3 else 1e-9)
 
 
-def test_adaptive_begins_with_the_identity():
+def test_adaptive_starts_as_the_identity():
     init, apply, _ = augment.adaptive(FLIP)
     images = images_like((64, 1))
     np.testing.assert_array_equal(apply(init(), KEY, images, step=STEP), images)
@@ -441,7 +444,7 @@ def test_instance_noise_follows_its_schedule(schedule, expected, dtype):
         np.testing.assert_allclose(noise.astype(jnp.float32), wanted, rtol=0.02, atol=1e-6)
 
 
-def test_instance_noise_of_std_zero_is_the_identity():
+def test_instance_noise_with_std_zero_is_the_identity():
     images = images_like((8, 4))
     noise = augment.instance_noise(0.0)
     np.testing.assert_array_equal(noise.apply((), KEY, images, step=STEP), images)
@@ -450,7 +453,7 @@ def test_instance_noise_of_std_zero_is_the_identity():
 # Augmentations and plain functions.
 
 
-def test_as_augmentation_returns_an_augmentation_as_it_is():
+def test_as_augmentation_returns_an_augmentation_unchanged():
     noise = augment.instance_noise(0.1)
     assert augment.as_augmentation(noise) is noise
 
@@ -473,13 +476,13 @@ def test_as_augmentation_wraps_a_plain_function():
     ],
 )
 @pytest.mark.parametrize("wrong", ["colour", None, augment.Augmentation, (FLIP,)])
-def test_what_is_no_plain_function_is_refused(make, wrong):
+def test_non_functions_are_rejected(make, wrong):
     with pytest.raises(TypeError, match=r"a function \(key, images\) -> images; got"):
         make(wrong)
 
 
 @pytest.mark.parametrize("make", [augment.compose, augment.adaptive])
-def test_an_augmentation_is_no_plain_function(make):
+def test_augmentation_is_rejected_as_a_plain_function(make):
     with pytest.raises(TypeError, match=r"a function \(key, images\) -> images; got Augmentation"):
         make(augment.instance_noise(0.1))
 
@@ -488,7 +491,7 @@ def test_an_augmentation_is_no_plain_function(make):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_integer_images_are_refused(name):
+def test_integer_images_are_rejected(name):
     with pytest.raises(
         TypeError, match=r"images must be float .*; got uint8 of shape \(2, 4, 4, 3\)"
     ):
@@ -497,7 +500,7 @@ def test_integer_images_are_refused(name):
 
 @pytest.mark.parametrize("name", ["translation", "cutout", "colour", "diffaugment"])
 @pytest.mark.parametrize("shape", [(4, 4, 3), (1, 2, 4, 4, 3)])
-def test_images_of_another_rank_than_four_are_refused(name, shape):
+def test_images_of_wrong_rank_are_rejected(name, shape):
     with pytest.raises(ValueError, match=r"\[batch, height, width, channels\]; got shape") as error:
         applied(name)(KEY, jnp.zeros(shape))
     assert str(shape) in str(error.value)
@@ -505,7 +508,7 @@ def test_images_of_another_rank_than_four_are_refused(name, shape):
 
 @pytest.mark.parametrize("name", ["compose", "with_probability", "adaptive", "instance_noise"])
 @pytest.mark.parametrize("shape", [(), (4,)])
-def test_images_without_pixels_are_refused(name, shape):
+def test_images_without_pixels_are_rejected(name, shape):
     with pytest.raises(ValueError, match=r"\[batch, ...\]; got shape") as error:
         applied(name)(KEY, jnp.zeros(shape))
     assert str(shape) in str(error.value)
@@ -521,39 +524,39 @@ def test_images_without_pixels_are_refused(name, shape):
     ],
 )
 @pytest.mark.parametrize("value", [-0.1, 1.1, 2, math.nan])
-def test_numbers_out_of_range_are_refused(make, name, value):
+def test_out_of_range_numbers_are_rejected(make, name, value):
     with pytest.raises(ValueError, match=rf"{name} must be in \[-?[01].0, 1.0\]; got"):
         make(value)
 
 
 @pytest.mark.parametrize("value", [-1e-9, -1, math.nan])
-def test_a_negative_std_is_refused(value):
+def test_negative_std_is_rejected(value):
     with pytest.raises(ValueError, match=r"std must be at least 0.0; got"):
         augment.instance_noise(value)
 
 
 @pytest.mark.parametrize("value", [0, -5, math.nan])
-def test_images_to_full_of_less_than_one_are_refused(value):
+def test_images_to_full_below_one_is_rejected(value):
     with pytest.raises(ValueError, match=r"images_to_full must be at least 1; got"):
         augment.adaptive(FLIP, images_to_full=value)
 
 
 @pytest.mark.parametrize("value", [jnp.zeros(2), "much", None])
-def test_what_is_no_scalar_is_refused(value):
+def test_non_scalars_are_rejected(value):
     with pytest.raises((TypeError, ValueError), match=r"probability must be a number.*; got"):
         augment.with_probability(FLIP, value)
     with pytest.raises((TypeError, ValueError), match=r"std must be a number.*; got"):
         augment.instance_noise(value)
 
 
-def test_a_schedule_must_give_a_scalar():
+def test_non_scalar_schedule_is_rejected():
     noise = augment.instance_noise(lambda step: jnp.ones(3))
     with pytest.raises(ValueError, match="std must be a number or a scalar array; got"):
         jax.jit(noise.apply)((), KEY, jnp.zeros((3, 3)), step=STEP)
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (4, 1)])
-def test_logits_that_are_not_one_an_image_are_refused(shape):
+def test_logits_of_wrong_shape_are_rejected(shape):
     init, _, adapt = augment.adaptive(FLIP)
     with pytest.raises(ValueError, match=r"real_logits must be float \[batch\].*; got shape"):
         jax.jit(adapt)(init(), jnp.zeros(shape))
@@ -563,6 +566,6 @@ def test_logits_that_are_not_one_an_image_are_refused(shape):
     "changes",
     [lambda key, x: x[:, :1], lambda key, x: x.astype(jnp.bfloat16), lambda key, x: None],
 )
-def test_an_augmentation_that_changes_shape_or_dtype_is_refused(changes):
+def test_augmentation_that_changes_shape_or_dtype_is_rejected(changes):
     with pytest.raises(ValueError, match=r"An augmentation's result must be float32 of .*; got"):
         jax.jit(augment.with_probability(changes, 0.5))(KEY, jnp.zeros((2, 3)))

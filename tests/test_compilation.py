@@ -1,4 +1,4 @@
-"""Compiled programs stay on disk between starts, in the folder that the user chose."""
+"""Tests that compiled programs are cached on disk, in the folder that the user chose."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def start(tmp_path, **changes):
     return done.stdout.split()
 
 
-def test_programs_are_kept_between_starts(tmp_path):
+def test_programs_are_cached_between_processes(tmp_path):
     folder, hits = start(tmp_path)
     assert folder.startswith(str(tmp_path / "jaxgan" / "programs"))
     assert Path(folder).stat().st_mode & 0o077 == 0
@@ -44,9 +44,9 @@ def test_programs_are_kept_between_starts(tmp_path):
         ({"XDG_CACHE_HOME": "file"}, None),
         ({"XDG_CACHE_HOME": "", "HOME": "~"}, None),
     ],
-    ids=["none wanted", "another chosen", "not to be written", "no home"],
+    ids=["cache disabled", "other folder", "not writable", "no home"],
 )
-def test_programs_are_kept_where_the_user_wants_them(tmp_path, monkeypatch, changes, folder):
+def test_user_settings_of_the_cache_are_kept(tmp_path, monkeypatch, changes, folder):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     assert start(tmp_path, **changes) == [str(folder), "0"]

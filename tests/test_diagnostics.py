@@ -1,4 +1,4 @@
-"""Compares diagnostics with hand-worked values and with loops over pairs."""
+"""Compares diagnostics with hand-computed values and with loops over pairs."""
 
 import jax
 import jax.numpy as jnp
@@ -8,12 +8,12 @@ import pytest
 from jaxgan import diagnostics
 
 
-def test_of_logits_by_hand():
+def test_of_logits_matches_hand_computed_values():
     metrics = diagnostics.of_logits(jnp.array([0.0, np.log(3.0)]), jnp.array([-1.0, -np.log(3.0)]))
     expected = {
         "real_probability": 0.625,
         "fake_probability": (1 / (1 + np.e) + 0.25) / 2,
-        "real_accuracy": 0.5,  # a logit of 0 says neither
+        "real_accuracy": 0.5,  # a logit of 0 counts as wrong
         "fake_accuracy": 1.0,
         "logit_gap": np.log(3.0) / 2 + (1 + np.log(3.0)) / 2,
     }
@@ -43,8 +43,8 @@ def test_of_images_needs_pairs():
 
 
 def test_of_images_needs_images_of_one_shape():
-    said = r"real and fake must be images of one shape; got \(2, 4\) and \(3, 5\)"
-    with pytest.raises(ValueError, match=said):
+    message = r"real and fake must be images of one shape; got \(2, 4\) and \(3, 5\)"
+    with pytest.raises(ValueError, match=message):
         diagnostics.of_images(jnp.zeros((2, 4)), jnp.zeros((3, 5)))
 
 

@@ -1,4 +1,4 @@
-"""What README shows can be typed in, and what it links to is there."""
+"""Runs the code of README and docs, and checks their links."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
-def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
+def test_readme_code_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(blocks) == 2
@@ -20,7 +20,7 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     assert (tmp_path / "samples.png").exists()
 
 
-def test_the_networks_of_the_guide_play():
+def test_networks_guide_code_runs():
     text = (ROOT / "docs" / "networks.md").read_text()
     namespace: dict = {}
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
@@ -32,7 +32,7 @@ def test_the_networks_of_the_guide_play():
         assert int(namespace["state"].step) == 1
 
 
-def test_the_guide_to_training_runs():
+def test_training_guide_code_runs():
     text = (ROOT / "docs" / "training.md").read_text()
     namespace: dict = {}
     shapes = []
@@ -45,7 +45,7 @@ def test_the_guide_to_training_runs():
     assert len(namespace["history"]) == 2
 
 
-def test_the_guide_to_evaluation_runs():
+def test_evaluation_guide_code_runs():
     text = (ROOT / "docs" / "evaluation.md").read_text()
     namespace: dict = {}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
@@ -56,15 +56,15 @@ def test_the_guide_to_evaluation_runs():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+def test_link_targets_exist(page):
     text = page.read_text()
     targets = re.findall(r"\]\((?!http)([^)#]+)\)", text) + re.findall(r'src="([^"]+)"', text)
     for target in targets:
         assert (page.parent / target).exists(), target
 
 
-def test_the_commands_that_ci_takes_from_the_readme_are_there():
+def test_readme_contains_the_commands_that_ci_runs():
     text = (ROOT / "README.md").read_text()
-    for name, said in (("train", "examples/mnist.py"), ("tests", "-m pytest")):
+    for name, message in (("train", "examples/mnist.py"), ("tests", "-m pytest")):
         (command,) = re.findall(rf"<!-- {name} -->\n```bash\n(.*?)\n```\n<!-- end -->", text)
-        assert said in command
+        assert message in command

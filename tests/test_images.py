@@ -10,7 +10,7 @@ from PIL import Image
 from jaxgan import images
 
 
-def test_normalize_and_quantize_are_inverse_on_every_value():
+def test_quantize_inverts_normalize_for_every_value():
     values = np.arange(256, dtype=np.uint8)
     scaled = images.normalize(jnp.asarray(values))
     np.testing.assert_allclose(scaled, values / 127.5 - 1, atol=1e-6)
@@ -18,21 +18,21 @@ def test_normalize_and_quantize_are_inverse_on_every_value():
     np.testing.assert_array_equal(images.quantize(scaled), values)
 
 
-def test_normalize_refuses_scaled_images():
+def test_normalize_rejects_scaled_images():
     with pytest.raises(
         TypeError, match=r"images must be a uint8 array; got float32 of shape \(3,\)"
     ):
         images.normalize(jnp.zeros(3))
 
 
-def test_quantize_refuses_integers_and_nan():
+def test_quantize_rejects_integers_and_nan():
     with pytest.raises(TypeError, match=r"images must be floats in \[-1, 1\]; got int32"):
         images.quantize(np.zeros(3, np.int32))
     with pytest.raises(ValueError, match="finite"):
         images.quantize(np.array([0.0, np.nan]))
 
 
-def test_grid_puts_images_in_rows():
+def test_grid_places_images_in_rows():
     batch = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 3, 1), np.uint8)
     picture = images.grid(batch, 3)
     assert picture.shape == (4, 9, 1)
@@ -45,7 +45,7 @@ def test_grid_keeps_each_image_upright():
     np.testing.assert_array_equal(picture[3:, 2:], batch[3])
 
 
-def test_grid_fills_up_scales_and_quantizes():
+def test_grid_pads_scales_and_quantizes():
     picture = images.grid(np.ones((5, 2, 2, 1), np.float32), scale=2)
     assert picture.shape == (8, 12, 1)
     np.testing.assert_array_equal(picture[4:, 8:], 0)
@@ -53,7 +53,7 @@ def test_grid_fills_up_scales_and_quantizes():
 
 
 @pytest.mark.parametrize(
-    ("shape", "arguments", "said"),
+    ("shape", "arguments", "message"),
     [
         ((28, 28, 1), {}, r"images must be \[num, height.* got uint8 of shape \(28, 28, 1\)"),
         ((0, 2, 2, 1), {}, "images must be .* at least one of each"),
@@ -66,20 +66,20 @@ def test_grid_fills_up_scales_and_quantizes():
         ((4, 2, 2, 1), {"scale": 0}, "scale must be at least 1; got 0"),
     ],
 )
-def test_grid_refuses_invalid_arguments(shape, arguments, said):
-    with pytest.raises(ValueError, match=said):
+def test_grid_rejects_invalid_arguments(shape, arguments, message):
+    with pytest.raises(ValueError, match=message):
         images.grid(np.zeros(shape, np.uint8), **arguments)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_save_writes_what_pillow_reads(tmp_path, channels):
+def test_saved_picture_is_read_back_by_pillow(tmp_path, channels):
     picture = np.random.default_rng(0).integers(0, 256, (4, 6, channels), dtype=np.uint8)
     images.save(tmp_path / "a.png", picture)
     read = np.asarray(Image.open(tmp_path / "a.png")).reshape(4, 6, channels)
     np.testing.assert_array_equal(read, picture)
 
 
-def test_animate_shows_every_frame_and_rests_on_the_last(tmp_path):
+def test_animate_shows_every_frame_and_the_last_one_longest(tmp_path):
     pictures = [np.full((4, 6, 1), 100 * i, np.uint8) for i in range(3)]
     images.save(tmp_path / "last.png", pictures[2])
     images.animate(tmp_path / "a.gif", [*pictures[:2], tmp_path / "last.png"], seconds=0.6)
@@ -94,7 +94,7 @@ def test_animate_shows_every_frame_and_rests_on_the_last(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "error", "said"),
+    ("path", "error", "message"),
     [
         (3, TypeError, "path must be the path of a file or folder; got 3"),
         ("a.nothing", ValueError, r"path must be a name ending in .*a\.nothing"),
@@ -113,22 +113,22 @@ def test_animate_shows_every_frame_and_rests_on_the_last(tmp_path):
         (images.curves, {"a": {"b": [1.0]}}),
     ],
 )
-def test_output_paths_are_checked(tmp_path, monkeypatch, function, argument, path, error, said):
+def test_output_paths_are_checked(tmp_path, monkeypatch, function, argument, path, error, message):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         function(path, argument)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("path", ["a.png", "a.PNG.txt"])
-def test_an_animation_is_a_gif(tmp_path, monkeypatch, path):
+def test_animation_path_must_end_in_gif(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"path must be a name ending in \.gif; got a\."):
         images.animate(path, [np.zeros((4, 4, 1), np.uint8)])
 
 
 @pytest.mark.parametrize(
-    ("pictures", "error", "said"),
+    ("pictures", "error", "message"),
     [
         ([], ValueError, "pictures must be at least one; got none"),
         ("a.png", TypeError, "pictures must be a list of pictures .*; got 'a.png'"),
@@ -142,14 +142,14 @@ def test_an_animation_is_a_gif(tmp_path, monkeypatch, path):
         (["corrupted.png"], ValueError, r"corrupted\.png must be a picture; got a corrupted file"),
     ],
 )
-def test_animate_refuses_invalid_pictures(tmp_path, monkeypatch, pictures, error, said):
+def test_animate_rejects_invalid_pictures(tmp_path, monkeypatch, pictures, error, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "corrupted.png").write_bytes(b"GIF89a")
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         images.animate("a.gif", pictures)
 
 
-def test_animate_limits_the_seconds(tmp_path):
+def test_animate_limits_seconds(tmp_path):
     pictures = [np.full((4, 4, 1), gray, np.uint8) for gray in (0, 255)]
     images.animate(tmp_path / "a.gif", pictures, seconds=2 * 654)
     with pytest.raises(ValueError, match=r"seconds must be at most 654 .*; got 1309 for 2"):
@@ -168,13 +168,13 @@ def test_animate_limits_the_seconds(tmp_path):
         (np.zeros((4, 4, 1)), ValueError),
     ],
 )
-def test_save_refuses_invalid_pictures(tmp_path, picture, error):
+def test_save_rejects_invalid_pictures(tmp_path, picture, error):
     with pytest.raises(error, match=r"picture must be uint8 \[height, width, 1 or 3\].*; got"):
         images.save(tmp_path / "a.png", picture)
 
 
 @pytest.mark.parametrize(
-    ("panels", "error", "said"),
+    ("panels", "error", "message"),
     [
         (3, TypeError, "panels must be a mapping, such as a dict; got 3"),
         ({}, ValueError, r"panels must be a mapping of at least one item; got \{\}"),
@@ -190,13 +190,13 @@ def test_save_refuses_invalid_pictures(tmp_path, picture, error):
         ({"a": {"b": []}}, ValueError, r"must be \[points\] or .* got shape \(0,\)"),
     ],
 )
-def test_curves_refuses_invalid_panels(tmp_path, panels, error, said):
-    with pytest.raises(error, match=said):
+def test_curves_rejects_invalid_panels(tmp_path, panels, error, message):
+    with pytest.raises(error, match=message):
         images.curves(tmp_path / "a.png", panels)
 
 
 class Wrapped:
-    """An array of another library, such as a tensor."""
+    """Imitates an array of another library, such as a tensor."""
 
     def __array__(self, dtype=None, copy=None):
         return np.array([[-1.0, 1.0]], np.float32)
@@ -212,7 +212,7 @@ def test_arrays_of_other_libraries_are_accepted(tmp_path, values):
 
 
 def test_curves_are_drawn(tmp_path):
-    """More of the first line's blue than the legend alone would show."""
+    """The first line is drawn: more pixels are blue than with the legend alone."""
 
     def blue(values):
         images.curves(tmp_path / "curves.png", {"loss": {"generator": values}, "b": {"x": [1.0]}})
@@ -223,21 +223,21 @@ def test_curves_are_drawn(tmp_path):
     assert blue([3.0, 2.0, 4.0, 1.0]) > 2 * blue([np.nan] * 4) > 0
 
 
-def test_of_several_members_the_median_and_the_spread_are_drawn(tmp_path):
-    def coloured(values):
+def test_curves_of_several_members_show_median_and_spread(tmp_path):
+    def colored(values):
         images.curves(tmp_path / "curves.png", {"loss": {"generator": values}})
         with Image.open(tmp_path / "curves.png") as picture:
             pixels = np.asarray(picture.convert("RGB")).astype(int)
         return int((pixels[..., 2] - pixels[..., 0] > 20).sum())
 
-    # One member far out widens the band and leaves the median where it is.
+    # An outlier widens the band and does not move the median.
     narrow = [[1.0, 2.0], [1.1, 2.1], [0.9, 1.9]]
     wide = [[1.0, 2.0], [5.0, 9.0], [0.9, 1.9]]
-    assert coloured(wide) > 3 * coloured(narrow) > coloured([1.0, 2.0]) > 0
+    assert colored(wide) > 3 * colored(narrow) > colored([1.0, 2.0]) > 0
 
 
 @pytest.mark.parametrize(("missing", "call"), [("PIL", "save"), ("matplotlib.figure", "curves")])
-def test_a_missing_library_is_named_with_its_remedy(tmp_path, monkeypatch, missing, call):
+def test_missing_library_error_names_the_install_command(tmp_path, monkeypatch, missing, call):
     monkeypatch.setitem(sys.modules, missing, None)
     argument = np.zeros((2, 2, 1), np.uint8) if call == "save" else {"a": {"b": [1.0]}}
     with pytest.raises(ImportError, match=r"pip install 'jaxgan\[examples\]'"):

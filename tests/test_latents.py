@@ -1,4 +1,4 @@
-"""Compares latents along a line with hand-worked values."""
+"""Compares latents along a line with hand-computed values."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import pytest
 from jaxgan import latents
 
 
-def test_traversal_of_the_recipe():
+def test_traversal_matches_the_recipe():
     latent = jax.random.normal(jax.random.key(0), (100,))
     walk = np.asarray(latents.traversal(latent))
     assert walk.shape == (100, 100)
@@ -22,12 +22,12 @@ def test_traversal_of_another_coordinate_under_jit():
 
 
 @pytest.mark.parametrize(("shape", "coordinate"), [((3,), 3), ((3,), -1), ((2, 3), 0)])
-def test_traversal_refuses_what_it_cannot_walk(shape, coordinate):
+def test_traversal_rejects_invalid_latents_and_coordinates(shape, coordinate):
     with pytest.raises(ValueError, match=r"(latent|coordinate) must be"):
         latents.traversal(jnp.zeros(shape), coordinate)
 
 
 @pytest.mark.parametrize("num", [0, -1])
-def test_traversal_needs_a_step(num):
+def test_traversal_needs_at_least_one_latent(num):
     with pytest.raises(ValueError, match=f"num must be at least 1; got {num}"):
         latents.traversal(jnp.zeros(3), num=num)

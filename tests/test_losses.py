@@ -1,4 +1,4 @@
-"""Losses and their gradients against numpy in float64."""
+"""Compares losses and their gradients with numpy in float64."""
 
 import functools
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from jaxgan import Pair, losses
 
 LOGITS = jnp.array([-1e4, -30.0, -1.5, 0.0, 0.3, 12.0, 1e4], jnp.float32)
 
-# None lies on a kink of the hinge, where a finite difference would average two slopes.
+# No value is at a kink of the hinge, where a finite difference would average two slopes.
 REAL = np.array([-6.0, -1.5, 0.25, 1.75, 5.0])
 FAKE = np.array([2.5, -0.5, -4.0, 0.75, 1.25])
 
@@ -23,15 +23,15 @@ def sigmoid(x):
 
 
 def cross_entropy(logits: np.ndarray, target: float) -> np.ndarray:
-    """-t log(sigmoid(x)) - (1 - t) log(1 - sigmoid(x)), in float64."""
+    """Computes -t log(sigmoid(x)) - (1 - t) log(1 - sigmoid(x)) in float64."""
     x = np.asarray(logits, np.float64)
     return target * np.logaddexp(0, -x) + (1 - target) * np.logaddexp(0, x)
 
 
 class Case(NamedTuple):
-    """A loss, its formulas as the papers have them, and its values worked by hand.
+    """Holds a loss, its formulas from the papers, and hand-computed values.
 
-    The values are those at real logits 2 and -1 and fake logits 1 and -1. softplus is
+    The values are for real logits 2 and -1 and fake logits 1 and -1. softplus is
     0.1269280, 0.3132617, 1.3132617 at -2, -1, 1 and 0.2014133, 0.4740770, 0.9740770, 1.7014133 at
     -1.5, -0.5, 0.5, 1.5; the means are 0.5 and 0.
     """
@@ -128,7 +128,7 @@ both_players = pytest.mark.parametrize("player", PLAYERS)
 
 
 def jacobians(loss, real, fake):
-    """d loss[i] / d real[j] and d loss[i] / d fake[j]."""
+    """Computes d loss[i] / d real[j] and d loss[i] / d fake[j]."""
     return jax.jit(jax.jacobian(loss, argnums=(0, 1)))(real, fake)
 
 
@@ -142,7 +142,7 @@ def gradients(loss, real, fake):
 
 
 def central_differences(formula, x: np.ndarray, step: float = 1e-5) -> np.ndarray:
-    """The Jacobian of `formula` in float64, one column for each entry of `x`."""
+    """Computes the Jacobian of `formula` in float64, one column for each entry of `x`."""
     shifts = step * np.eye(x.size).reshape(x.size, *x.shape)
     columns = [(formula(x + shift) - formula(x - shift)) / (2 * step) for shift in shifts]
     return np.stack(columns, axis=-1)
@@ -153,7 +153,7 @@ def central_differences(formula, x: np.ndarray, step: float = 1e-5) -> np.ndarra
 @pytest.mark.parametrize(
     ("dtype", "rtol"), [(jnp.float32, 2e-6), (jnp.bfloat16, 0.03), (jnp.float16, 3e-3)]
 )
-def test_value_is_its_formula_under_jit(name, player, dtype, rtol):
+def test_value_matches_its_formula_under_jit(name, player, dtype, rtol):
     real, fake = jnp.asarray(REAL, dtype), jnp.asarray(FAKE, dtype)
     values = jax.jit(getattr(CASES[name].loss, player))(real, fake)
     assert values.dtype == dtype
@@ -163,8 +163,8 @@ def test_value_is_its_formula_under_jit(name, player, dtype, rtol):
 
 @every_loss
 @both_players
-def test_gradient_is_the_finite_difference_of_its_formula(name, player):
-    # The whole Jacobian: it also tells whether number i depends on logits other than i.
+def test_gradient_matches_finite_differences(name, player):
+    # The whole Jacobian also shows whether value i depends on logits other than i.
     formula = getattr(CASES[name].formula, player)
     actual = jacobians(
         getattr(CASES[name].loss, player),
@@ -181,7 +181,7 @@ def test_gradient_is_the_finite_difference_of_its_formula(name, player):
 
 @every_loss
 @both_players
-def test_literal_values(name, player):
+def test_values_match_hand_computed_values(name, player):
     real, fake = jnp.array([2.0, -1.0]), jnp.array([1.0, -1.0])
     values = getattr(CASES[name].loss, player)(real, fake)
     np.testing.assert_allclose(values, getattr(CASES[name].literal, player), rtol=1e-5, atol=1e-6)
@@ -202,7 +202,7 @@ def test_values_and_gradients_are_finite_at_extreme_logits(name, player, dtype, 
 
 @every_loss
 @both_players
-def test_a_mapped_loss_is_the_loss_of_each(name, player):
+def test_vmapped_loss_equals_a_loop(name, player):
     loss = getattr(CASES[name].loss, player)
     real = jnp.asarray(np.stack([REAL, -REAL, FAKE]), jnp.float32)
     fake = jnp.asarray(np.stack([FAKE, REAL, REAL]), jnp.float32)
@@ -211,15 +211,15 @@ def test_a_mapped_loss_is_the_loss_of_each(name, player):
 
 
 @every_loss
-def test_descent_raises_the_fake_logits_of_the_generator(name):
-    # Below every generator's label: a least-squares one would not go beyond.
+def test_generator_descent_raises_fake_logits(name):
+    # Below every generator label, so that least-squares losses raise these logits too.
     fake = jnp.array([-8.0, -3.0, -1.0, -0.25])
     for real in (jnp.full(4, 2.0), jnp.array([-3.0, 0.0, -8.0, 1.5])):
         assert (gradients(CASES[name].loss.generator, real, fake)[1] < 0).all()
 
 
 @every_loss
-def test_descent_parts_the_logits_of_the_discriminator(name):
+def test_discriminator_descent_separates_logits(name):
     real, fake = jnp.array([0.0, -0.5]), jnp.array([0.25, 0.5])
     real_gradient, fake_gradient = gradients(CASES[name].loss.discriminator, real, fake)
     assert (real_gradient < 0).all()
@@ -237,35 +237,35 @@ def test_only_relativistic_losses_ignore_a_constant_added_to_all_logits(name, pl
 
 
 @pytest.mark.parametrize("name", ["relativistic", "relativistic_average"])
-def test_relativistic_players_are_each_other_with_the_sides_exchanged(name):
+def test_relativistic_losses_of_the_two_players_are_symmetric(name):
     loss = CASES[name].loss
     real, fake = jnp.asarray(REAL, jnp.float32), jnp.asarray(FAKE, jnp.float32)
     np.testing.assert_array_equal(loss.generator(real, fake), loss.discriminator(fake, real))
 
 
-def test_average_carries_gradient():
-    # softplus has slope 1/2 at 0. Fake logits at the real mean: -1/2 from each logit itself, and
-    # -1/2 in all, shared by two, from the mean that the real logits are compared with.
+def test_gradient_flows_through_the_average():
+    # softplus has slope 1/2 at 0. Each fake logit has gradient -1/2 from its own term. The fake
+    # mean, with which both real logits are compared, adds 2 * 1/2 * -1/2 to each.
     zero = jnp.zeros(2)
     gradient = gradients(losses.relativistic_average().generator, zero, zero)[1]
     np.testing.assert_allclose(gradient, [-1.0, -1.0], atol=1e-6)
 
 
-def test_hinge_discriminator_rests_outside_its_margin():
+def test_hinge_discriminator_loss_is_zero_outside_its_margin():
     loss = losses.hinge().discriminator
     real, fake = jnp.array([1.0, 1.5, 1e4]), jnp.array([-1.0, -7.0, -1e4])
     for x in (loss(real, fake), *gradients(loss, real, fake)):
         np.testing.assert_array_equal(x, [0.0, 0.0, 0.0])
 
 
-def test_minimax_discriminator_is_the_unsmoothed_non_saturating_one():
+def test_minimax_discriminator_equals_unsmoothed_non_saturating():
     real, fake = LOGITS, LOGITS[::-1]
     unsmoothed = losses.non_saturating(real_label=1.0, fake_label=0.0).discriminator
     expected = unsmoothed(real, fake)
     np.testing.assert_allclose(losses.minimax().discriminator(real, fake), expected, rtol=1e-5)
 
 
-def test_a_rejecting_discriminator_starves_the_minimax_generator_alone():
+def test_only_minimax_generator_gradient_vanishes_for_rejected_images():
     rejected = jnp.array([-1e4])
     slope = lambda loss: float(gradients(loss.generator, rejected, rejected)[1][0])
     assert slope(losses.minimax()) == 0.0
@@ -273,7 +273,7 @@ def test_a_rejecting_discriminator_starves_the_minimax_generator_alone():
 
 
 @pytest.mark.parametrize("real_label", [0.9, 1.0, 0.5])
-def test_non_saturating_is_its_formula_under_jit(real_label):
+def test_non_saturating_matches_its_formula_under_jit(real_label):
     loss = losses.non_saturating(real_label)
     real, fake = LOGITS, LOGITS[::-1]
     generator, discriminator = (
@@ -286,7 +286,7 @@ def test_non_saturating_is_its_formula_under_jit(real_label):
     assert generator.dtype == discriminator.dtype == jnp.float32
 
 
-def test_non_saturating_has_literal_values():
+def test_non_saturating_matches_hand_computed_values():
     loss = losses.non_saturating(real_label=0.9)
     zero, one = jnp.zeros(1), jnp.ones(1)
     np.testing.assert_allclose(loss.generator(zero, one), [0.3132617], rtol=1e-5)
@@ -309,19 +309,19 @@ def test_smoothed_optimum_is_the_logit_of_the_label():
 
 
 @every_loss
-def test_gan_accepts_it(name, batch):
+def test_gan_accepts_every_loss(name, batch):
     state = jax.eval_shape(make_gan(loss=CASES[name].loss).init, jax.random.key(0), batch)
     assert state.step.shape == ()
 
 
 @pytest.mark.parametrize("real_label", [0.0, -0.1, 1.1, float("nan")])
-def test_real_label_out_of_range_is_refused(real_label):
+def test_real_label_out_of_range_is_rejected(real_label):
     with pytest.raises(ValueError, match=r"real_label must be (in|a finite number)"):
         losses.non_saturating(real_label)
 
 
 @pytest.mark.parametrize("fake_label", [-0.1, 0.9, 1.0, float("nan")])
-def test_fake_label_out_of_range_is_refused(fake_label):
+def test_fake_label_out_of_range_is_rejected(fake_label):
     with pytest.raises(
         ValueError, match=r"fake_label must be (in \[0, real_label\), here \[0, 0.9|a finite)"
     ):
@@ -340,7 +340,7 @@ def test_fake_label_out_of_range_is_refused(fake_label):
         {"generator_label": float("nan")},
     ],
 )
-def test_least_squares_labels_that_do_not_fit_are_refused(labels):
+def test_invalid_least_squares_labels_are_rejected(labels):
     with pytest.raises(
         ValueError, match=r"must be (below real_label and generator_label|a finite number)"
     ):
@@ -352,11 +352,11 @@ def test_least_squares_labels_that_do_not_fit_are_refused(labels):
 @pytest.mark.parametrize(
     ("real", "fake"), [((3,), (4,)), ((3, 1), (3, 1)), ((3,), (3, 1)), ((3, 1), (3,)), ((), ())]
 )
-def test_logits_of_unfit_shapes_are_refused_at_trace_time(name, player, real, fake):
+def test_logits_of_wrong_shape_are_rejected_at_trace_time(name, player, real, fake):
     arguments = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (real, fake))
-    said = [rf"{side}_logits must be float \[batch\]; got shape" for side in ("real", "fake")]
-    said = "|".join([*said, r"the same shape; got \(\(3,\), \(4,\)\)"])
-    with pytest.raises(ValueError, match=said):
+    message = [rf"{side}_logits must be float \[batch\]; got shape" for side in ("real", "fake")]
+    message = "|".join([*message, r"the same shape; got \(\(3,\), \(4,\)\)"])
+    with pytest.raises(ValueError, match=message):
         jax.eval_shape(getattr(CASES[name].loss, player), *arguments)
 
 
@@ -365,7 +365,7 @@ def test_logits_of_unfit_shapes_are_refused_at_trace_time(name, player, real, fa
 @pytest.mark.parametrize(
     ("real", "fake"), [("int32", "float32"), ("float32", "uint8"), ("bool", "bool")]
 )
-def test_logits_that_are_not_floats_are_refused(name, player, real, fake):
+def test_non_float_logits_are_rejected(name, player, real, fake):
     with pytest.raises(TypeError, match=rf"must be float \[batch\]; got ({real}|{fake}) of shape"):
         getattr(CASES[name].loss, player)(jnp.zeros(3, real), jnp.zeros(3, fake))
 
@@ -381,7 +381,7 @@ def softmax_cross_entropy(class_logits: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("labels_dtype", [jnp.int32, jnp.uint8])
 @pytest.mark.parametrize(("dtype", "rtol"), [(jnp.float32, 2e-6), (jnp.bfloat16, 0.03)])
-def test_auxiliary_classifier_is_its_formula_under_jit(dtype, rtol, labels_dtype):
+def test_auxiliary_classifier_matches_its_formula_under_jit(dtype, rtol, labels_dtype):
     labels = jnp.asarray(LABELS, labels_dtype)
     values = jax.jit(losses.auxiliary_classifier)(jnp.asarray(CLASS_LOGITS, dtype), labels)
     assert values.dtype == dtype
@@ -389,7 +389,7 @@ def test_auxiliary_classifier_is_its_formula_under_jit(dtype, rtol, labels_dtype
     np.testing.assert_allclose(np.asarray(values, np.float64), expected, rtol=rtol, atol=rtol)
 
 
-def test_auxiliary_classifier_gradient_is_the_finite_difference_of_its_formula():
+def test_auxiliary_classifier_gradient_matches_finite_differences():
     loss = lambda class_logits: losses.auxiliary_classifier(
         class_logits, jnp.asarray(LABELS, "int32")
     )
@@ -398,7 +398,7 @@ def test_auxiliary_classifier_gradient_is_the_finite_difference_of_its_formula()
     np.testing.assert_allclose(actual.reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_auxiliary_classifier_has_literal_values():
+def test_auxiliary_classifier_matches_hand_computed_values():
     class_logits = jnp.array([[0.0, 0.0], [np.log(3.0), 0.0], [np.log(3.0), 0.0]], jnp.float32)
     values = losses.auxiliary_classifier(class_logits, jnp.array([0, 0, 1]))
     # log 2, log 4/3, log 4
@@ -415,8 +415,8 @@ def test_auxiliary_classifier_is_finite_at_extreme_logits(dtype):
     np.testing.assert_array_equal(np.asarray(gradient, np.float64), [[0, 0], [1, -1]])
 
 
-def test_auxiliary_classifier_keeps_its_precision_far_from_zero():
-    # 256 and 258 are neighbours in bfloat16.
+def test_auxiliary_classifier_is_precise_for_large_logits():
+    # 256 and 258 are adjacent in bfloat16.
     class_logits = jnp.array([[256.0, 258.0], [-256.0, -258.0]], jnp.bfloat16)
     values = losses.auxiliary_classifier(class_logits, jnp.array([1, 0]))
     np.testing.assert_allclose(np.asarray(values, np.float64), np.log1p(np.exp(-2.0)), rtol=0.03)
@@ -425,17 +425,19 @@ def test_auxiliary_classifier_keeps_its_precision_far_from_zero():
 @pytest.mark.parametrize(
     ("class_logits", "labels"), [((4, 3), (3,)), ((4, 3), (4, 1)), ((4,), (4,)), ((4, 3, 1), (4,))]
 )
-def test_class_logits_and_labels_of_unfit_shapes_are_refused(class_logits, labels):
+def test_class_logits_and_labels_of_wrong_shape_are_rejected(class_logits, labels):
     logits, integers = jnp.zeros(class_logits), jnp.zeros(labels, jnp.int32)
-    said = r"class_logits must be float \[batch, num_classes\]|Labels must be one for each example"
-    with pytest.raises(ValueError, match=said):
+    message = (
+        r"class_logits must be float \[batch, num_classes\]|Labels must be one for each example"
+    )
+    with pytest.raises(ValueError, match=message):
         losses.auxiliary_classifier(logits, integers)
 
 
 @pytest.mark.parametrize(
     ("class_logits", "labels"), [("int32", "int32"), ("float32", "float32"), ("float32", "bool")]
 )
-def test_class_logits_and_labels_of_unfit_dtypes_are_refused(class_logits, labels):
+def test_class_logits_and_labels_of_wrong_dtype_are_rejected(class_logits, labels):
     logits, integers = jnp.zeros((4, 3), class_logits), jnp.zeros(4, labels)
     with pytest.raises(
         TypeError, match=rf"got ({class_logits} of shape \(4, 3\)|{labels} of shape)"
@@ -443,6 +445,6 @@ def test_class_logits_and_labels_of_unfit_dtypes_are_refused(class_logits, label
         losses.auxiliary_classifier(logits, integers)
 
 
-def test_logits_may_be_given_by_name():
+def test_logits_can_be_passed_by_keyword():
     logits = {"real_logits": jnp.zeros(2), "fake_logits": jnp.ones(2)}
     np.testing.assert_allclose(losses.wasserstein().discriminator(**logits), 1.0)

@@ -1,4 +1,4 @@
-"""`python -m jaxgan`: tables of networks."""
+"""Tests the tables of networks that `python -m jaxgan` prints."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ def run(*arguments):
     return run_here("jaxgan", *arguments)
 
 
-def test_without_a_name_it_lists_all_networks():
+def test_all_networks_are_listed_without_a_name():
     done = run()
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -21,18 +21,18 @@ def test_without_a_name_it_lists_all_networks():
     assert "SNGANDiscriminator     (32, 32, 3)     1,053,825 parameters" in lines
 
 
-def test_a_network_is_shown_layer_by_layer():
+def test_network_is_shown_layer_by_layer():
     done = run("DCGANGenerator", "features=16", "image_shape=(14, 14, 1)", "--latent-dim", "7")
     assert done.returncode == 0, done.stderr
-    assert "\x1b" not in done.stdout  # no colours where nobody looks
-    for said in ("float32[1,7]", "UpConv_0", "float32[1,14,14,1]", "[5,5,16,1]"):
-        assert said in done.stdout
-    labelled = run("SNGANDiscriminator", "features=4", "num_classes=3", "--images", "8", "8", "1")
-    assert "int32[1]" in labelled.stdout
-    assert "[4,3]" in labelled.stdout
+    assert "\x1b" not in done.stdout  # no color codes without a terminal
+    for message in ("float32[1,7]", "UpConv_0", "float32[1,14,14,1]", "[5,5,16,1]"):
+        assert message in done.stdout
+    labeled = run("SNGANDiscriminator", "features=4", "num_classes=3", "--images", "8", "8", "1")
+    assert "int32[1]" in labeled.stdout
+    assert "[4,3]" in labeled.stdout
 
 
-def test_a_terminal_without_unicode_shows_the_table_too():
+def test_table_is_shown_on_an_ascii_terminal():
     command = [sys.executable, "-m", "jaxgan", "MLPGenerator"]
     env = os.environ | {"PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command, capture_output=True, text=True, env=env)
@@ -41,7 +41,7 @@ def test_a_terminal_without_unicode_shows_the_table_too():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["StyleGAN"], "invalid choice: 'StyleGAN'"),
         (["MLPGenerator", "features"], "'features' is not name=value with a Python literal"),
@@ -49,8 +49,8 @@ def test_a_terminal_without_unicode_shows_the_table_too():
         (["InfoGANGenerator", "image_shape=(30, 30, 1)"], "image_shape must be multiples of 4"),
     ],
 )
-def test_what_is_wrong_is_told_in_a_line(arguments, said):
+def test_invalid_arguments_give_one_line_errors(arguments, message):
     done = run(*arguments)
     assert done.returncode != 0
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr

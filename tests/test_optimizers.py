@@ -1,4 +1,4 @@
-"""Optimizers by hand."""
+"""Compares optimizers with hand-computed values."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +8,7 @@ import pytest
 from jaxgan import optimizers
 
 
-def test_clipped_weights_stay_in_their_box():
+def test_clipped_weights_stay_within_the_limit():
     optimizer = optax.chain(optax.sgd(1.0), optimizers.clip_weights(0.1))
     params = {"a": jnp.array([0.05, -0.05, 0.0])}
     state = optimizer.init(params)
@@ -17,7 +17,7 @@ def test_clipped_weights_stay_in_their_box():
     np.testing.assert_allclose(found, [0.1, -0.06, -0.03], atol=1e-7)
 
 
-def test_clipping_needs_a_limit_and_the_parameters():
+def test_clipping_needs_a_positive_limit_and_the_parameters():
     with pytest.raises(ValueError, match=r"limit must be positive and finite; got 0\.0"):
         optimizers.clip_weights(0.0)
     clip = optimizers.clip_weights(0.1)

@@ -1,4 +1,4 @@
-"""Penalties against numpy in float64, with a quadratic critic whose slopes are known."""
+"""Compares penalties with numpy in float64, on a quadratic critic with known slopes."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ def make_params(dtype=np.float64):
 
 
 def critic_of(params):
-    """D(x) = x A x / 2 + b x, with slope A x + b where A is symmetric."""
+    """Returns D(x) = x A x / 2 + b x, with slope A x + b for symmetric A."""
     return lambda x: 0.5 * ((x @ params["A"]) * x).sum(-1) + x @ params["b"]
 
 
@@ -51,7 +51,7 @@ def shifted(key, images):
 
 
 def by_hand(name, params):
-    """The mean of each penalty, written down in numpy."""
+    """Computes the mean of each penalty in numpy."""
     critic, real, fake = critic_of(params), *(np.asarray(x, np.float64) for x in (REAL, FAKE))
     if name == "r1":
         return 1.5 * squared(params, real).mean()
@@ -84,14 +84,14 @@ def mean_of(penalty, params, real=REAL, fake=FAKE, step=0):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_values_are_those_worked_by_hand(name):
+def test_values_match_numpy(name):
     params = make_params()
     found = jax.jit(lambda p: mean_of(CASES[name], p))(jax.tree.map(jnp.float32, params))
     np.testing.assert_allclose(found, by_hand(name, params), rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_gradients_are_central_differences(name):
+def test_gradients_match_central_differences(name):
     params = make_params()
     grads = jax.grad(lambda p: mean_of(CASES[name], p))(jax.tree.map(jnp.float32, params))
     for leaf, index in (("A", (0, 1)), ("A", (2, 2)), ("b", (1,))):
@@ -103,10 +103,10 @@ def test_gradients_are_central_differences(name):
         np.testing.assert_allclose(grads[leaf][index], (ends[0] - ends[1]) / 2e-5, rtol=1e-3)
 
 
-def test_the_one_sided_penalty_leaves_gentle_slopes_alone():
+def test_one_sided_penalty_is_zero_for_slopes_below_one():
     params = {"A": np.zeros((3, 3), np.float32), "b": np.array([0.3, 0.4, 0.0], np.float32)}
     assert float(mean_of(penalties.wgan_gp(one_sided=True), params)) == 0
-    steep = {**params, "b": 4 * params["b"]}  # of slope 2
+    steep = {**params, "b": 4 * params["b"]}  # slope 2
     both = [penalties.wgan_gp(10.0, one_sided=s) for s in (True, False)]
     np.testing.assert_allclose([mean_of(p, steep) for p in both], [10.0, 10.0], rtol=1e-5)
 
@@ -126,14 +126,14 @@ def test_slope_penalties_vanish_for_a_critic_of_slope_one(penalty):
 
 
 @pytest.mark.parametrize("penalty", [penalties.wgan_gp(), penalties.dragan()])
-def test_a_flat_critic_has_a_finite_gradient(penalty):
+def test_gradient_of_a_flat_critic_is_finite(penalty):
     flat = jax.tree.map(lambda x: jnp.zeros_like(x, jnp.float32), make_params(np.float32))
     value, grads = jax.value_and_grad(lambda p: mean_of(penalty, p))(flat)
     assert float(value) == 10.0
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
 
 
-def test_lecam_follows_its_averages():
+def test_lecam_matches_its_moving_averages():
     penalty = penalties.lecam(weight=0.5, decay=0.9)
     params = make_params(np.float32)
     critic, state = critic_of(params), penalty.init()
@@ -150,7 +150,7 @@ def test_lecam_follows_its_averages():
 
 
 def test_lecam_anchors_carry_no_gradient():
-    """With one image, a gradient through the anchors would double that of the difference."""
+    """The gradient excludes the anchors, which would double it for one image."""
     penalty = penalties.lecam(weight=1.0)
 
     def value(shift):
@@ -158,11 +158,11 @@ def test_lecam_anchors_carry_no_gradient():
         real, fake = jnp.full((1, 1), 2.0), jnp.full((1, 1), -1.0)
         return penalty.apply(penalty.init(), critic, real, fake, key=KEY, step=0)[0].sum()
 
-    # (2 s - a_F)^2 + (-s - a_R)^2 with a_F = -1, a_R = 2 held: 2 (3) 2 + 2 (-3) (-1) at s = 1.
+    # (2 s - a_F)^2 + (-s - a_R)^2 with a_F = -1, a_R = 2 constant: 2 (3) 2 + 2 (-3) (-1) at s = 1.
     np.testing.assert_allclose(jax.grad(value)(1.0), 18.0, rtol=1e-5)
 
 
-def test_lazy_is_rare_and_strong():
+def test_lazy_applies_a_scaled_penalty_every_few_steps():
     params = jax.tree.map(jnp.float32, make_params())
     penalty = penalties.lazy(penalties.r1(3.0), every=4)
     found = [float(jax.jit(mean_of, static_argnums=0)(penalty, params, step=i)) for i in range(9)]
@@ -173,7 +173,7 @@ def test_lazy_is_rare_and_strong():
     assert all(leaf.any() for leaf in jax.tree.leaves(slope_of(params, 4)))
 
 
-def test_lazy_state_stands_still_in_between():
+def test_lazy_state_is_unchanged_between_penalties():
     penalty = penalties.lazy(penalties.lecam(), every=2)
     critic, start = critic_of(make_params(np.float32)), penalty.init()
     apply = lambda state, i: penalty.apply(state, critic, REAL, FAKE, key=KEY, step=jnp.int32(i))
@@ -183,7 +183,7 @@ def test_lazy_state_stands_still_in_between():
     np.testing.assert_array_equal(first["sum"], second["sum"])
 
 
-def test_add_is_the_sum_and_every_part_has_its_state():
+def test_add_is_the_sum_and_keeps_every_state():
     params = jax.tree.map(jnp.float32, make_params())
     both = penalties.add(penalties.r1(3.0), penalties.r2(3.0), lambda c, r, f, k: c(r))
     expected = by_hand("r1", make_params()) + by_hand("r2", make_params())
@@ -198,7 +198,7 @@ def test_add_is_the_sum_and_every_part_has_its_state():
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: penalties.r1(-1.0), "gamma must be at least 0; got -1.0"),
         (lambda: penalties.r2(float("nan")), "gamma must be at least 0; got nan"),
@@ -210,13 +210,13 @@ def test_add_is_the_sum_and_every_part_has_its_state():
         (lambda: penalties.add(), "penalties must be at least one; got none"),
     ],
 )
-def test_numbers_out_of_range(make, said):
-    with pytest.raises(ValueError, match=said):
+def test_out_of_range_numbers_are_rejected(make, message):
+    with pytest.raises(ValueError, match=message):
         make()
 
 
 @pytest.mark.parametrize("wrong", [3, None, penalties.Penalty])
-def test_what_is_no_penalty(wrong):
+def test_invalid_penalties_and_flags_are_rejected(wrong):
     with pytest.raises(TypeError, match="A penalty must be"):
         penalties.add(wrong)
     with pytest.raises(

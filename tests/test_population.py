@@ -16,8 +16,8 @@ from jaxgan import Pair, checkpoint, penalties, population, training
 
 MEMBERS, SEEDS = 3, jnp.arange(3)
 ADAM = optax.inject_hyperparams(optax.adam)(1e-2, b1=0.5)
-# A product of stacked matrices is another kernel than that of one, which adds in another order; in
-# float32 the last bits differ, and training magnifies that. So equal to 1e-4 after eight updates.
+# vmap multiplies matrices with another kernel, which adds in another order. In float32 the last
+# bits differ, and training amplifies the difference: to at most 1e-4 after eight updates.
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
@@ -55,11 +55,11 @@ def assert_close(a, b):
 
 
 def without_accuracies(metrics):
-    """Drops the accuracies, which jump by a fifth where a logit is within rounding of 0."""
+    """Drops the accuracies, which change by 1/5 if rounding changes the sign of a logit."""
     return {name: value for name, value in metrics.items() if not name.endswith("accuracy")}
 
 
-def test_a_member_is_the_run_with_its_seed(gan, batch, states, train, single, uint8_images):
+def test_member_matches_the_run_with_its_seed(gan, batch, states, train, single, uint8_images):
     images = jnp.asarray(uint8_images)
     trained, metrics = train(states, images)
     assert {x.shape for x in metrics.values()} == {(MEMBERS, 2, 4)}
@@ -70,8 +70,8 @@ def test_a_member_is_the_run_with_its_seed(gan, batch, states, train, single, ui
         assert_close(found, without_accuracies(alone_metrics))
 
 
-def test_one_after_the_other_in_one_program_is_exact(states, run, uint8_images):
-    """jax.lax.map uses the kernels of a single run, so there the bits are the same."""
+def test_members_under_lax_map_are_bit_identical_to_single_runs(states, run, uint8_images):
+    """Members under jax.lax.map, which uses the kernels of a single run, are bit-identical."""
     images = jnp.asarray(uint8_images)
     one_by_one = lambda states: jax.lax.map(lambda state: run(state, images), states)
     mapped, _ = jax.jit(one_by_one, compiler_options=AS_USERS)(states)
@@ -81,7 +81,7 @@ def test_one_after_the_other_in_one_program_is_exact(states, run, uint8_images):
         assert_trees_equal(population.pick(mapped, i), alone)
 
 
-def test_a_member_is_the_run_with_its_hyperparameters(batch, states, train, uint8_images):
+def test_member_matches_the_run_with_its_hyperparameters(batch, states, train, uint8_images):
     rates, decays, gammas = [1e-2, 1e-3, 1e-4], [0.0, 0.5, 0.9], [0.0, 1.0, 10.0]
     states = population.with_hyperparameters(
         states,
@@ -92,7 +92,7 @@ def test_a_member_is_the_run_with_its_hyperparameters(batch, states, train, uint
     trained, metrics = train(states, jnp.asarray(uint8_images))
     assert not np.allclose(metrics["penalty"][0], metrics["penalty"][1])
     for i in range(MEMBERS):
-        plain = make_gan(  # nothing injected
+        plain = make_gan(  # constant hyper-parameters
             optimizer=Pair(optax.adam(rates[i], b1=decays[i]), optax.adam(3e-3, b1=0.5)),
             penalty=penalties.r1(gammas[i]),
         )
@@ -102,12 +102,12 @@ def test_a_member_is_the_run_with_its_hyperparameters(batch, states, train, uint
         assert_close(population.pick(trained.params, i), alone.params)
 
 
-def test_a_member_that_dies_does_not_touch_the_others(states, train, uint8_images):
+def test_diverged_member_does_not_change_the_others(states, train, uint8_images):
     healthy, _ = train(states, jnp.asarray(uint8_images))
-    dying = population.with_hyperparameters(
+    diverging = population.with_hyperparameters(
         states, discriminator={"learning_rate": [1e-2, 3e38, 1e-2]}
     )
-    trained, metrics = train(dying, jnp.asarray(uint8_images))
+    trained, metrics = train(diverging, jnp.asarray(uint8_images))
     skipped = np.asarray(metrics["discriminator_skipped"].sum(axis=(1, 2)))
     assert skipped[1] > 0
     assert skipped[0] == skipped[2] == 0
@@ -116,7 +116,7 @@ def test_a_member_that_dies_does_not_touch_the_others(states, train, uint8_image
         assert_trees_equal(population.pick((trained.params, trained.model_state), i), params)
 
 
-def test_a_member_goes_on_by_itself(states, train, single, uint8_images, tmp_path):
+def test_picked_member_is_saved_and_resumed(states, train, single, uint8_images, tmp_path):
     images = jnp.asarray(uint8_images)
     whole, _ = train(states, images)
     checkpoint.save(tmp_path / "all", whole).result()
@@ -124,13 +124,13 @@ def test_a_member_goes_on_by_itself(states, train, single, uint8_images, tmp_pat
     like = jax.eval_shape(lambda: population.pick(whole, 1))
     restored = checkpoint.restore(tmp_path / "one", like=like)
     assert_trees_equal(restored, population.pick(whole, 1))
-    everyone = checkpoint.restore(tmp_path / "all", like=whole)
-    assert_trees_equal(everyone, whole)
-    together, _ = train(everyone, images)
+    restored_all = checkpoint.restore(tmp_path / "all", like=whole)
+    assert_trees_equal(restored_all, whole)
+    together, _ = train(restored_all, images)
     assert_close(population.pick(together, 1), single(restored, images)[0])
 
 
-def test_picked_members_can_be_stacked_again(states):
+def test_stack_inverts_pick(states):
     members = [population.pick(states, i) for i in range(MEMBERS)]
     assert_trees_equal(population.stack(members), states)
     assert_trees_equal(population.pick(states, [2, 0]), population.stack(members[::-2]))
@@ -139,25 +139,25 @@ def test_picked_members_can_be_stacked_again(states):
 
 
 @pytest.mark.parametrize("members", [3, -4, [0, 3]])
-def test_members_that_are_not_there(states, members):
+def test_out_of_range_members_are_rejected(states, members):
     with pytest.raises(IndexError, match=r"members must be in \[-3, 3\); got"):
         population.pick(states, members)
 
 
-def test_one_state_is_no_population(state):
+def test_single_state_is_rejected(state):
     with pytest.raises(ValueError, match="one leading axis of members"):
         population.pick(state, 0)
 
 
 class TestHyperparameters:
-    def test_what_is_set_is_what_is_found(self, states):
+    def test_hyperparameters_are_set_and_read_back(self, states):
         changed = population.with_hyperparameters(states, generator={"b2": [0.9, 0.99, 0.999]})
         found = population.hyperparameters(changed)
         np.testing.assert_allclose(found["generator"]["b2"], [0.9, 0.99, 0.999])
         np.testing.assert_allclose(found["discriminator"]["b2"], [0.999] * MEMBERS)
         np.testing.assert_allclose(found["penalty"]["gamma"], [0.1] * MEMBERS)
 
-    def test_a_plain_state_has_none(self, batch):
+    def test_state_without_injected_hyperparameters_has_none(self, batch):
         state = make_gan().init(jax.random.key(0), batch)
         assert population.hyperparameters(state) == {}
         with pytest.raises(
@@ -166,23 +166,23 @@ class TestHyperparameters:
         ):
             population.with_hyperparameters(state, generator={"learning_rate": 1.0})
 
-    def test_a_name_that_is_wrong(self, states):
+    def test_unknown_names_are_rejected(self, states):
         with pytest.raises(KeyError, match=r"must be one of \['b1'.*; got 'lr'"):
             population.with_hyperparameters(states, discriminator={"lr": 1.0})
 
-    def test_a_shape_that_is_wrong(self, states):
+    def test_wrong_shapes_are_rejected(self, states):
         with pytest.raises(
             ValueError, match=r"'gamma' must be a number or of shape \(3,\); got shape \(2,"
         ):
             population.with_hyperparameters(states, penalty={"gamma": [1.0, 2.0]})
 
-    def test_schedules_are_refused(self, batch):
+    def test_schedules_are_rejected(self, batch):
         scheduled = optax.inject_hyperparams(optax.adam)(optax.linear_schedule(1e-3, 0.0, 10))
         state = make_gan(optimizer=Pair(scheduled, ADAM)).init(jax.random.key(0), batch)
         with pytest.raises(ValueError, match=r"'learning_rate' must be a number; got a schedule"):
             population.with_hyperparameters(state, generator={"learning_rate": 1e-3})
 
-    def test_names_that_two_parts_share_are_refused(self, batch):
+    def test_names_shared_by_two_parts_are_rejected(self, batch):
         both = penalties.add(
             penalties.inject(penalties.r1)(gamma=1.0), penalties.inject(penalties.r2)(gamma=1.0)
         )
@@ -190,7 +190,7 @@ class TestHyperparameters:
         with pytest.raises(ValueError, match=r"'gamma' must be in one part of .*; got 2 parts"):
             population.with_hyperparameters(state, penalty={"gamma": 2.0})
 
-    def test_numbers_are_still_checked_where_they_are_known(self):
+    def test_injected_numbers_are_checked(self):
         with pytest.raises(ValueError, match="gamma must be at least 0; got -1"):
             penalties.inject(penalties.r1)(gamma=-1.0)
 
@@ -202,7 +202,7 @@ import jax, jax.numpy as jnp, numpy as np, optax
 from conftest import BATCH, SHAPE, make_gan
 from jaxgan import Pair, checkpoint, population, training
 
-sgd = optax.sgd(0.1)  # Adam magnifies rounding
+sgd = optax.sgd(0.1)  # Adam amplifies rounding
 gan = make_gan(optimizer=Pair(sgd, sgd))
 images = np.random.default_rng(0).integers(0, 256, (23, *SHAPE), dtype=np.uint8)
 keys = jax.vmap(jax.random.key)(jnp.arange(8))
@@ -239,7 +239,7 @@ print(json.dumps({
 """
 
 
-def test_a_population_spreads_over_devices_and_is_restored_onto_fewer(tmp_path):
+def test_sharded_population_is_restored_onto_fewer_devices(tmp_path):
     flags = QUICKLY["XLA_FLAGS"] + " --xla_force_host_platform_device_count=4"
     done = subprocess.run(
         [*PYTHON, "-c", SHARDED, str(Path(__file__).parent), str(tmp_path)],

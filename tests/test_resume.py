@@ -1,4 +1,4 @@
-"""A run that was saved, restored and continued is the same run, whatever it is made of."""
+"""Compares saved, restored and continued runs with uninterrupted ones, for every feature."""
 
 import itertools
 
@@ -12,8 +12,8 @@ from conftest import SHAPE, assert_trees_equal, make_gan
 from jaxgan import Pair, augment, checkpoint, losses, networks, optimizers, penalties
 
 
-class Judge(nn.Module):
-    """The smallest discriminator of labelled images that also says which label it sees."""
+class ClassifyingDiscriminator(nn.Module):
+    """Discriminates labeled images and also classifies them, with few parameters."""
 
     @nn.compact
     def __call__(self, images, labels):
@@ -39,7 +39,7 @@ PENALTIES = {
     "dragan": penalties.dragan(),
     "consistency": penalties.consistency(augment.translation(0.25)),
     "lecam": penalties.lecam(),
-    "lazy_r1": penalties.lazy(penalties.r1(0.1), every=3),  # the save cuts a cycle, as below
+    "lazy_r1": penalties.lazy(penalties.r1(0.1), every=3),  # the save falls within a cycle
     "injected": penalties.inject(penalties.r1)(gamma=0.1),
 }
 adam = optax.adam(1e-2)
@@ -61,7 +61,7 @@ FEATURES = {
     "spectral_norm": {"discriminator": networks.SNGANDiscriminator(2, blocks=(True,))},
     "labels": {
         "generator": networks.SNGANGenerator(SHAPE, features=2, blocks=1, num_classes=3),
-        "discriminator": Judge(),
+        "discriminator": ClassifyingDiscriminator(),
         "num_classes": 3,
         "auxiliary": Pair(0.5, 0.5),
     },
@@ -70,12 +70,12 @@ FEATURES = {
         "discriminator": networks.MLPDiscriminator(features=(8, 8), dtype=jnp.bfloat16),
     },
 }
-# Each loss, penalty and feature is met at least once; all combinations are for the nightly job.
+# Each loss, penalty and feature occurs at least once; the slow test covers all combinations.
 SOME = list(zip(itertools.cycle(LOSSES), itertools.cycle(PENALTIES), FEATURES))
 
 
 def check(tmp_path, options, members=None):
-    """Four steps at a stretch against two, a save, a restore into what is abstract, and two."""
+    """Compares four steps with two steps, a save, a restore and two more steps."""
     gan = make_gan(**options)
     images = jnp.tanh(jax.random.normal(jax.random.key(7), (6, *SHAPE)))
     batch = (images, jnp.arange(6) % 3) if "num_classes" in options else (images,)

@@ -1,4 +1,4 @@
-"""A run's folder belongs to one run, and a signal ends a loop well."""
+"""Tests the folder of a run, its files and lock, and the handling of signals."""
 
 import json
 import os
@@ -21,13 +21,13 @@ from jaxgan.train_state import create
 CONFIG = {"seed": 0, "epochs": 5, "shape": (28, 28, 1)}
 
 
-def test_a_new_run_writes_its_configuration(tmp_path):
+def test_new_run_writes_its_configuration(tmp_path):
     workdir = runs.begin(tmp_path / "a" / "b", CONFIG)
     expected = {"seed": 0, "epochs": 5, "shape": [28, 28, 1]}
     assert json.loads((workdir / "config.json").read_text()) == expected
 
 
-def test_a_new_run_needs_an_empty_folder(tmp_path):
+def test_new_run_needs_an_empty_folder(tmp_path):
     runs.begin(tmp_path / "run", CONFIG)
     (tmp_path / "no config" / "checkpoints").mkdir(parents=True)
     for name, found in (("run", "config.json"), ("no config", "checkpoints")):
@@ -38,7 +38,7 @@ def test_a_new_run_needs_an_empty_folder(tmp_path):
 
 
 def write_run(workdir):
-    """A run with a file of every kind that jaxgan writes."""
+    """Writes a run with a file of every kind that jaxgan writes."""
     runs.begin(workdir, CONFIG)
     runs.write_log(workdir / "metrics.jsonl", [{"epoch": 1}])
     runs.write_json(workdir / "summary.json", {"epochs": 1})
@@ -53,7 +53,7 @@ def write_run(workdir):
     )
     checkpoint.save(workdir / "checkpoints", state).result()
     saving = workdir / "checkpoints" / "7.saving" / "arrays.orbax-checkpoint-tmp"
-    saving.mkdir(parents=True)  # of a save that was killed
+    saving.mkdir(parents=True)  # left by a killed save
     (saving / "orbax.checkpoint").touch()
     (workdir / "metrics.jsonl.tmp").write_text("{")
 
@@ -66,7 +66,7 @@ def walk(folder):
     return [path for path in folder.rglob("*") if path.name != ".lock"]
 
 
-def test_overwrite_replaces_all_that_a_run_wrote(tmp_path, caplog):
+def test_overwrite_removes_all_files_of_a_run(tmp_path, caplog):
     write_run(tmp_path)
     assert len(walk(tmp_path)) > 12
     runs.begin(tmp_path, {"seed": 1}, overwrite=True)
@@ -76,9 +76,9 @@ def test_overwrite_replaces_all_that_a_run_wrote(tmp_path, caplog):
     assert f"Removing the run in {tmp_path}: {removed}, training.gif" in caplog.text
 
 
-@pytest.mark.parametrize("there", [(), (".lock", "config.json.tmp")], ids=["empty", "begun"])
-def test_overwrite_of_nothing_begins_a_run(tmp_path, there, caplog):
-    for name in there:
+@pytest.mark.parametrize("existing", [(), (".lock", "config.json.tmp")], ids=["empty", "begun"])
+def test_overwrite_without_a_run_begins_one(tmp_path, existing, caplog):
+    for name in existing:
         (tmp_path / name).touch()
     for workdir in (tmp_path, tmp_path / "missing"):
         runs.begin(workdir, CONFIG, overwrite=True)
@@ -110,7 +110,7 @@ def add_a_numbered_folder(folder):
         (add_a_numbered_folder, "2024/thesis.tex"),
     ],
 )
-def test_overwrite_removes_nothing_where_there_is_something_else(tmp_path, add, named):
+def test_overwrite_rejects_folders_with_other_files(tmp_path, add, named):
     write_run(tmp_path)
     add(tmp_path)
     before = contents(tmp_path)
@@ -148,7 +148,7 @@ input()
 """
 
 
-def test_overwrite_keeps_checkpoints_that_another_process_writes(tmp_path):
+def test_overwrite_rejects_checkpoints_locked_by_another_process(tmp_path):
     runs.begin(tmp_path, CONFIG)
     (tmp_path / "checkpoints").mkdir()
     command = [sys.executable, "-c", WRITES, str(tmp_path / "checkpoints")]
@@ -171,20 +171,20 @@ def test_overwrite_needs_a_run(tmp_path, missing):
     assert (tmp_path / ".lock").exists() == (missing != ".lock")
 
 
-def test_a_damaged_configuration_is_named(tmp_path):
+def test_corrupted_configuration_error_names_the_file(tmp_path):
     (tmp_path / "config.json").write_text('{"seed": ')
     with pytest.raises(ValueError, match=r"config\.json is damaged"):
         runs.begin(tmp_path, CONFIG, resume=True)
 
 
-def test_there_must_be_a_run_to_resume(tmp_path):
+def test_resume_needs_a_run(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"must be the folder of a run; got .*has no config\.json"
     ):
         runs.begin(tmp_path, CONFIG, resume=True)
 
 
-def test_the_same_or_a_longer_run_is_resumed(tmp_path):
+def test_same_or_longer_run_is_resumed(tmp_path):
     runs.begin(tmp_path, CONFIG)
     runs.begin(tmp_path, CONFIG, resume=True)
     runs.begin(tmp_path, {**CONFIG, "epochs": 9}, resume=True)
@@ -192,7 +192,7 @@ def test_the_same_or_a_longer_run_is_resumed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({**CONFIG, "seed": 1}, "seed 1, there 0"),
         ({**CONFIG, "epochs": 4}, "epochs 4, there 5"),
@@ -201,12 +201,12 @@ def test_the_same_or_a_longer_run_is_resumed(tmp_path):
         ({**CONFIG, "seed": 1, "epochs": 4}, "epochs 4, there 5; seed 1, there 0"),
     ],
 )
-def test_another_configuration_is_refused_and_left_alone(tmp_path, changed, said):
+def test_different_configuration_is_rejected_and_file_is_kept(tmp_path, changed, message):
     runs.begin(tmp_path, CONFIG)
     before = (tmp_path / "config.json").read_text()
     with pytest.raises(ValueError, match="config must") as error:
         runs.begin(tmp_path, changed, resume=True)
-    assert str(error.value) == f"config must be that of the run to resume; got {said}."
+    assert str(error.value) == f"config must be that of the run to resume; got {message}."
     assert (tmp_path / "config.json").read_text() == before
 
 
@@ -214,7 +214,7 @@ def read_log(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_log_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch):
+def test_failed_write_keeps_the_previous_log(tmp_path, monkeypatch):
     path = tmp_path / "log.jsonl"
     records = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}]
     runs.write_log(path, records)
@@ -230,27 +230,27 @@ def test_a_log_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch):
     assert read_log(path) == records
 
 
-def test_a_home_folder_is_found(tmp_path, monkeypatch):
+def test_tilde_in_a_path_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     runs.write_log("~/log.jsonl", [{"epoch": 1}])
     assert read_log(tmp_path / "log.jsonl") == [{"epoch": 1}]
 
 
-@pytest.mark.parametrize("there", [b"[" * 100_000, b"[1]", b"\xff\xfe", b""])
-def test_a_hostile_configuration_is_named(tmp_path, there):
-    (tmp_path / "config.json").write_bytes(there)
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"[1]", b"\xff\xfe", b""])
+def test_invalid_configuration_error_names_the_file(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"config\.json .*Restore a copy of it"):
         runs.begin(tmp_path, CONFIG, resume=True)
 
 
-@pytest.mark.parametrize("there", ["null", '"five"', "[]"])
-def test_numbers_that_are_none_are_compared_too(tmp_path, there):
-    (tmp_path / "config.json").write_text('{"epochs": ' + there + "}")
+@pytest.mark.parametrize("epochs", ["null", '"five"', "[]"])
+def test_non_numeric_lengths_are_compared(tmp_path, epochs):
+    (tmp_path / "config.json").write_text('{"epochs": ' + epochs + "}")
     with pytest.raises(ValueError, match="got epochs 9, there"):
         runs.begin(tmp_path, {"epochs": 9}, resume=True)
 
 
-def test_a_run_that_was_killed_while_it_began_can_begin(tmp_path):
+def test_run_killed_at_its_start_can_begin_again(tmp_path):
     (tmp_path / "config.json.tmp").write_text("{")
     (tmp_path / ".lock").touch()
     runs.begin(tmp_path, CONFIG)
@@ -262,7 +262,7 @@ CIRCLE.append(CIRCLE)
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "said"),
+    ("call", "error", "message"),
     [
         (lambda d: runs.begin(d, None), TypeError, "config must be a dict.*got None"),
         (lambda d: runs.begin(d, {"a": d}), TypeError, "config must be .*PosixPath is not JSON"),
@@ -302,17 +302,17 @@ CIRCLE.append(CIRCLE)
         ),
     ],
 )
-def test_what_makes_no_sense_is_told(tmp_path, call, error, said):
+def test_invalid_arguments_are_rejected(tmp_path, call, error, message):
     (tmp_path / "file").touch()
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         call(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_figures_that_are_not_finite_become_null(tmp_path):
+def test_non_finite_numbers_become_null(tmp_path):
     path = tmp_path / "summary.json"
-    runs.write_json(path, {"kl": [float("nan"), 1.5], "said": "Infinity", "b": -float("inf")})
-    assert path.read_text() == '{"kl": [null, 1.5], "said": "Infinity", "b": null}\n'
+    runs.write_json(path, {"kl": [float("nan"), 1.5], "message": "Infinity", "b": -float("inf")})
+    assert path.read_text() == '{"kl": [null, 1.5], "message": "Infinity", "b": null}\n'
     with pytest.raises(TypeError, match="not JSON serializable"):
         runs.write_json(path, {"a": object()})
     assert [file.name for file in tmp_path.iterdir()] == ["summary.json"]
@@ -323,7 +323,7 @@ HOLD = (
 )
 
 
-def test_two_processes_do_not_share_a_run(tmp_path):
+def test_run_in_use_by_another_process_is_rejected(tmp_path):
     command = [sys.executable, "-c", HOLD, str(tmp_path / "run")]
     with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as first:
         assert first.stdout.readline() == "\n"
@@ -347,17 +347,17 @@ def test_longest_streak(flags, longest):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
-def test_the_first_signal_is_noted_the_second_is_not(signum):
-    before, struck = signal.getsignal(signum), []
+def test_only_the_first_signal_is_received(signum):
+    before, handled = signal.getsignal(signum), []
     try:
-        signal.signal(signum, lambda *_: struck.append(1))  # stands for what would kill
+        signal.signal(signum, lambda *_: handled.append(1))  # instead of ending the process
         with runs.stop_signals() as received:
             assert received == []
             os.kill(os.getpid(), signum)
-            assert (received, struck) == ([signum], [])
+            assert (received, handled) == ([signum], [])
             os.kill(os.getpid(), signum)
-            assert (received, struck) == ([signum], [1])
+            assert (received, handled) == ([signum], [1])
         os.kill(os.getpid(), signum)
-        assert struck == [1, 1]
+        assert handled == [1, 1]
     finally:
         signal.signal(signum, before)

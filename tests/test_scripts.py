@@ -1,4 +1,4 @@
-"""Scripts that run in the process of the tests behave as in a process of their own."""
+"""Tests that `run_here` runs a script as a separate process would."""
 
 import pytest
 from scripts import Done, run_here
@@ -13,19 +13,19 @@ def run(tmp_path):
     return run
 
 
-def test_a_script_prints_logs_and_ends(run):
+def test_output_log_and_exit_status_are_captured(run):
     code = "import logging, sys; print(sys.argv[1]); logging.getLogger('x').warning('careful')"
     assert run(code, "here") == Done(0, "here\n", "careful\n")
     assert run("import sys; sys.exit('no such file')") == Done(1, "", "no such file\n")
     assert run("import sys; sys.exit(3)").returncode == 3
 
 
-def test_a_script_that_calls_what_is_deprecated_fails(run):
+def test_deprecation_warning_in_a_script_is_an_error(run):
     with pytest.raises(DeprecationWarning, match="old"):
         run("import warnings; warnings.warn('old', DeprecationWarning)")
 
 
-def test_an_exception_carries_what_was_printed(run):
+def test_exception_notes_contain_the_output(run):
     with pytest.raises(ZeroDivisionError) as caught:
         run("print('before'); 1 / 0")
     assert caught.value.__notes__ == ["before\n"]

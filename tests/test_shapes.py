@@ -1,4 +1,4 @@
-"""The shapes in annotations: enforced while tests run, and harmless without jaxtyping."""
+"""Tests that annotated shapes are checked in tests, and that jaxtyping is optional."""
 
 import subprocess
 
@@ -32,7 +32,7 @@ def test_wrong_shapes_and_dtypes_are_errors():
         indices_of_step(jax.random.key(0), jnp.zeros(2, jnp.int32), num_images=9, batch_size=2)
 
 
-def test_public_functions_raise_errors_of_their_own(gan, batch):
+def test_public_functions_raise_their_own_errors(gan, batch):
     with pytest.raises(TypeError, match=r"state must be a jaxgan\.TrainState"):
         gan.update(None, batch)
 

@@ -18,7 +18,7 @@ class TestStream:
     def train(self, gan):
         return jax.jit(functools.partial(training.epochs, gan, batch_size=BATCH), donate_argnums=0)
 
-    def test_chunks_train_as_if_they_were_given_one_by_one(self, state, train, uint8_images):
+    def test_stream_equals_training_on_each_chunk_in_turn(self, state, train, uint8_images):
         chunks = [uint8_images[:11], uint8_images[11:22], uint8_images[5:16]]
         expected = jax.tree.map(jnp.copy, state)
         for chunk in chunks:
@@ -27,8 +27,8 @@ class TestStream:
         assert_trees_equal(streamed, expected)
         assert metrics["generator_loss"].shape == (1, 2)
 
-    def test_the_next_chunk_is_read_while_this_one_trains(self, state):
-        """Training waits for the second chunk to be asked for: one after the other would hang."""
+    def test_next_chunk_is_read_during_training(self, state):
+        """Training waits until the second chunk is read, so reading it later would hang."""
         second_is_read = threading.Event()
 
         def source():
@@ -42,7 +42,7 @@ class TestStream:
 
         assert len(list(streaming.stream(train, state, source()))) == 2
 
-    def test_no_more_than_one_chunk_is_read_ahead(self, state):
+    def test_at_most_one_chunk_is_read_ahead(self, state):
         read = []
 
         def source():
@@ -56,7 +56,7 @@ class TestStream:
             assert len(read) <= count + 1
         assert read == [0, 1, 2, 3, 4]
 
-    def test_a_source_may_use_its_buffer_again(self, state):
+    def test_source_can_reuse_its_buffer(self, state):
         def source():
             buffer = np.zeros((1000, 28, 28, 1), np.uint8)
             for i in range(4):
@@ -74,13 +74,13 @@ class TestStream:
         assert [int(images.max()) for images in seen] == [0, 1, 2, 3]
         assert [int(images.min()) for images in seen] == [0, 1, 2, 3]
 
-    def test_labels_come_along(self, state):
+    def test_labels_are_passed_to_train(self, state):
         chunks = [(np.zeros((2, *SHAPE), np.uint8), np.array([3, 4]))]
         train = lambda state, images, labels: (state, {"labels": labels})
         ((_, metrics),) = streaming.stream(train, state, chunks)
         np.testing.assert_array_equal(metrics["labels"], [3, 4])
 
-    def test_what_a_source_raises_comes_out_when_its_turn_comes(self, state):
+    def test_source_error_is_raised_after_the_chunks_before_it(self, state):
         def source():
             yield np.zeros(1)
             raise OSError("the disk is gone")
@@ -91,14 +91,14 @@ class TestStream:
             next(stream)
 
     @pytest.mark.parametrize("chunk", [None, "text", [[1], [1, 2]], (np.zeros(1), object())])
-    def test_a_chunk_that_is_no_array_is_refused_when_its_turn_comes(self, state, chunk):
+    def test_non_array_chunk_is_rejected_after_the_chunks_before_it(self, state, chunk):
         chunks = [np.zeros(1), chunk]
         stream = streaming.stream(lambda state, *chunk: (state, {}), state, chunks)
         next(stream)
         with pytest.raises(TypeError, match="Chunk 1 must be an array, or a tuple of arrays; got"):
             next(stream)
 
-    def test_it_may_be_left_early(self, state):
+    def test_closed_stream_leaves_no_thread(self, state):
         threads = set(threading.enumerate())
         chunks = (np.zeros(1) for _ in range(5))
         stream = streaming.stream(lambda state, chunk: (state, {}), state, chunks)
@@ -106,7 +106,7 @@ class TestStream:
         stream.close()
         assert set(threading.enumerate()) <= threads
 
-    def test_no_chunks_at_all(self, state):
+    def test_empty_source_gives_no_results(self, state):
         assert list(streaming.stream(lambda state, chunk: (state, {}), state, [])) == []
 
 
@@ -116,48 +116,48 @@ class TestChunks:
         stream = streaming.chunks(range(num), size, key=key, start=start, element=np.int64)
         return [next(stream) for _ in range(take)]
 
-    def test_a_pass_reads_every_record_at_most_once_and_passes_differ(self):
+    def test_passes_read_each_record_at_most_once_and_differ(self):
         first, second = self.read(10, 3, take=6)[:3], self.read(10, 3, take=6)[3:]
         for one_pass in (first, second):
             assert len(np.unique(one_pass)) == 9
             assert set(np.ravel(one_pass)) <= set(range(10))
         assert not np.array_equal(first, second)
 
-    def test_it_may_start_at_any_chunk(self):
+    def test_stream_can_start_at_any_chunk(self):
         np.testing.assert_array_equal(
             self.read(10, 3, take=6)[2:], self.read(10, 3, start=2, take=4)
         )
 
-    def test_keys_make_different_orders(self):
+    def test_order_depends_on_the_key(self):
         assert not np.array_equal(self.read(1000, 100), self.read(1000, 100, seed=1))
 
-    def test_many_records_are_asked_for_at_once_where_that_can_be(self):
+    def test_getitems_reads_a_chunk_in_one_call(self):
         class Source(list):
             def __getitems__(self, numbers):
-                asked.append(numbers)
+                requests.append(numbers)
                 return [self[i] for i in numbers]
 
-        asked = []
+        requests = []
         source = Source({"image": np.full(SHAPE, i, np.uint8), "label": i} for i in range(6))
         pair = lambda record: (record["image"], record["label"])
         images, labels = next(streaming.chunks(source, 4, key=jax.random.key(0), element=pair))
-        assert asked == [labels.tolist()]
+        assert requests == [labels.tolist()]
         assert images.shape == (4, *SHAPE)
         np.testing.assert_array_equal(images[:, 0, 0, 0], labels)
 
     @pytest.mark.parametrize(("size", "expected"), [(0, "at least 1"), (7, "at most 6")])
-    def test_sizes_that_do_not_fit(self, size, expected):
+    def test_out_of_range_sizes_are_rejected(self, size, expected):
         with pytest.raises(ValueError, match=f"size must be {expected}; got {size}"):
             streaming.chunks(range(6), size, key=jax.random.key(0))
 
-    def test_elements_of_several_shapes_are_refused_in_their_chunk(self):
+    def test_elements_of_several_shapes_are_rejected(self):
         source = [np.zeros(n) for n in (1, 1, 1, 2)]
         read = streaming.chunks(source, 4, key=jax.random.key(0), element=lambda record: record)
         with pytest.raises(ValueError, match=r"Elements of chunk 0 must be of one shape; .*\(2,\)"):
             next(read)
 
-    def test_a_streamed_run_resumes_exactly(self, gan, state, uint8_images):
-        """Chunks and batches are functions of (seed, step), so a run cut in two is the run."""
+    def test_streamed_run_resumes_exactly(self, gan, state, uint8_images):
+        """A run in two parts is bit-identical: chunks and batches depend only on (seed, step)."""
         source = [{"image": image} for image in uint8_images]
         train = jax.jit(functools.partial(training.epochs, gan, batch_size=BATCH))
         key = jax.random.key(7)

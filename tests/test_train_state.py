@@ -1,4 +1,4 @@
-"""The state: immutable, arrays only, importable on its own."""
+"""Tests that the state is immutable, holds only arrays and is cheap to import."""
 
 import dataclasses
 import subprocess
@@ -28,7 +28,7 @@ def test_fields_and_public_name():
     assert [field.name for field in dataclasses.fields(TrainState)] == FIELDS
 
 
-def test_begins_at_step_zero_and_holds_arrays_only():
+def test_new_state_is_at_step_zero_and_holds_only_arrays():
     state = make()
     assert state.step.dtype == jnp.int32
     assert int(state.step) == 0
@@ -36,7 +36,7 @@ def test_begins_at_step_zero_and_holds_arrays_only():
     assert state.ema_params is None
 
 
-def test_is_immutable_and_replace_makes_another():
+def test_state_is_immutable_and_replace_returns_a_new_one():
     state = make()
     with pytest.raises(dataclasses.FrozenInstanceError):
         state.step = 3
@@ -46,7 +46,7 @@ def test_is_immutable_and_replace_makes_another():
         state.replace(stepp=1)
 
 
-def test_is_a_pytree_with_names():
+def test_state_is_a_pytree_with_named_paths():
     state = make(ema=True)
     leaves, structure = jax.tree.flatten(state)
     assert_trees_equal(jax.tree.unflatten(structure, leaves), state)
@@ -56,19 +56,19 @@ def test_is_a_pytree_with_names():
     assert {".step", ".key", ".params.generator['w']", ".ema_params['w']"} <= set(paths)
 
 
-def test_average_is_a_copy_of_its_own():
+def test_average_does_not_share_memory_with_the_parameters():
     state = make(ema=True)
     pointers = [p["w"].unsafe_buffer_pointer() for p in (state.ema_params, state.params.generator)]
     assert pointers[0] != pointers[1]
 
 
 @pytest.mark.parametrize("key", [3, jnp.zeros(2, jnp.uint32), jax.random.split(jax.random.key(0))])
-def test_keys_that_are_no_single_typed_key(key):
+def test_invalid_keys_are_rejected(key):
     with pytest.raises(TypeError, match="one typed PRNG key"):
         create(key, Pair({}, {}), Pair(optax.sgd(0.1), optax.sgd(0.1)))
 
 
-def test_players_that_are_none():
+def test_invalid_optimizers_and_parameters_are_rejected():
     key, params, sgd = jax.random.key(0), Pair({"w": jnp.ones(2)}, {"w": jnp.ones(2)}), optax.sgd(1)
     with pytest.raises(
         TypeError, match=r"optimizer must be .* optax transformations; got generator=1"
@@ -81,13 +81,13 @@ def test_players_that_are_none():
 
 
 @pytest.mark.parametrize("module", ["jaxgan", "jaxgan.train_state"])
-def test_import_brings_in_nothing_heavy(module):
+def test_import_loads_no_heavy_library(module):
     code = f"import {module}, sys; print([m for m in {HEAVY} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
 
 
-def test_all_public_names_are_there():
+def test_all_public_names_exist():
     for name in jaxgan.__all__:
         assert getattr(jaxgan, name) is not None
     assert jaxgan.checkpoint.save

@@ -1,4 +1,4 @@
-"""The tree: what is public, and which module imports which."""
+"""Tests public names and imports between modules."""
 
 import ast
 import graphlib
@@ -12,8 +12,8 @@ import pytest
 import jaxgan
 
 ROOT = Path(jaxgan.__file__).parent
-# From the ground up, as in docs/development/design.md; a module imports from lower floors only.
-FLOORS = [
+# From the lowest layer, as in docs/development/design.md. A module imports only from lower layers.
+LAYERS = [
     {"types"},
     {"_internal"},
     {"train_state"},
@@ -42,7 +42,7 @@ def name_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> set[str]:
-    """The modules of jaxgan that a file imports, anywhere in it."""
+    """Returns the modules of jaxgan that a file imports, at any place in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "jaxgan":
@@ -57,12 +57,12 @@ FILES = {name_of(path): path for path in ROOT.rglob("*.py")}
 
 
 def part_of(module: str) -> str:
-    """The module or package of jaxgan's first level that holds a module."""
+    """Returns the top-level module or package of jaxgan that contains a module."""
     return module.split(".")[1] if "." in module else "__init__"
 
 
 @pytest.mark.parametrize("name", public_modules())
-def test_a_public_module_lists_its_names(name):
+def test_public_module_lists_its_names(name):
     module = importlib.import_module(name)
     assert len(set(module.__all__)) == len(module.__all__)
     for public in module.__all__:
@@ -76,8 +76,8 @@ def test_a_public_module_lists_its_names(name):
     assert own <= set(module.__all__)
 
 
-def test_no_module_has_the_name_of_a_function():
-    """`import jaxgan.x` never returns a function where a reader expects a module."""
+def test_no_module_shares_its_name_with_a_function():
+    """`import jaxgan.x` binds a module, never a function of that name."""
     for name in public_modules():
         module = importlib.import_module(name)
         for _, child, _ in pkgutil.iter_modules(getattr(module, "__path__", [])):
@@ -85,31 +85,31 @@ def test_no_module_has_the_name_of_a_function():
             assert value is None or isinstance(value, type(ast)), f"{name}.{child}"
 
 
-def test_no_module_imports_itself_through_others():
+def test_imports_have_no_cycles():
     graph = {name: imports_of(path) for name, path in FILES.items() if name != "jaxgan"}
     # A package's __init__ only re-exports its files, which import each other by their full names.
     order = [*graphlib.TopologicalSorter(graph).static_order()]
     assert set(graph) <= set(order)
 
 
-def test_no_module_imports_from_a_higher_floor():
-    floor = {part: i for i, parts in enumerate(FLOORS) for part in parts}
+def test_no_module_imports_from_a_higher_layer():
+    layer = {part: i for i, parts in enumerate(LAYERS) for part in parts}
     upward = [
         f"{name} imports {imported}"
         for name, path in FILES.items()
         for imported in imports_of(path)
-        if part_of(imported) != part_of(name) and floor[part_of(imported)] >= floor[part_of(name)]
+        if part_of(imported) != part_of(name) and layer[part_of(imported)] >= layer[part_of(name)]
     ]
     assert not upward
 
 
-def test_private_files_are_imported_within_their_package_only():
+def test_private_files_are_imported_only_within_their_package():
     shared = ("jaxgan._internal", "jaxgan._game")
-    intruding = [
+    invalid = [
         f"{name} imports {imported}"
         for name, path in FILES.items()
         for imported in imports_of(path)
         if "._" in imported and not imported.startswith(shared)
         if not name.startswith(imported.split("._")[0])
     ]
-    assert not intruding
+    assert not invalid

@@ -1,4 +1,4 @@
-"""The game between two players: `jaxgan.gan`, its half-steps and the checks of its arguments."""
+"""Implements `jaxgan.gan`: the training step and the checks of its arguments."""
 
 from jaxgan._game._gan import GAN, gan
 

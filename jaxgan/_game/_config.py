@@ -1,4 +1,4 @@
-"""The configuration of a game, and what one training step receives."""
+"""Defines the configuration of a GAN, and the inputs and results of a training step."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from jaxgan.types import Loss, ModelState, Network, Pair, Params, PyTree
 
 
 class GameConfig(NamedTuple):
-    """The arguments of `jaxgan.gan`, which are not arrays. `_validation` checks them."""
+    """Holds the arguments of `jaxgan.gan`. `_validation` checks them."""
 
     network: Pair[Network]
     loss: Pair[Loss]
@@ -31,14 +31,14 @@ class GameConfig(NamedTuple):
 
     @property
     def batch_divisor(self) -> int:
-        """The number that divides the size of every batch."""
+        """Returns the number that must divide the batch size."""
         return self.discriminator_steps * self.packing
 
 
 class StepKeys(NamedTuple):
-    """The PRNG keys of one step, by what draws from them.
+    """Holds the PRNG keys of one discriminator step, one key for each use.
 
-    Only the keys of the last discriminator step include one for the generator's step.
+    Only the last discriminator step has a key for the generator step.
     """
 
     latents: Key[Array, ""]
@@ -48,13 +48,13 @@ class StepKeys(NamedTuple):
 
 
 class StepInputs(NamedTuple):
-    """What a half-step receives besides the configuration and the state.
+    """Holds the data, keys and number of one discriminator step.
 
     Attributes:
-      real: this step's share of the batch.
-      labels: one for each image, or None.
-      keys: the step's PRNG keys.
-      step: the number of this discriminator step in the whole run.
+      real: the real images of this step, a share of the batch.
+      labels: one label for each image, or None.
+      keys: the PRNG keys of this step.
+      step: the number of this discriminator step, counted over the whole run.
     """
 
     real: Float[Array, " batch *image"]
@@ -64,11 +64,11 @@ class StepInputs(NamedTuple):
 
 
 class Generated(NamedTuple):
-    """One forward pass of the generator.
+    """Holds the results of one forward pass of the generator.
 
     Attributes:
-      images: what the generator made.
-      pullback: from a gradient with respect to the images to one with respect to the parameters.
+      images: the generated images.
+      pullback: maps a gradient with respect to the images to one with respect to the parameters.
       model_state: the generator's model state after the pass.
     """
 
@@ -77,14 +77,14 @@ class Generated(NamedTuple):
     model_state: ModelState
 
 
-class PlayerUpdate(NamedTuple):
-    """What a half-step computes, before the optimizer applies it.
+class NetworkUpdate(NamedTuple):
+    """Holds the results of a discriminator or generator step, before the optimizer update.
 
     Attributes:
-      loss: the player's loss.
-      grads: its gradient with respect to the player's parameters.
-      model_state: the player's model state after the forward passes.
-      game_state: the state of penalty and augmentation after the half-step.
+      loss: the network's loss.
+      grads: the gradient of the loss with respect to the network's parameters.
+      model_state: the network's model state after the forward passes.
+      game_state: the state of the penalty and the augmentation after the step.
     """
 
     loss: Float[Array, ""]

@@ -1,4 +1,4 @@
-"""What the discriminator sees and returns, and the losses of its output."""
+"""Applies the discriminator to augmented and packed images, and computes the losses."""
 
 from typing import NamedTuple
 
@@ -14,11 +14,11 @@ from jaxgan.types import Loss, ModelState, Pair, Params, PyTree
 
 
 class DiscriminatorOutput(NamedTuple):
-    """What the discriminator returns for one batch of real and one of fake images."""
+    """Holds the discriminator output for one batch of real and one batch of fake images."""
 
     real_logits: Float[Array, " batch"]
     fake_logits: Float[Array, " batch"]
-    class_logits: Pair[Float[Array, " batch classes"]] | None  # of the fake and of the real images
+    class_logits: Pair[Float[Array, " batch classes"]] | None  # of fake and real images
 
 
 def augment_and_pack(
@@ -29,7 +29,7 @@ def augment_and_pack(
     key: Key[Array, ""],
     step: Int32[Array, ""],
 ) -> Pair[jax.Array]:
-    """Returns fake and real images as the discriminator sees them: augmented, then packed."""
+    """Augments fake and real images, then packs them for the discriminator."""
     if config.augmentation is not None:
         fake_key, real_key = jax.random.split(key)
         augmentation_state, apply = state.game_state["augmentation"], config.augmentation.apply
@@ -43,7 +43,7 @@ def augment_and_pack(
 def pack(
     images: Float[Array, " batch *image"], packing: int
 ) -> Float[Array, " packed *packed_image"]:
-    """Joins every `packing` images of a batch on the channel axis (PacGAN)."""
+    """Concatenates each group of `packing` images along the channel axis (PacGAN)."""
     if packing == 1:
         return images
     groups = images.reshape(images.shape[0] // packing, packing, *images.shape[1:])
@@ -60,7 +60,10 @@ def discriminate_real_and_fake(
     labels: Int[Array, " batch"] | None,
     key: Key[Array, ""],
 ) -> tuple[DiscriminatorOutput, ModelState]:
-    """Passes real images, then fake ones, so that batch statistics do not mix them."""
+    """Applies the discriminator to real and fake images in separate passes.
+
+    In a joint pass, batch statistics would mix real and fake images.
+    """
     real_key, fake_key = jax.random.split(key)
     real, model_state = apply_discriminator(
         config, params, model_state, seen.discriminator, labels=labels, key=real_key
@@ -82,12 +85,15 @@ def apply_discriminator(
     labels: Int[Array, " batch"] | None,
     key: Key[Array, ""],
 ) -> tuple[PyTree, ModelState]:
-    """Returns logits, or logits and class logits, and the new model state."""
+    """Returns the discriminator output and the new model state.
+
+    The output is the logits, or a tuple of logits and class logits.
+    """
     inputs = (images,) if labels is None else (images, labels)
     apply = config.network.discriminator.apply
     output, model_state = apply(params, model_state, *inputs, train=True, key=key)
     logits = output[0] if isinstance(output, tuple) else output
-    advice = "Return one number an image, as logits[:, 0] of a last Dense(1)."
+    advice = "Return one number per image, such as logits[:, 0] after a last Dense(1)."
     checks.shape("The discriminator's logits", logits, images.shape[:1], advice)
     return output, model_state
 
@@ -95,7 +101,7 @@ def apply_discriminator(
 def discriminator_loss(
     config: GameConfig, output: DiscriminatorOutput, labels: Int[Array, " batch"] | None
 ) -> Float[Array, ""]:
-    """Returns the discriminator's mean loss, without its penalty."""
+    """Returns the discriminator's mean loss, without the penalty."""
     value = _mean_loss(config.loss.discriminator, output)
     if config.auxiliary is not None:
         for class_logits in output.class_logits or ():
@@ -115,10 +121,10 @@ def generator_loss(
 
 
 def _mean_loss(loss: Loss, output: DiscriminatorOutput) -> Float[Array, ""]:
-    """Returns the mean of a player's loss over the batch."""
+    """Returns the mean of a loss over the batch."""
     values = loss(output.real_logits, output.fake_logits)
-    advice = "Leave the mean over the batch to gan."
-    checks.shape("The loss, one number an image,", values, output.fake_logits.shape, advice)
+    advice = "Return one value per image; gan computes the mean."
+    checks.shape("The loss", values, output.fake_logits.shape, advice)
     return jnp.mean(values)
 
 
@@ -126,7 +132,7 @@ def _mean_class_loss(
     class_logits: Float[Array, " batch classes"], labels: Int[Array, " batch"] | None
 ) -> Float[Array, ""]:
     """Returns the mean cross-entropy of the auxiliary classifier (AC-GAN)."""
-    assert labels is not None  # `gan` requires num_classes where there is an auxiliary classifier
+    assert labels is not None  # `gan` requires num_classes with auxiliary
     return jnp.mean(auxiliary_classifier(class_logits, labels))
 
 
@@ -139,7 +145,7 @@ def mean_penalty(
     *,
     key: Key[Array, ""],
 ) -> tuple[Float[Array, ""], PyTree]:
-    """Returns the mean of the penalty, and the penalty's new state."""
+    """Returns the mean penalty over the batch, and the penalty's new state."""
     real, fake = seen.discriminator, seen.generator
     if config.penalty is None:
         return jnp.zeros((), real.dtype), ()
@@ -161,12 +167,15 @@ def mean_penalty(
 
 
 def _check_penalty(values: object, batch: int) -> None:
-    """Refuses shapes such as [batch, 1], whose mean would be that of a broadcast."""
+    """Checks that a penalty is a scalar or has one value per image.
+
+    Other shapes, such as [batch, 1], suggest an unintended broadcast.
+    """
     found = () if isinstance(values, int | float) else getattr(values, "shape", type(values))
     checks.require(
         found in ((), (batch,)),
         "A penalty",
-        f"a scalar or of shape ({batch},), one number an image",
+        f"a scalar or of shape ({batch},), one value per image",
         f"{found}",
         "Sum over the other axes.",
         error=checks.ShapeError,

@@ -1,4 +1,4 @@
-"""`jaxgan.gan`: takes networks, a loss and optimizers, and returns pure functions."""
+"""Defines `jaxgan.gan`, which builds pure functions from networks, a loss and optimizers."""
 
 import functools
 from typing import NamedTuple, Protocol
@@ -20,7 +20,7 @@ from jaxgan.types import Batch, Labels, Loss, Metrics, Pair
 
 
 class InitFn(Protocol):
-    """Makes the state of step 0."""
+    """Creates the state of step 0."""
 
     def __call__(
         self, key: jax.Array, images: Batch, labels: Labels | None = None
@@ -28,7 +28,7 @@ class InitFn(Protocol):
 
 
 class UpdateFn(Protocol):
-    """Makes one training step."""
+    """Performs one training step."""
 
     def __call__(
         self, state: TrainState, images: Batch, labels: Labels | None = None
@@ -44,20 +44,20 @@ class SampleFn(Protocol):
 
 
 class GAN(NamedTuple):
-    """A GAN as three pure functions, made by `jaxgan.gan`.
+    """Holds a GAN as three pure functions. `jaxgan.gan` returns it.
 
-    Nothing in here is jitted: the caller writes `jax.jit`, `jax.vmap` and `jax.lax.scan`. `labels`,
-    integers `[n]`, are given where the GAN has `num_classes`, and only there.
+    The functions are not jitted: wrap them in `jax.jit`, `jax.vmap` or `jax.lax.scan`. Pass
+    `labels`, integers `[n]`, if and only if the GAN has `num_classes`.
 
     Args:
-      init: `(key, images, labels=None) -> TrainState`. `images` are some of the real ones, `[n,
-        height, width, channels]`; of them and of `labels` only shape and dtype go into the state.
-        Outside of jit the range of the images is compared with the generator's.
-      update: `(state, images, labels=None) -> (state, metrics)`: one step of the game on real
-        images, float in [-1, 1], `[batch, height, width, channels]`. With several discriminator
-        steps each takes its share of the batch, and the generator plays with the last.
-      sample: `(state, latents, labels=None) -> images`: float in the generator's range, from
-        `latents`, `[n, latents]`; with the averaged parameters where there are any.
+      init: `(key, images, labels=None) -> TrainState`. `images` are example real images, `[n,
+        height, width, channels]`. Only the shape and dtype of `images` and `labels` affect the
+        state. Outside of jit, `init` checks that the generator's range fits the images.
+      update: `(state, images, labels=None) -> (state, metrics)`. Performs one training step on
+        real images, float in [-1, 1], `[batch, height, width, channels]`. Several discriminator
+        steps divide the batch; the generator step uses the last share.
+      sample: `(state, latents, labels=None) -> images`. Generates images, float in the generator's
+        range, from `latents`, `[n, latents]`. Uses the averaged parameters if the state has them.
     """
 
     init: InitFn
@@ -84,62 +84,64 @@ def gan(
 ) -> GAN:
     r"""Builds a GAN from two networks, a loss and two optimizers.
 
-    One update, with generator $G_\theta$, discriminator $D_\phi$, real images $x$ and latents
-    $z \sim N(0, I)$, is two half-steps that share the latents. With means over the batch,
+    One update is a discriminator step and a generator step with the same latents. With generator
+    $G_\theta$, discriminator $D_\phi$, real images $x$, latents $z \sim N(0, I)$ and means over the
+    batch, the update is
 
     $$\phi' = \phi + \mathrm{opt}_D(\nabla_\phi\,\overline{L_D}(D_\phi(x), D_\phi(G_\theta(z)))),$$
     $$\theta' = \theta + \mathrm{opt}_G(\nabla_\theta\,\overline{L_G}(D_{\phi'}(x),
     D_{\phi'}(G_\theta(z)))).$$
 
-    $G_\theta(z)$ is computed once: its vector-Jacobian product carries the second gradient back.
-    All randomness of a step comes from `jax.random.fold_in(state.key, state.step)`. Latents have
-    the dtype of the images.
+    $G_\theta(z)$ is computed once; the generator step reuses its vector-Jacobian product. All
+    randomness of a training step comes from `jax.random.fold_in(state.key, state.step)`. Latents
+    have the dtype of the images.
 
-    The discriminator sees real and fake images in separate passes, so batch statistics do not mix
-    them. The generator's half-step does not change the discriminator's `model_state`. After a
-    non-finite loss or gradient a player does not change, and the metrics count a skipped step.
+    The discriminator receives real and fake images in separate passes, so batch statistics do not
+    mix them. The generator step does not change the discriminator's `model_state`. If the loss or
+    gradient of a network is non-finite, the network stays unchanged and the metrics count a
+    skipped step.
 
     Args:
-      generator: linen module or `jaxgan.Network`, `[batch, latents] -> images`; with
+      generator: linen module or `jaxgan.Network`: `[batch, latents] -> images`. With
         `num_classes` it also takes labels `[batch]`.
-      discriminator: linen module or `jaxgan.Network`, images `-> [batch]` raw logits; with
-        `num_classes` it also takes labels; with `auxiliary` it returns `(logits, class_logits)`.
-        With `packing` its images have `packing` times the channels, and its batch is as much
-        smaller.
+      discriminator: linen module or `jaxgan.Network`: images `-> [batch]` raw logits. With
+        `num_classes` it also takes labels. With `auxiliary` it returns `(logits, class_logits)`.
+        With `packing` its images have `packing` times the channels, and its batch is `packing`
+        times smaller.
       loss: a `Pair` of losses, as in `jaxgan.losses`.
       optimizer: a `Pair` of optax transformations.
-      latents: the number of coordinates of a latent, at least 1.
-      penalty: added to the discriminator's loss: one of `jaxgan.penalties`, or a function
-        `(critic, real, fake, key)`. It sees augmented and packed images.
-      augmentation: of real and fake images alike, before the discriminator sees them, in both
-        half-steps: one of `jaxgan.augment`, or a function `(key, images) -> images`.
-      discriminator_steps: discriminator steps for each generator step. The batch is divided among
-        them, and each draws other latents.
-      packing: how many images the discriminator judges at once (PacGAN).
-      num_classes: if given, labels in [0, num_classes) reach both networks; fakes have the labels
-        of the real images.
-      auxiliary: weights of the auxiliary classifier's cross-entropy in either player's loss
-        (AC-GAN); the discriminator's counts for real and for fake images.
-      ema_half_life: in images; the generator's average `ema_params` forgets half of an old value
-        in that many. None keeps no average.
-      ema_warmup: the half-life is at most this share of the images seen so far (StyleGAN: 0.05).
+      latents: the dimension of a latent, at least 1.
+      penalty: one of `jaxgan.penalties`, or a function `(critic, real, fake, key)`. Its value is
+        added to the discriminator's loss. It receives augmented and packed images.
+      augmentation: one of `jaxgan.augment`, or a function `(key, images) -> images`. It is applied
+        to real and fake images, in discriminator and generator steps.
+      discriminator_steps: the number of discriminator steps per generator step. The steps divide
+        the batch, and each step draws new latents.
+      packing: the number of images per discriminator input (PacGAN).
+      num_classes: the number of classes. If given, both networks receive labels in
+        [0, num_classes). Fake images have the labels of the real images.
+      auxiliary: a `Pair` of weights of the auxiliary classifier's cross-entropy in the two losses
+        (AC-GAN). The discriminator's loss includes the cross-entropy of real and of fake images.
+      ema_half_life: the half-life, in images, of `ema_params`, the moving average of the
+        generator's parameters. If None, there is no average.
+      ema_warmup: limits the half-life to this fraction of the images seen so far (StyleGAN: 0.05).
       diagnose: whether to add costly metrics: `real_distance` and `fake_distance`, the mean
-        distance of two images of the batch.
+        distance between two images of the batch.
 
     Returns:
-      A `GAN`. The metrics of `update` are scalars, with several discriminator steps those of the
-      last: for either player its `_loss`, `_gradient_norm` and `_skipped` (the number of
-      skipped steps, an integer); what `jaxgan.diagnostics.of_logits` says of the logits that the
-      discriminator was trained on; `penalty`, and `augmentation_probability` if it adapts.
+      A `GAN`. The metrics of `update` are scalars: `_loss`, `_gradient_norm` and `_skipped` (the
+      number of skipped steps, an integer) for each network; `jaxgan.diagnostics.of_logits` of the
+      discriminator step's logits; `penalty` if given; and `augmentation_probability` if adaptive.
+      With several discriminator steps, all metrics but `_skipped` are those of the last step.
 
     Raises:
-      TypeError: If an argument has the wrong type: a network, a `Pair`, a number, a bool. From
-        `init` and `update`: if images or parameters are not floats, labels are not integers, or the
-        state is no `TrainState`.
+      TypeError: If a network, `Pair`, number or bool has the wrong type. From `init` and `update`:
+        if images or parameters are not floats, labels are not integers, or the state is not a
+        `TrainState`.
       ValueError: If a number is out of range. From `init` and `update`, at trace time: if shapes do
-        not fit together, labels are missing, or the state is that of another GAN; outside of jit,
-        if labels are out of range. From `init`: if a network has no parameters; outside of jit, if
-        images are not finite or the generator's range is incompatible with them.
+        not match, labels are missing, or the state belongs to another GAN; outside of jit, if
+        labels are out of range. From `init`: if a network has no parameters; outside of jit, if
+        images are non-finite or the generator's range is incompatible with them.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax
@@ -206,7 +208,7 @@ def _init(config: GameConfig, key: jax.Array, images: Batch, labels: Labels | No
     state = _create_state(config, key, images, labels)
     batch_size = 2 * config.batch_divisor
     like = lambda x: jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype)
-    # Finds networks, losses and optimizers that do not fit together before the first step.
+    # A dry run finds incompatible networks, losses and optimizers before the first step.
     step = functools.partial(train_step, config)
     jax.eval_shape(step, state, like(images), None if labels is None else like(labels))
     if all(map(checks.is_concrete, jax.tree.leaves((state, images)))):
@@ -244,8 +246,8 @@ def _create_state(
 def _first_samples(
     config: GameConfig, state: TrainState, images: jax.Array, labels: jax.Array | None
 ) -> jax.Array:
-    """Samples of a new generator, to compare their range with that of the images."""
-    # No step and no shuffle folds in this number, so nothing else draws from this key.
+    """Generates samples of a new generator, to compare their range with that of the images."""
+    # Steps and shuffling fold in other numbers, so this key has no other use.
     key = jax.random.fold_in(state.key, 2**32 - 2)
     one_label = None if labels is None else jnp.zeros_like(labels, shape=(1,))
     num = 8 if labels is None else 1
@@ -263,7 +265,7 @@ def _update(
         return train_step(config, state, images, labels)
     except checks.ShapeError:
         raise
-    except Exception:  # compares only now, because that costs a trace of both networks
+    except Exception:  # compares only after an error, because this traces both networks
         create_state = functools.partial(_create_state, config)
         expected = jax.eval_shape(create_state, state.key, images, labels)
         checks.tree_matches("The state", state, expected, _validation.OTHER_GAN)

@@ -1,7 +1,6 @@
-"""One training step: the generator's pass, and the half-step of each player.
+"""Computes one training step: the discriminator steps, then the generator step.
 
-Every function is one of (config, state, inputs). Inputs and keys are passed by name. The callers
-check the arguments; the functions here trust them.
+The functions take (config, state, inputs). Their callers check the arguments.
 """
 
 import jax
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxgan import diagnostics
-from jaxgan._game._config import GameConfig, Generated, PlayerUpdate, StepInputs, StepKeys
+from jaxgan._game._config import GameConfig, Generated, NetworkUpdate, StepInputs, StepKeys
 from jaxgan._game._discriminator import (
     augment_and_pack,
     discriminate_real_and_fake,
@@ -29,7 +28,7 @@ def train_step(
     images: Float[Array, " batch *image"],
     labels: Int[Array, " batch"] | None,
 ) -> tuple[TrainState, Metrics]:
-    """Makes the discriminator's steps, each on a share of the batch, then the generator's step."""
+    """Performs the discriminator steps, each on a share of the batch, then the generator step."""
     step_key = jax.random.fold_in(state.key, state.step)
     skipped = jnp.zeros((), jnp.int32)
     for i in range(config.discriminator_steps):
@@ -54,9 +53,9 @@ def _step_inputs(
     step_key: Key[Array, ""],
     index: int,
 ) -> StepInputs:
-    """Returns the inputs of the discriminator step with this index; the last one's serve both."""
+    """Returns the inputs of one discriminator step. The generator step reuses the last inputs."""
     last = index == config.discriminator_steps - 1
-    # The key of any other step is beyond the four of the last: split(key, 4)[i] is fold_in(key, i).
+    # split(key, 4)[i] equals fold_in(key, i), so numbers from 4 avoid the keys of the last step.
     key = step_key if last else jax.random.fold_in(step_key, 4 + index)
     share = images.shape[0] // config.discriminator_steps
     rows = slice(index * share, (index + 1) * share)
@@ -69,7 +68,7 @@ def _step_inputs(
 
 
 def generate(config: GameConfig, state: TrainState, inputs: StepInputs) -> Generated:
-    """Generates images from fresh latents, in a pass that can be pulled back."""
+    """Generates images from new latents, and returns them with their pullback."""
     real, model_state = inputs.real, state.model_state.generator
     shape = (real.shape[0], config.latents)
     latents = jax.random.normal(inputs.keys.latents, shape, real.dtype)
@@ -80,16 +79,15 @@ def generate(config: GameConfig, state: TrainState, inputs: StepInputs) -> Gener
         return apply(params, model_state, *network_inputs, train=True, key=key)
 
     images, pullback, model_state = jax.vjp(forward, state.params.generator, has_aux=True)
-    advice = "Build it for such images, or give it images of its size."
-    name = "The generator's output, which must match the images,"
-    checks.shape(name, images, real.shape, advice)
+    advice = "Generate images of the size of the real images."
+    checks.shape("The generator's output", images, real.shape, advice)
     return Generated(images, pullback, model_state)
 
 
 def discriminator_step(
     config: GameConfig, state: TrainState, inputs: StepInputs, generated: Generated
 ) -> tuple[TrainState, Metrics]:
-    """Moves the discriminator, and what adapts to it."""
+    """Updates the discriminator, and the state of the penalty and the augmentation."""
     augmentation_key, network_key, penalty_key = jax.random.split(inputs.keys.discriminator_step, 3)
     images = Pair(generated.images, inputs.real)
     seen = augment_and_pack(config, state, images, key=augmentation_key, step=inputs.step)
@@ -110,7 +108,7 @@ def discriminator_step(
         "penalty": penalty_state,
         "augmentation": _adapt_augmentation(config, state, output.real_logits),
     }
-    update = PlayerUpdate(loss, grads, model_state, game_state)
+    update = NetworkUpdate(loss, grads, model_state, game_state)
     state, metrics = apply_gradients(config, state, update, player="discriminator")
     metrics |= diagnostics.of_logits(output.real_logits, output.fake_logits)
     metrics |= _optional_metrics(config, state, inputs, generated, penalty=penalty)
@@ -125,7 +123,7 @@ def _optional_metrics(
     *,
     penalty: Float[Array, ""],
 ) -> Metrics:
-    """Returns the metrics of a penalty, of an adaptive augmentation and of `diagnose`."""
+    """Returns the metrics of the penalty, of an adaptive augmentation and of `diagnose`."""
     metrics: Metrics = {}
     if config.penalty is not None:
         metrics["penalty"] = penalty
@@ -139,14 +137,14 @@ def _optional_metrics(
 def generator_step(
     config: GameConfig, state: TrainState, inputs: StepInputs, generated: Generated
 ) -> tuple[TrainState, Metrics]:
-    """Moves the generator, against the discriminator after its step."""
-    assert inputs.keys.generator_step is not None  # these are the last discriminator step's inputs
+    """Updates the generator, with the updated discriminator."""
+    assert inputs.keys.generator_step is not None  # `inputs` are of the last discriminator step
     augmentation_key, network_key = jax.random.split(inputs.keys.generator_step)
 
     def objective(fake: jax.Array) -> jax.Array:
         images = Pair(fake, inputs.real)
         seen = augment_and_pack(config, state, images, key=augmentation_key, step=inputs.step)
-        # The real logits are for losses that compare the two; where unused, XLA drops them.
+        # Some losses compare real and fake logits. For other losses, XLA drops the real pass.
         params, model_state = state.params.discriminator, state.model_state.discriminator
         output, _ = discriminate_real_and_fake(
             config, params, model_state, seen, labels=inputs.labels, key=network_key
@@ -155,14 +153,14 @@ def generator_step(
 
     loss, gradient_of_images = jax.value_and_grad(objective)(generated.images)
     (grads,) = generated.pullback(gradient_of_images)
-    update = PlayerUpdate(loss, grads, generated.model_state, state.game_state)
+    update = NetworkUpdate(loss, grads, generated.model_state, state.game_state)
     return apply_gradients(config, state, update, player="generator")
 
 
 def apply_gradients(
-    config: GameConfig, state: TrainState, update: PlayerUpdate, *, player: str
+    config: GameConfig, state: TrainState, update: NetworkUpdate, *, player: str
 ) -> tuple[TrainState, Metrics]:
-    """Moves one player, unless its loss or gradient is not finite; then nothing of it changes."""
+    """Updates one network and its states, or none of them if its loss or gradient is non-finite."""
     with jax.numpy_dtype_promotion("standard"):
         norm = optax.tree.norm(update.grads)
     finite = jnp.isfinite(update.loss) & jnp.isfinite(norm)
@@ -190,10 +188,10 @@ def _update_if_finite(
     params: Params,
     opt_state: optax.OptState,
 ) -> tuple[Params, optax.OptState]:
-    """Applies optax's update, or keeps parameters and optimizer state."""
+    """Applies the optimizer update if `finite`, else returns the old parameters and state."""
 
     def update(grads: Params, params: Params, opt_state: PyTree) -> tuple[Params, PyTree]:
-        # optax mixes dtypes on purpose, also where the caller forbids promotion.
+        # optax relies on dtype promotion, which the caller may have disabled.
         with jax.numpy_dtype_promotion("standard"):
             updates, opt_state = optimizer.update(grads, opt_state, params)
             return optax.apply_updates(params, updates), opt_state
@@ -204,14 +202,14 @@ def _update_if_finite(
     def select(grads: Params, *old: PyTree) -> tuple[Params, PyTree]:
         return _select_if_finite(finite, update(grads, *old), old)
 
-    # On a CPU a selection copies all parameters and moments. On a GPU that copy is cheap, but a
+    # On a CPU, a selection copies all parameters and moments. On a GPU, the copy is cheap, but a
     # branch waits for the host.
     return jax.lax.platform_dependent(grads, params, opt_state, cpu=branch, default=select)
 
 
 def _select_if_finite(finite: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
-    """Returns the new pytree, or the old one after a non-finite loss or gradient."""
-    # A leaf that did not change is the same array in both, and needs no selection.
+    """Returns the new pytree if `finite`, else the old one."""
+    # An unchanged leaf is the same array in both pytrees, and needs no selection.
     return jax.tree.map(lambda a, b: a if a is b else jnp.where(finite, a, b), new, old)
 
 

@@ -1,4 +1,4 @@
-"""The checks of `jaxgan.gan` and of the functions it returns."""
+"""Checks the arguments of `jaxgan.gan` and of the functions that it returns."""
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,11 @@ from jaxgan._internal import checks
 from jaxgan.train_state import TrainState
 from jaxgan.types import Pair, Params
 
-OTHER_GAN = "Is it the state of another GAN?"
+OTHER_GAN = "Use the state of this GAN, not of another GAN."
 
 
 def check_config(config: GameConfig) -> None:
-    """Checks the arguments of `jaxgan.gan`, except those that `as_...` functions check."""
+    """Checks all arguments of `jaxgan.gan` except networks, penalty and augmentation."""
     for name in ("latents", "discriminator_steps", "packing"):
         checks.integer(name, getattr(config, name))
     for name in ("ema_half_life", "ema_warmup"):
@@ -31,7 +31,7 @@ def check_config(config: GameConfig) -> None:
 def _check_classes(config: GameConfig) -> None:
     if config.num_classes is not None:
         checks.integer("num_classes", config.num_classes)
-        advice = "Packed images have no one label."
+        advice = "Packed images have more than one label."
         fits, expected = config.packing == 1, "1 with num_classes"
         checks.require(fits, "packing", expected, f"{config.packing}", advice)
     if config.auxiliary is not None:
@@ -39,7 +39,7 @@ def _check_classes(config: GameConfig) -> None:
         for player, weight in config.auxiliary._asdict().items():
             checks.real(f"auxiliary.{player}", weight, 0.0)
         known = config.num_classes is not None
-        checks.require(known, "num_classes", "given with auxiliary, a classifier of labels", "None")
+        checks.require(known, "num_classes", "given with auxiliary", "None")
 
 
 def check_images(x: object, divisor: int) -> jax.Array:
@@ -49,20 +49,20 @@ def check_images(x: object, divisor: int) -> jax.Array:
         jnp.issubdtype(array.dtype, jnp.floating),
         f"{array.dtype} of shape {array.shape}",
     )
-    advice = "jaxgan.images.normalize converts uint8."
+    advice = "Convert uint8 with jaxgan.images.normalize."
     checks.require(is_float, "Images", "floats in [-1, 1]", got, advice, error=TypeError)
     expected = f"a multiple of {divisor} (discriminator_steps times packing)"
-    checks.require(array.shape[0] % divisor == 0, "The batch", expected, got)
+    checks.require(array.shape[0] % divisor == 0, "The batch size", expected, got)
     return array
 
 
 def check_labels(x: object, batch: jax.Array, num_classes: int | None) -> jax.Array | None:
-    """Checks that labels are there exactly where the GAN has classes, and what they are."""
+    """Checks labels, which must be given if and only if the GAN has classes."""
     if num_classes is None:
-        checks.require(x is None, "labels", f"left out, as {num_classes=}", checks.shown(x))
+        checks.require(x is None, "labels", f"omitted with {num_classes=}", checks.shown(x))
     if x is None:
-        expected = f"given after images or latents, as {num_classes=}"
-        checks.require(num_classes is None, "labels", expected, "None")
+        advice = "Pass them after images or latents."
+        checks.require(num_classes is None, "labels", f"given with {num_classes=}", "None", advice)
         return None
     return checks.labels(x, batch.shape[:1], num_classes)
 
@@ -77,11 +77,11 @@ def check_latents(x: object, num: int) -> jax.Array:
 
 
 def check_state(x: TrainState, config: GameConfig | None = None) -> None:
-    """Checks that `x` is a state; with a configuration, also that it averages as the GAN does."""
-    checks.instance("state", x, TrainState, "a jaxgan.TrainState, as init makes")
+    """Checks a state, and whether its `ema_params` agree with `config` if given."""
+    checks.instance("state", x, TrainState, "a jaxgan.TrainState, as init returns")
     checks.key(x.key)
     for name in ("params", "opt_state", "model_state"):
-        checks.pair(f"state.{name}", getattr(x, name), "one part for each player")
+        checks.pair(f"state.{name}", getattr(x, name), "values, one per network")
     if config is not None:
         half_life, averages = config.ema_half_life, x.ema_params is not None
         expected = f"{'None' if half_life is None else 'an average'} with ema_half_life={half_life}"
@@ -91,7 +91,7 @@ def check_state(x: TrainState, config: GameConfig | None = None) -> None:
 
 
 def check_params(both: Pair[Params]) -> None:
-    """Checks that both players have something to train."""
+    """Checks that both networks have parameters to train."""
     for player, tree in both._asdict().items():
         expected = "at least one array of floats"
         checks.require(
@@ -100,22 +100,22 @@ def check_params(both: Pair[Params]) -> None:
 
 
 def check_range(samples: jax.Array, real: jax.Array) -> None:
-    """Refuses a new generator whose range cannot be meant for the real images."""
+    """Checks that the range of a new generator is plausible for the real images."""
     low, high = float(jnp.min(samples)), float(jnp.max(samples))
     made = f"{low:.3g} to {high:.3g}"
     finite = bool(np.isfinite(low) and np.isfinite(high))
     checks.require(finite, "The generator's images", "finite", made)
     least, most = float(jnp.min(real)), float(jnp.max(real))
     if real.ndim < 3 or least == most:
-        return  # points may lie anywhere, and a single value has no range
+        return  # points can have any range, and a constant image has no range
 
     def require(fits: bool, advice: str) -> None:
         expected = f"compatible with that of the images, {least:.3g} to {most:.3g}"
         checks.require(fits, "The new generator's range", expected, made, advice)
 
-    advice = "For images in [-1, 1] it should end in tanh, not in a sigmoid or ReLU."
+    advice = "For images in [-1, 1], end the generator in tanh, not in a sigmoid or ReLU."
     require(not (low >= 0 > least and high > 0), advice)
-    advice = "Scale images to [-1, 1], as jaxgan.images.normalize does, or give several of them."
+    advice = "Scale images to [-1, 1] with jaxgan.images.normalize, or pass several images."
     require(not least >= 0 > low, advice)
-    advice = "For images in [-1, 1] it should end in tanh, or begin with smaller weights."
+    advice = "For images in [-1, 1], end the generator in tanh, or start with smaller weights."
     require(max(-low, high) <= 20 * max(-least, most), advice)

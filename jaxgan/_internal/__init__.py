@@ -1,1 +1,1 @@
-"""What jaxgan's modules share and users do not import."""
+"""Contains private helpers that jaxgan's modules share."""

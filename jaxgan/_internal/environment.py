@@ -24,10 +24,10 @@ _PACKAGES = (
 
 
 class Environment(TypedDict):
-    """A machine and the versions installed on it, as JSON can hold them.
+    """Describes a machine and the versions installed on it. All values are JSON-serializable.
 
     Attributes:
-      versions: versions of the installed packages by name.
+      versions: the versions of the installed packages, by name.
       python: the version of Python.
       platform: the operating system and architecture.
       processor: the processor's name.
@@ -51,9 +51,9 @@ def environment() -> Environment:
     """Describes this machine and the versions installed on it.
 
     Returns:
-      A dict that JSON can hold: `versions` of the installed packages, `python`, `platform`,
+      A JSON-serializable dict: `versions` of the installed packages, `python`, `platform`,
       `processor`, `cpus` (the number of cores that this process may use), `backend`, `device` (the
-      kind of the first device) and `devices` (their number).
+      kind of the first device) and `devices` (the number of devices).
 
     Example:
       >>> import jaxgan

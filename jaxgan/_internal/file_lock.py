@@ -1,4 +1,4 @@
-"""Locks a folder for one process, because two processes that write to one run would corrupt it."""
+"""Locks a folder for one process, because two writing processes would corrupt a run."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from jaxgan._internal import checks
 
 try:
     import fcntl
-except ImportError:  # Windows, where `acquire` locks nothing
+except ImportError:  # on Windows, where `acquire` takes no lock
     fcntl = None  # type: ignore[assignment]
 
 NAME = ".lock"
@@ -20,8 +20,8 @@ _held: dict[Path, int] = {}  # file descriptors; a lock lasts as long as its des
 def acquire(directory: str | os.PathLike) -> None:
     """Locks a folder for this process until the process ends.
 
-    The operating system keeps the lock, so a killed process releases it. One process can acquire a
-    folder repeatedly.
+    The operating system releases the lock when the process ends, even if it is killed. A process
+    can acquire the same folder repeatedly.
 
     Args:
       directory: the folder; created if missing.
@@ -30,7 +30,7 @@ def acquire(directory: str | os.PathLike) -> None:
       BlockingIOError: If another process holds the lock; the message names that process.
       OSError: If the folder cannot be created or written.
       TypeError: If `directory` is not a path.
-      ValueError: If no folder can have that name.
+      ValueError: If `directory` is not a valid folder name.
 
     Example:
       >>> import tempfile
@@ -42,7 +42,7 @@ def acquire(directory: str | os.PathLike) -> None:
     path = directory / NAME
     if fcntl is None or _is_held(path):
         return
-    no_links = getattr(os, "O_NOFOLLOW", 0)  # a link's target is another file
+    no_links = getattr(os, "O_NOFOLLOW", 0)  # a link could lead to any file
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | no_links, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -54,13 +54,13 @@ def acquire(directory: str | os.PathLike) -> None:
         advice = "Wait until it has ended, stop it, or choose another folder."
         raise BlockingIOError(f"{directory} is in use by {holder}. {advice}") from error
     _held[path] = descriptor
-    with contextlib.suppress(OSError):  # on a full disk the lock has no name
+    with contextlib.suppress(OSError):  # on a full disk, the file stays empty
         os.truncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
 
 
 def _is_held(path: Path) -> bool:
-    """Returns whether this process holds the lock of the file that is now at the path."""
+    """Returns whether this process holds the lock of the file that is now at this path."""
     if path not in _held:
         return False
     try:
@@ -73,7 +73,7 @@ def _is_held(path: Path) -> bool:
 
 
 def _forget() -> None:
-    """Closes the descriptors in a forked child, so that the lock ends with the parent."""
+    """Closes the descriptors in a forked child, so that the locks end with the parent."""
     for descriptor in _held.values():
         os.close(descriptor)
     _held.clear()

@@ -1,8 +1,8 @@
 """Reads arrays from untrusted `.npz` files, without pickle and in bounded memory.
 
-`numpy.load` allocates as much memory as an array's header claims, and compares a member's CRC only
-after reading all of the member. This module accepts only the expected arrays. It compares the
-claims of a file with them before it unpacks anything, and unpacks no more bytes than claimed.
+`numpy.load` allocates as much memory as an array's header declares, and checks a member's CRC only
+after reading the whole member. This module accepts only the expected arrays. It checks the declared
+size of a member before it unpacks the member, and unpacks no more bytes than declared.
 """
 
 import io
@@ -17,19 +17,19 @@ from numpy.typing import DTypeLike
 
 from jaxgan._internal import checks
 
-_HEADER = 2**14  # maximum bytes of an array's header
-# numpy writes these. For others `zipfile` unpacks all bytes, however few a caller asks for.
+_HEADER = 2**14  # maximum size of an array's header in bytes
+# numpy writes only these. With other methods, `zipfile` unpacks all bytes even to read a few.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def read(
     path: str | os.PathLike, shapes: Mapping[str, tuple[int, ...]], dtypes: Sequence[DTypeLike]
 ) -> dict[str, np.ndarray]:
-    """Reads the arrays of an `.npz` file, which must hold exactly the expected arrays.
+    """Reads the arrays of an `.npz` file, which must contain exactly the expected arrays.
 
     Args:
       path: the file.
-      shapes: the expected arrays' shapes by name.
+      shapes: the shapes of the expected arrays, by name.
       dtypes: the accepted dtypes.
 
     Returns:
@@ -38,7 +38,7 @@ def read(
     Raises:
       FileNotFoundError: If there is no such file.
       TypeError: If `path` is not a path.
-      ValueError: If the file is not an `.npz` file, is corrupted, or holds other arrays. The
+      ValueError: If the file is not an `.npz` file, is corrupted, or contains other arrays. The
         message names the file.
 
     Example:
@@ -87,12 +87,12 @@ def _array(
 
 
 def _unpack(members: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """Unpacks one member, and lets zipfile compare its CRC."""
+    """Unpacks one member, and checks its CRC through zipfile."""
     is_known, got = info.compress_type in _COMPRESSIONS, f"compression {info.compress_type}"
     checks.require(is_known, info.filename, "stored or deflated", got)
-    claimed = info.file_size
-    info.file_size = sys.maxsize  # otherwise zipfile silently drops what exceeds the claim
+    declared = info.file_size
+    info.file_size = sys.maxsize  # otherwise zipfile silently drops bytes beyond the declared size
     with members.open(info) as file:
-        data = file.read(claimed + 1)  # beyond the end, because only then zipfile compares the CRC
-    checks.require(len(data) <= claimed, info.filename, f"{claimed} bytes, as it claims", "more")
+        data = file.read(declared + 1)  # beyond the end, because zipfile checks the CRC only there
+    checks.require(len(data) <= declared, info.filename, f"{declared} bytes as declared", "more")
     return data

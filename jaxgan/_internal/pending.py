@@ -1,4 +1,4 @@
-"""Work in progress on a folder, for functions that remove the folder's files."""
+"""Waits for work in progress on a folder, before the folder's files are removed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ _waits: list[Callable[[Path], None]] = []
 
 
 def register(wait: Callable[[Path], None]) -> None:
-    """Registers a function that waits until nothing of this process writes below a folder.
+    """Registers a function that waits until this process has stopped writing below a folder.
 
     Args:
       wait: `(folder) -> None`.
@@ -16,10 +16,10 @@ def register(wait: Callable[[Path], None]) -> None:
 
 
 def wait(folder: Path) -> None:
-    """Waits until nothing of this process writes below a folder.
+    """Waits until this process has stopped writing below a folder.
 
     Args:
-      folder: an absolute path without links.
+      folder: an absolute path without symbolic links.
     """
-    for one in _waits:
-        one(folder)
+    for registered in _waits:
+        registered(folder)

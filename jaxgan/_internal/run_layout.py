@@ -1,26 +1,26 @@
-"""The names of a run's files on disk, for the modules that write or remove them."""
+"""Defines the names of a run's files on disk, for the modules that write or remove them."""
 
 import re
 from pathlib import Path
 
 CONFIG = "config.json"
-"""The configuration of a run, in its folder."""
+"""The file with a run's configuration, in the run's folder."""
 
 MANIFEST = "seal.json"
-"""The manifest of a checkpoint, in its folder."""
+"""The file with a checkpoint's manifest, in the checkpoint's folder."""
 
 ARRAYS = "arrays"
-"""What Orbax writes, in a checkpoint's folder."""
+"""The folder that Orbax writes, in a checkpoint's folder."""
 
 CHECKPOINT = re.compile(r"\d+(\.damaged)?")
-"""A checkpoint's folder, named after its step; `.damaged` if it was set aside."""
+"""Matches the name of a checkpoint's folder: its step, with `.damaged` if corrupted."""
 
 REMNANT = re.compile(r"\d+\.(saving|deleting)")
-"""What a save that was killed leaves in place of a checkpoint's folder."""
+"""Matches the name of a folder that a killed save leaves behind."""
 
 
 def is_checkpoint(folder: Path) -> bool:
-    """Says whether jaxgan wrote a checkpoint's folder, which may be damaged now.
+    """Returns whether a folder is a checkpoint that jaxgan wrote, intact or corrupted.
 
     Args:
       folder: any folder.
@@ -29,7 +29,7 @@ def is_checkpoint(folder: Path) -> bool:
 
 
 def is_whole_checkpoint(folder: Path) -> bool:
-    """Says whether a folder is a checkpoint, or the remnant of a save, and holds nothing else.
+    """Returns whether a folder contains only a checkpoint or the remnant of a save.
 
     Args:
       folder: any folder.

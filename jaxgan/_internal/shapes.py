@@ -1,8 +1,8 @@
-"""Array types with shapes, for annotations of inner functions.
+"""Defines array types with shapes, for annotations of private functions.
 
-Where jaxtyping is installed they are jaxtyping's, and jaxgan's tests check every call against them.
-Elsewhere they are plain annotations. Public functions check their arguments through `checks`
-instead, with errors for people.
+With jaxtyping installed, these are jaxtyping's types, and jaxgan's tests check every call against
+them. Otherwise they are plain annotations. Public functions check their arguments with `checks`,
+which raises clearer errors.
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,8 @@
-"""Checkpoints of a run: Orbax writes the arrays, and a manifest verifies every bit of them.
+"""Saves and restores checkpoints: Orbax writes the arrays, and a manifest holds their digests.
 
 One folder holds one run, with a subfolder for each checkpoint, named after its step. The subfolder
-holds `arrays`, which Orbax reads without jaxgan, and `seal.json`, the manifest. A checkpoint
-appears whole or not at all. `restore` uses the newest checkpoint whose digests all match.
+holds `arrays`, which Orbax can read without jaxgan, and `seal.json`, the manifest. A save is
+atomic. `restore` uses the newest checkpoint whose digests all match.
 """
 
 from jaxgan.checkpoint._manifest import DamagedCheckpointError

@@ -1,7 +1,7 @@
-"""Arrays of a state by name, as a checkpoint holds them.
+"""Names, copies, describes and compares the arrays of a state.
 
-A checkpoint stores a digest of the bytes of each array, which shows whether an array that is read
-has the values that were saved.
+The manifest stores a digest of each array's bytes, which shows whether a restored array has the
+saved values.
 """
 
 import hashlib
@@ -25,9 +25,9 @@ class ArraySpec(TypedDict):
     """Describes one array in the manifest.
 
     Attributes:
-      dtype, shape: of the leaf.
-      sha256: the digest of its bytes; of a PRNG key, of the bytes of its data.
-      impl: the implementation of a PRNG key.
+      dtype, shape: the dtype and shape of the leaf.
+      sha256: the digest of the leaf's bytes; for a PRNG key, of the bytes of the key data.
+      impl: the PRNG implementation of a key; missing for other leaves.
     """
 
     dtype: str
@@ -37,12 +37,12 @@ class ArraySpec(TypedDict):
 
 
 class HostArray(NamedTuple):
-    """A copy of one leaf in the memory of the host, independent of the leaf's own buffers.
+    """Holds a copy of one leaf in host memory, independent of the leaf's buffers.
 
     Attributes:
-      dtype, shape: of the leaf.
-      impl: the implementation of a PRNG key; None for other leaves.
-      data: the values; of a PRNG key, its data.
+      dtype, shape: the dtype and shape of the leaf.
+      impl: the PRNG implementation of a key; None for other leaves.
+      data: the values; for a PRNG key, the key data.
     """
 
     dtype: str
@@ -52,14 +52,14 @@ class HostArray(NamedTuple):
 
 
 def by_name(tree: PyTree, prefix: str = "") -> dict[str, Leaf]:
-    """Lists the leaves of a pytree by path, such as ".params.generator['Dense_0']['bias']".
+    """Returns the leaves of a pytree by path, such as ".params.generator['Dense_0']['bias']".
 
     Args:
       tree: a state or a part of one.
       prefix: the path of that part.
 
     Raises:
-      TypeError: If a leaf is no array, or has a dtype that JAX would change.
+      TypeError: If a leaf is not an array, or has a dtype that JAX would convert.
     """
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     named = {prefix + jax.tree_util.keystr(path): leaf for path, leaf in leaves}
@@ -85,14 +85,15 @@ def check_values(leaves: dict[str, Leaf]) -> None:
         got = type(leaf).__name__
         checks.require(kept, name, "an array with values", got, advice, error=TypeError)
         if isinstance(leaf, jax.Array):
-            got, advice = "a donated one", "Save the state that the donating call returned."
-            checks.require(not leaf.is_deleted(), name, "an array that still exists", got, advice)
-            got, advice = f"{leaf.sharding}", "Gather the state first."
-            checks.require(leaf.is_fully_addressable, name, "on this process", got, advice)
+            got, advice = "a donated array", "Save the state that the donating call returned."
+            checks.require(not leaf.is_deleted(), name, "an array with values", got, advice)
+            expected, got = "on devices of this process", f"{leaf.sharding}"
+            advice = "Gather the state first."
+            checks.require(leaf.is_fully_addressable, name, expected, got, advice)
 
 
 def to_host(leaf: Leaf) -> HostArray:
-    """Copies a leaf to the memory of the host."""
+    """Copies a leaf to host memory."""
     dtype, shape = str(leaf.dtype), leaf.shape
     if is_key(leaf):
         impl, data = str(jax.random.key_impl(leaf)), jax.random.key_data(leaf)
@@ -101,12 +102,12 @@ def to_host(leaf: Leaf) -> HostArray:
 
 
 def is_key(leaf: Leaf) -> TypeGuard[jax.Array]:
-    """Says whether a leaf is a typed PRNG key."""
+    """Returns whether a leaf is a typed PRNG key."""
     return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def describe(array: HostArray) -> ArraySpec:
-    """Returns the manifest's description of an array, with the digest of its bytes."""
+    """Returns the manifest's description of an array, including the digest."""
     sha256 = digest(array.data)
     spec = ArraySpec(dtype=array.dtype, shape=list(array.shape), sha256=sha256)
     if array.impl is not None:
@@ -128,7 +129,7 @@ def select(specs: dict[str, ArraySpec], at: str, checkpoint: Path) -> dict[str, 
       checkpoint: the checkpoint's folder, for errors.
 
     Raises:
-      ValueError: If there is no such part.
+      ValueError: If the state has no such part.
     """
     below = (f"{at}.", f"{at}[")
     chosen = {k: v for k, v in specs.items() if at in ("", k) or k.startswith(below)}
@@ -141,17 +142,17 @@ def select(specs: dict[str, ArraySpec], at: str, checkpoint: Path) -> dict[str, 
 def check_matches(
     specs: dict[str, ArraySpec], leaves: dict[str, Leaf], member: int | None, checkpoint: Path
 ) -> None:
-    """Checks that leaves have the names, dtypes and shapes of what was saved.
+    """Checks that leaves have the names, dtypes and shapes of the saved arrays.
 
     Args:
       specs: the saved arrays.
       leaves: the leaves to restore.
-      member: the member of a population to restore; None for all that was saved.
+      member: the member of a population to restore; None restores all saved arrays.
       checkpoint: the checkpoint's folder, for errors.
 
     Raises:
-      ValueError: If they differ, or `member` is given for a single GAN; the message names the first
-        eight leaves.
+      ValueError: If leaves and saved arrays differ, or `member` is given for a single GAN. The
+        message names the first eight leaves that differ.
       IndexError: If there is no such member.
     """
     if member is not None:
@@ -165,24 +166,24 @@ def check_matches(
         if saved.get(name) != wanted.get(name)
     ]
     more = f"\n  and {len(differing) - 8} more" if len(differing) > 8 else ""
-    expected = f"of the network, optimizer and PRNG of {checkpoint}"
-    got = "\n  ".join(["other leaves:", *differing[:8]]) + more
+    expected = f"of the same networks, optimizers and PRNG as {checkpoint}"
+    got = "\n  ".join(["different leaves:", *differing[:8]]) + more
     checks.require(not differing, "like", expected, got)
 
 
 def place(spec: ArraySpec, data: np.ndarray, like: Leaf, member: int | None) -> jax.Array:
-    """Moves an array, or a member of it, to the devices of `like`."""
+    """Moves an array, or one member of the array, to the devices of `like`."""
     array = jax.numpy.asarray(data if member is None else data[member])
     if "impl" in spec:
         array = jax.random.wrap_key_data(array, impl=spec["impl"])
     if isinstance(like, jax.Array) and not like.committed:
-        return array  # uncommitted like `like`, so that JAX may move it to the devices of others
+        return array  # uncommitted, so that JAX may move it to the devices of other arrays
     sharding = getattr(like, "sharding", None)
     return array if sharding is None else jax.device_put(array, sharding)
 
 
 def empty(spec: ArraySpec) -> np.ndarray:
-    """Returns an array to read into, of the dtype and shape that were written."""
+    """Returns an uninitialized array of the saved dtype and shape, to read into."""
     if "impl" in spec:
         key_data = jax.random.key_data(jax.random.key(0, impl=spec["impl"]))
         return np.empty((*spec["shape"], *key_data.shape), key_data.dtype)
@@ -190,7 +191,7 @@ def empty(spec: ArraySpec) -> np.ndarray:
 
 
 def as_text(dtype: object, shape: Sequence[int]) -> str:
-    """Writes a dtype and a shape, such as "float32[3, 8]"."""
+    """Returns a dtype and a shape as text, such as "float32[3, 8]"."""
     return f"{dtype}{list(shape)}"
 
 
@@ -204,7 +205,7 @@ def _check_member(specs: dict[str, ArraySpec], member: int, checkpoint: Path) ->
 
 
 def _jax_keeps(leaf: Leaf) -> bool:
-    """Says whether JAX keeps the dtype of a leaf, so that the same array can be restored."""
+    """Returns whether JAX keeps the dtype of a leaf, so that the same array can be restored."""
     if is_key(leaf):
         return True
     if not any(jax.numpy.issubdtype(leaf.dtype, kind) for kind in (np.number, np.bool_)):
@@ -213,7 +214,7 @@ def _jax_keeps(leaf: Leaf) -> bool:
 
 
 def _nearby(specs: dict[str, ArraySpec], at: str) -> str:
-    """Lists the paths that continue the longest valid beginning of `at` by one entry."""
+    """Lists the paths that extend the longest valid prefix of `at` by one entry."""
     paths, wanted = [_PATH_ENTRY.findall(name) for name in specs], _PATH_ENTRY.findall(at)
     is_valid = lambda depth: any(path[:depth] == wanted[:depth] for path in paths)
     depth = max(filter(is_valid, range(len(wanted) + 1)))

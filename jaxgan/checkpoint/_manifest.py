@@ -1,4 +1,4 @@
-"""The manifest of a checkpoint: digests of all its files, of its description and of each array."""
+"""Writes and verifies the manifest of a checkpoint: a description, and digests of all data."""
 
 import contextlib
 import hashlib
@@ -20,7 +20,7 @@ Json = Any
 
 
 class DamagedCheckpointError(ValueError):
-    """A checkpoint differs from what was saved. The message names the difference."""
+    """Reports that a checkpoint differs from the saved state. The message names the difference."""
 
 
 class Header(TypedDict):
@@ -28,8 +28,8 @@ class Header(TypedDict):
 
     Attributes:
       step: the step of the state.
-      metadata: the metadata that `save` was given.
-      saved_by: `jaxgan.environment()` of the program that saved it.
+      metadata: the metadata passed to `save`.
+      saved_by: `jaxgan.environment()` of the program that saved the checkpoint.
     """
 
     step: int
@@ -38,12 +38,12 @@ class Header(TypedDict):
 
 
 class Manifest(Header):
-    """The contents of a manifest.
+    """Holds the contents of a manifest.
 
     Attributes:
-      leaves: all arrays by name.
-      format: the number of the format on disk.
-      files: the SHA-256 of each file, by its path in the checkpoint's folder.
+      leaves: descriptions of all arrays, by name.
+      format: the version of the format on disk.
+      files: the SHA-256 of each file, by path in the checkpoint's folder.
     """
 
     leaves: dict[str, ArraySpec]
@@ -52,7 +52,7 @@ class Manifest(Header):
 
 
 def write(folder: Path, header: Header, leaves: dict[str, ArraySpec]) -> None:
-    """Writes the manifest of all files in a folder, and flushes all of them to the disk."""
+    """Writes the manifest of all files in a folder, and flushes all files to the disk."""
     files = _digest_files(folder, sync=True)
     contents = Manifest(**header, leaves=leaves, format=FORMAT, files=files)
     path = folder / NAME
@@ -63,8 +63,8 @@ def write(folder: Path, header: Header, leaves: dict[str, ArraySpec]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flushes the names in a folder to the disk; a power failure could lose them otherwise."""
-    with contextlib.suppress(OSError):  # not on Windows, nor on some network file systems
+    """Flushes the file names in a folder to the disk, because a power failure could lose them."""
+    with contextlib.suppress(OSError):  # Windows and some network file systems cannot do this
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -73,7 +73,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def read(folder: Path) -> Manifest:
-    """Reads the manifest and verifies its own digest.
+    """Reads the manifest and verifies the manifest's own digest.
 
     Raises:
       DamagedCheckpointError: If the manifest is missing or corrupted.
@@ -81,10 +81,10 @@ def read(folder: Path) -> Manifest:
     """
     path = folder / NAME
     try:
-        require_intact(path.is_file(), f"{NAME} is missing")  # opening a pipe would block
+        require_intact(path.is_file(), f"{NAME} is missing")  # opening a named pipe would block
         stored = json.loads(path.read_bytes())
         contents = stored["contents"]
-        require_intact(stored["sha256"] == _digest_json(contents), f"{NAME} has been changed")
+        require_intact(stored["sha256"] == _digest_json(contents), f"{NAME} is corrupted")
     except DamagedCheckpointError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -97,7 +97,7 @@ def verify(folder: Path) -> Manifest:
     """Reads the manifest and verifies the digests of all files.
 
     Raises:
-      DamagedCheckpointError: If a file is missing or corrupted; the message names each.
+      DamagedCheckpointError: If files are missing or corrupted. The message names the files.
       ValueError: If the checkpoint has another format.
     """
     contents = read(folder)
@@ -108,7 +108,7 @@ def verify(folder: Path) -> Manifest:
     files = contents["files"]
     problems = [f"{name} is missing" for name in sorted(files.keys() - found.keys())]
     changed = sorted(name for name, sha256 in files.items() if found.get(name, sha256) != sha256)
-    problems += [f"{name} has been changed" for name in changed]
+    problems += [f"{name} is corrupted" for name in changed]
     require_intact(not problems, "; ".join(problems))
     return contents
 
@@ -120,11 +120,11 @@ def require_intact(condition: bool, problem: str) -> None:
 
 
 def _check_contents(contents: Json, folder: Path) -> None:
-    """Checks the fields of a manifest, those that all formats share first.
+    """Checks the fields of a manifest, first the fields that all formats share.
 
     A checkpoint of another format is intact, but needs another version of jaxgan.
     """
-    problem = f"{NAME} is not as jaxgan writes it"
+    problem = f"{NAME} has invalid fields"
     shared = _has(contents, {"format": int, "saved_by": dict})
     require_intact(shared and _has(contents["saved_by"], {"versions": dict}), problem)
     advice = f"Install jaxgan {contents['saved_by']['versions'].get('jaxgan')}, which saved it."
@@ -135,7 +135,7 @@ def _check_contents(contents: Json, folder: Path) -> None:
 
 
 def _has(value: object, fields: dict[str, type]) -> bool:
-    """Says whether a value is a dict with these fields, of these types."""
+    """Returns whether a value is a dict with these fields, of these types."""
     if not isinstance(value, dict):
         return False
     return all(isinstance(value.get(name), kind) for name, kind in fields.items())
@@ -148,7 +148,7 @@ def _digest_files(folder: Path, sync: bool = False) -> dict[str, str]:
 
 def _digest_file(path: Path, sync: bool = False) -> str:
     with path.open("rb") as file:
-        if sync:  # else a power failure may leave it empty under its final name
+        if sync:  # otherwise a power failure may leave an empty file under the final name
             os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""Reading: every function verifies the digests of what it returns."""
+"""Reads checkpoints, and verifies the digests of the data."""
 
 import warnings
 from collections.abc import Callable
@@ -22,9 +22,9 @@ class Info(NamedTuple):
 
     Attributes:
       step: the step of the state.
-      metadata: the metadata that `save` was given, as JSON returns it: with lists for tuples.
-      saved_by: `jaxgan.environment()` of the program that saved it, with all versions.
-      leaves: the dtype and shape of every leaf, by its path.
+      metadata: the metadata passed to `save`, after a JSON round trip: tuples become lists.
+      saved_by: `jaxgan.environment()` of the program that saved the checkpoint.
+      leaves: the dtype and shape of every leaf, by path.
     """
 
     step: int
@@ -41,30 +41,31 @@ def restore(
     at: str = "",
     member: int | None = None,
 ) -> T:
-    """Reads the newest intact checkpoint onto the devices of `like`.
+    """Restores the newest intact checkpoint to the devices of `like`.
 
-    The digests of all files and of all arrays that are read are verified. Where a checkpoint is
-    corrupted, a warning names it and the checkpoint before it is read.
+    Verifies the digests of all files and of all arrays read. If a checkpoint is corrupted, warns
+    and reads the checkpoint before it.
 
     Args:
       directory: the run's folder of checkpoints.
-      like: a state of the same structure, shapes and dtypes: a real one, or an abstract one as
-        `jax.eval_shape(gan.init, key, images)` gives. Its shardings say where to put the arrays,
-        whatever devices they were on when they were saved. Without shardings, they go to the
-        default device.
-      step: reads this step and no other; by default the newest.
-      at: reads only a part of the state, by its path, such as ".params.generator"; `like` is then
-        that part.
-      member: reads only this member of a population, from 0; `like` is then of a single GAN.
+      like: a state of the same structure, shapes and dtypes. It can be abstract, such as the
+        result of `jax.eval_shape(gan.init, key, images)`. Its shardings determine the devices of
+        the restored arrays. Without shardings, the arrays go to the default device.
+      step: the step to restore; by default the newest intact one.
+      at: the path of a part of the state, such as ".params.generator". Only this part is restored,
+        and `like` is the part.
+      member: the index of a member of a population, from 0. Only this member is restored, and
+        `like` is the state of a single GAN.
 
     Returns:
-      The saved state, bit for bit.
+      The saved state, bit-identical.
 
     Raises:
       FileNotFoundError: If there is no such checkpoint.
-      DamagedCheckpointError: If no checkpoint is intact: a `ValueError` that lists their problems.
+      DamagedCheckpointError: If no checkpoint is intact. It is a `ValueError` and lists the
+        problems.
       IndexError: If there is no such member.
-      TypeError: If an argument has another type, or `like` a dtype that JAX changes.
+      TypeError: If an argument has the wrong type, or `like` has a dtype that JAX would convert.
       ValueError: If the checkpoint and `like` differ; the message names the leaves. Also if another
         version of jaxgan wrote the checkpoint in another format.
 
@@ -109,7 +110,7 @@ def verify(directory: storage.Directory, step: int) -> str | None:
 
     Raises:
       FileNotFoundError: If there is no such checkpoint.
-      ValueError: If another version of jaxgan wrote it in another format.
+      ValueError: If another version of jaxgan wrote the checkpoint in another format.
     """
     checks.integer("step", step, 0)
     [checkpoint] = _candidates(storage.absolute(directory), step)
@@ -132,7 +133,7 @@ def info(directory: storage.Directory, *, step: int | None = None) -> Info:
 
     Raises:
       FileNotFoundError: If there is no such checkpoint.
-      DamagedCheckpointError: If it is corrupted, or all are.
+      DamagedCheckpointError: If the checkpoint of `step`, or every checkpoint, is corrupted.
     """
     contents = _newest_intact(storage.absolute(directory), step, manifest.verify)
     leaves = contents["leaves"].items()
@@ -163,24 +164,25 @@ def latest(directory: storage.Directory) -> int | None:
 
 
 def _candidates(folder: Path, step: int | None) -> list[Path]:
-    """Lists the checkpoints to try: that of a step, or all of them, newest first."""
+    """Lists the checkpoints to try: the one of `step`, or all, newest first."""
     if step is not None:
         checks.integer("step", step, 0)
     found = storage.steps(folder)
-    if not found or step not in (None, *found):
-        wanted = "no checkpoint" if step is None else f"no checkpoint of step {step}"
-        there = f"it has steps {found}; choose one" if found else "it has none"
-        raise FileNotFoundError(f"{folder} has {wanted}: {there}. Is it the right folder?")
+    if not found:
+        raise FileNotFoundError(f"{folder} has no checkpoints. Check the path.")
+    if step not in (None, *found):
+        advice = f"Choose one of the steps {found}."
+        raise FileNotFoundError(f"{folder} has no checkpoint of step {step}. {advice}")
     return [folder / str(number) for number in (reversed(found) if step is None else [step])]
 
 
 def _newest_intact(folder: Path, step: int | None, read: Callable[[Path], T]) -> T:
-    """Reads the first candidate that is intact, and warns of those before it."""
+    """Reads the newest intact checkpoint, and warns about newer corrupted ones."""
     problems: list[str] = []
 
     def warn(checkpoint: Path) -> None:
         if problems:
-            used = f"{folder} has damaged checkpoints. Step {checkpoint.name} is used instead of"
+            used = f"{folder} has corrupted checkpoints. Using step {checkpoint.name} instead of"
             warnings.warn("\n  ".join([used, *problems]), stacklevel=4)
 
     for checkpoint in _candidates(folder, step):
@@ -188,18 +190,18 @@ def _newest_intact(folder: Path, step: int | None, read: Callable[[Path], T]) ->
             found = read(checkpoint)
         except DamagedCheckpointError as error:
             problems.append(f"step {checkpoint.name}: {error}")
-        except ValueError:  # the checkpoint is intact, but does not match
+        except ValueError:  # the checkpoint is intact, but does not match the request
             warn(checkpoint)
             raise
         else:
             warn(checkpoint)
             return found
-    first = f"{folder} has no intact checkpoint to use. Restore a copy of one."
+    first = f"{folder} has no intact checkpoint. Restore one from a backup."
     raise DamagedCheckpointError("\n  ".join([first, *problems]))
 
 
 def _compare_versions(saved: dict[str, str], checkpoint: Path) -> None:
-    """Warns of other versions, because results are bit-identical for one set of versions only."""
+    """Warns about other package versions, which can change results in the last bits."""
     now = environment()["versions"]
     other = [
         f"{name} {saved.get(name)} then, {now.get(name)} now"
@@ -208,7 +210,7 @@ def _compare_versions(saved: dict[str, str], checkpoint: Path) -> None:
     ]
     if other:
         warnings.warn(
-            f"{checkpoint} was saved by other versions ({'; '.join(other)}). All values are as "
-            "they were saved, but further training may differ in the last bits.",
+            f"{checkpoint} was saved with other versions ({'; '.join(other)}). The restored values "
+            "are exact, but further training may differ in the last bits.",
             stacklevel=5,
         )

@@ -1,4 +1,4 @@
-"""Saving: checks on the calling thread, a copy in host memory, and a write in the background."""
+"""Saves checkpoints: checks and copies the state, then writes the copy in the background."""
 
 import json
 import warnings
@@ -26,34 +26,35 @@ def save(
     keep_every: int | None = None,
     metadata: Json = None,
 ) -> SaveHandle:
-    """Begins to write a checkpoint of a state, and returns while a thread writes it.
+    """Starts to save a checkpoint of a state. A background thread writes the files.
 
-    The state is copied to host memory before `save` returns, so it may be donated or dropped. Other
-    processes cannot save in the folder until this one ends. A save waits for the save before it,
-    and the program waits for the last one. Call `result()` or `exception()` of the handle;
-    otherwise the next save warns of a failure.
+    `save` first copies the state to host memory, so the caller can donate or delete the state.
+    Other processes cannot save in the folder until this process ends. `save` waits for the previous
+    save, and the program waits for the last save before it exits. Call `result()` or `exception()`
+    of the handle to get errors; otherwise the next save warns about a failure.
 
-    The checkpoint gets its final name, and older ones are deleted, only after it was read back and
-    verified. Remnants of killed saves are removed. A corrupted checkpoint of this step or a later
-    one is set aside as `N.damaged`.
+    The new checkpoint is read back and verified before it gets the final name and before older
+    checkpoints are deleted. Remnants of killed saves are removed. Corrupted checkpoints of this
+    step or a later one are renamed to `N.damaged`.
 
     Args:
-      directory: the run's folder of checkpoints; made if missing.
-      state: the state of one run or of a population. Its step names the checkpoint.
-      keep: how many of the newest checkpoints to keep, at least 1; older ones are deleted.
+      directory: the run's folder of checkpoints; created if missing.
+      state: the state of one run or of a population. The checkpoint is named after the state's
+        step.
+      keep: the number of newest checkpoints to keep, at least 1; older ones are deleted.
       keep_every: also keeps all steps that are multiples of this number, at least 1.
-      metadata: anything that JSON can hold, such as the configuration, for `info` to read.
+      metadata: any JSON-serializable value, such as the configuration. `info` returns it.
 
     Returns:
       A `SaveHandle`, which reports errors of the write, such as a full disk or a read-only folder.
 
     Raises:
       BlockingIOError: If another process saves in this folder.
-      TypeError: If JSON cannot hold the metadata, a leaf is no array or has a dtype that JAX
-        changes, or an argument has another type.
-      ValueError: If a number is below 1, the folder has an intact checkpoint of this step or a
-        later one, a folder of such a name is not jaxgan's, the members of a population are at
-        different steps, the state was donated, or the directory has a name that Orbax cannot read.
+      TypeError: If the metadata is not JSON-serializable, a leaf is not an array or has a dtype
+        that JAX would convert, or an argument has the wrong type.
+      ValueError: If a number is below 1, the members of a population are at different steps, the
+        state was donated, or the directory's path contains "[". Also if the directory contains an
+        intact checkpoint, or a folder that jaxgan did not write, of this step or a later one.
 
     Example:
       >>> import tempfile, jax, jaxgan, optax
@@ -73,7 +74,7 @@ def save(
         checks.integer("keep_every", keep_every)
     metadata = json.loads(checks.as_json("metadata", metadata))
     folder, leaves = storage.absolute(directory), arrays.by_name(state)
-    name = str(folder)  # Orbax would write to a path with a bracket, but read it as a pattern
+    name = str(folder)  # Orbax can write to a path with a bracket, but reads it as a glob pattern
     checks.require("[" not in name, "directory", "a path without '['", repr(name), "Rename it.")
     arrays.check_values(leaves)
     step = _step_of(state)
@@ -87,36 +88,37 @@ def save(
 
 
 def _step_of(state: TrainState) -> int:
-    """Returns the one step of a state or of all members of a population."""
+    """Returns the step of a state, or the common step of all members of a population."""
     steps = np.unique(checks.numpy_array("state.step", state.step, jnp.integer)).tolist()
-    advice = "Save each member by itself, jaxgan.population.pick(states, i)."
+    advice = "Save each member separately, with jaxgan.population.pick(states, i)."
     checks.require(len(steps) == 1, "state.step", "the same in all members", f"{steps}", advice)
     checks.integer("state.step", steps[0], 0)
     return steps[0]
 
 
 def _lock(folder: Path) -> None:
-    """Reserves the folder for this process. Only another process's lock is an error here."""
+    """Locks the folder for this process. Raises only if another process has the lock."""
     try:
         file_lock.acquire(folder)
     except BlockingIOError:
         raise
     except OSError:
-        pass  # the folder cannot be written, which the `SaveHandle` reports
+        pass  # the folder cannot be written; the `SaveHandle` reports the error
 
 
 def _check_later_steps(folder: Path, step: int) -> None:
-    """Checks that the save replaces neither an intact checkpoint nor a folder of the user."""
+    """Checks that the save replaces neither an intact checkpoint nor a user's folder."""
     for later in (number for number in storage.steps(folder) if number >= step):
         is_ours = run_layout.is_checkpoint(folder / str(later))
-        expected = "a folder of checkpoints alone"
-        got = f"{folder / str(later)}, which is no checkpoint of jaxgan"
+        expected = "a folder with only checkpoints"
+        got = f"{folder / str(later)}, which is not a checkpoint"
         checks.require(is_ours, "directory", expected, got, "Choose another folder.")
         problem = read.verify(folder, later)
-        got, advice = f"{folder} with step {later}", "Choose another folder, or delete that one."
+        got, advice = f"{folder} with step {later}", "Choose another folder, or delete that step."
         expected = f"without intact checkpoints of step {step} or later"
         checks.require(problem is not None, "directory", expected, got, advice)
         warnings.warn(
-            f"{folder}, step {later}, is damaged, and set aside as {later}.damaged: {problem}.",
+            f"{folder}: step {later} is corrupted, and will be renamed to {later}.damaged: "
+            f"{problem}.",
             stacklevel=3,
         )

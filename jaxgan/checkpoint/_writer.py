@@ -1,7 +1,7 @@
-"""The background thread that writes checkpoints, one after the other.
+"""Writes checkpoints in a background thread, one after the other.
 
-The module remembers the newest save of each folder. The next save of that folder and the end of the
-program wait for it, and report its failure if the caller has not.
+The module stores the newest save of each folder. The next save in the folder and the end of the
+program wait for the stored save, and report an error that the caller has not handled.
 """
 
 import os
@@ -18,7 +18,7 @@ from jaxgan.checkpoint._manifest import Header
 
 
 class SaveHandle:
-    """A save in progress. It holds a copy of the state, so the state may be donated at once."""
+    """Represents a save in progress, of a copy of the state. The state itself can be donated."""
 
     def __init__(self, future: Future[None]):
         self._future = future
@@ -28,7 +28,7 @@ class SaveHandle:
         """Waits until the checkpoint is complete on disk.
 
         Raises:
-          OSError: If the checkpoint cannot be written. The checkpoints before it stay.
+          OSError: If the checkpoint cannot be written. Earlier checkpoints remain.
         """
         self._reported = True
         self._future.result()
@@ -46,20 +46,20 @@ _newest: dict[Path, SaveHandle] = {}  # by folder
 def submit(
     folder: Path, leaves: dict[str, HostArray], header: Header, keep: int, keep_every: int | None
 ) -> SaveHandle:
-    """Begins to write a checkpoint from copies in host memory, and returns at once."""
+    """Starts to write a checkpoint from copies in host memory, and returns immediately."""
     saving = SaveHandle(_executor.submit(_write, folder, leaves, header, keep, keep_every))
     _newest[folder] = saving
     return saving
 
 
 def wait(folder: Path) -> None:
-    """Waits for the newest save of a folder, and warns of a failure that was not reported."""
+    """Waits for the newest save of a folder, and warns about an unhandled error."""
     if folder in _newest and (error := _unreported(_newest[folder])):
         warnings.warn(f"NOT SAVED: {error}", stacklevel=3)
 
 
 def _wait_below(folder: Path) -> None:
-    """Waits for the saves of all folders below a folder, which is about to be removed."""
+    """Waits for the saves of all folders below a folder that will be removed."""
     for place in [place for place in _newest if place.resolve().is_relative_to(folder)]:
         wait(place)
         del _newest[place]
@@ -73,20 +73,20 @@ def _write(
 
 
 def _unreported(saving: SaveHandle) -> BaseException | None:
-    """Waits for a save, and returns its error unless that was reported before."""
+    """Waits for a save, and returns the error unless it was already reported."""
     reported, error = saving._reported, saving.exception()
     return None if reported else error
 
 
 def _finish() -> None:
-    """Waits for all saves before the interpreter ends, and prints failures not yet reported."""
+    """Waits for all saves before the interpreter exits, and prints unhandled errors."""
     for saving in _newest.values():
         if error := _unreported(saving):
             print(f"NOT SAVED: {error}", file=sys.stderr)
 
 
 def _reset() -> None:
-    """Starts without saves in a forked child, which has none of its parent's threads."""
+    """Clears the saves in a forked child, which does not inherit its parent's threads."""
     global _executor
     _executor = ThreadPoolExecutor(1, "jaxgan-checkpoint")
     _newest.clear()

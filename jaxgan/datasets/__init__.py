@@ -1,6 +1,6 @@
 """Loads images as arrays from tensorflow-datasets, the original IDX files or an embedded sample.
 
-Every source gives the same two numpy arrays, so training does not depend on the source.
+All sources return numpy arrays in the same format, so training does not depend on the source.
 """
 
 from jaxgan.datasets._dataset import Dataset

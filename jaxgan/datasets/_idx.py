@@ -1,7 +1,7 @@
-"""Reads the original IDX files of MNIST and its relatives, and checks that they are original.
+"""Reads the original IDX files of MNIST and similar datasets, and verifies their digests.
 
 An IDX file holds a magic number (two zero bytes, the type, the rank), the sizes as big-endian
-uint32, and the data. These files hold unsigned bytes only.
+uint32, and the data. The files of these datasets hold unsigned bytes only.
 """
 
 import gzip
@@ -45,8 +45,8 @@ SHA256 = {
 }
 """The SHA-256 digests of the original files, as in tensorflow-datasets 4.9.10."""
 
-_MAX_BYTES = 2**28  # four times the largest of the files above, unpacked: refuses zip bombs
-_MAX_RATIO = 1032  # of unpacked to packed size in gzip
+_MAX_BYTES = 2**28  # four times the largest unpacked file above, to refuse zip bombs
+_MAX_RATIO = 1032  # maximum ratio of unpacked to packed size in gzip
 _ADVICE = "Download it again."
 
 
@@ -78,8 +78,8 @@ def load(name: str, split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
     Raises:
       FileNotFoundError: If a file is missing.
-      ValueError: If the name or split is unknown, or a file is corrupted or is not the original.
-        The message names the file.
+      ValueError: If the name or split is unknown, or a file is corrupted or not the original. The
+        message names the file.
 
     Example:
       >>> import pathlib, jaxgan
@@ -126,10 +126,10 @@ def read(path: Path, *, rank: int) -> np.ndarray:
         with gzip.open(path) as file:
             sizes = _sizes(path, file.read(4 + 4 * rank), rank)
             count = math.prod(sizes)
-            data = file.read(count + 1)  # one byte too many shows that the file holds more
+            data = file.read(count + 1)  # one extra byte shows whether the file is longer
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path} must be a complete gzip file; got {error}. {_ADVICE}") from error
-    expected = f"{count} bytes of data, as its sizes {sizes} say"
+    expected = f"{count} bytes of data for the sizes {sizes}"
     got = f"{len(data)}" if len(data) < count else "more"
     checks.require(len(data) == count, f"{path}", expected, got, _ADVICE)
     return np.frombuffer(data, np.uint8).reshape(sizes).copy()
@@ -150,7 +150,7 @@ def _sizes(path: Path, header: bytes, rank: int) -> tuple[int, ...]:
 
 
 def _verify(path: Path, expected: str) -> None:
-    """Checks the digest of a file."""
+    """Verifies the SHA-256 digest of a file."""
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     original = f"the original file, of sha256 {expected}"

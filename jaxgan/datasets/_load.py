@@ -1,4 +1,4 @@
-"""Loads images from an embedded sample, the original IDX files or tensorflow-datasets."""
+"""Loads images from tensorflow-datasets, the original IDX files or an embedded sample."""
 
 import logging
 import os
@@ -27,17 +27,16 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = N
     1. If `data_dir` is "embedded", the 10,000 digits of the MNIST test set that ship with jaxgan.
     2. If `data_dir` holds IDX files (`train-images-idx3-ubyte.gz` and so on), these files. Their
        sha256 must be that of the original files.
-    3. tensorflow-datasets, in `data_dir` or its default folder. It downloads and prepares a dataset
-       that is not there. Decoding takes up to 20 s, so the decoded arrays are cached in the same
-       folder.
+    3. tensorflow-datasets, in `data_dir` or its default folder. It downloads and prepares a missing
+       dataset. Decoding takes up to 20 s, so the decoded arrays are cached in the same folder.
     4. For "mnist" without `data_dir`, if tensorflow-datasets is unavailable, the embedded digits.
-       `load` logs one warning. **They are MNIST's test set, for both splits**: suitable for
-       watching a GAN learn, but not for evaluating one.
+       `load` logs one warning. **The digits are MNIST's test set, for both splits**: suitable for
+       demonstrations, but not for evaluation.
 
     Args:
-      name: a dataset with one `image` (of one shape) and one `label`: "mnist", "fashion_mnist",
-        "kmnist", "cifar10", or another of tensorflow-datasets. The first three may come from IDX
-        files.
+      name: a dataset with an `image` of fixed shape and a `label`: "mnist", "fashion_mnist",
+        "kmnist", "cifar10", or another dataset of tensorflow-datasets. The first three can come
+        from IDX files.
       split: one of the dataset's splits, usually "train" or "test".
       data_dir: a folder with IDX files, a data folder of tensorflow-datasets, or "embedded". A
         leading `~` is the home folder.
@@ -49,9 +48,9 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = N
     Raises:
       TypeError: If `name` or `split` is not text, or `data_dir` is not a path.
       ValueError: If there is no such dataset or split, the images are not uint8 of one shape, or a
-        file is corrupted or is not the original. The message names the file.
+        file is corrupted or not the original. The message names the file.
       FileNotFoundError: If an IDX file is missing.
-      RuntimeError: If tensorflow-datasets is not installed, or cannot download and prepare.
+      RuntimeError: If tensorflow-datasets is not installed, or cannot prepare the dataset.
 
     Example:
       >>> import jaxgan
@@ -76,7 +75,7 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = N
 
 
 def _tfds_or_embedded(name: str, split: str, folder: Path | None) -> Dataset:
-    """Loads from tensorflow-datasets, or MNIST from the embedded digits if that is unavailable."""
+    """Loads from tensorflow-datasets, with the embedded digits as a fallback for MNIST."""
     try:
         return _tfds.load(name, split, folder)
     except _tfds.UnavailableError as error:
@@ -85,7 +84,7 @@ def _tfds_or_embedded(name: str, split: str, folder: Path | None) -> Dataset:
             raise RuntimeError(f"Cannot load {name!r}: {error} {advice}") from error
         _logger.warning(
             "Using the 10,000 MNIST test digits that ship with jaxgan, because %s For all 70,000, "
-            "give data_dir (--data-dir): a folder with the four original IDX files.",
+            "set data_dir (--data-dir) to a folder with the four original IDX files.",
             error,
         )
         return _embedded(name, split)

@@ -1,6 +1,6 @@
-"""Loads images from tensorflow-datasets, which decodes them once, and caches the arrays.
+"""Loads images with tensorflow-datasets, and caches the decoded arrays.
 
-Only tensorflow-datasets imports TensorFlow: to prepare a dataset, or to read TFRecords.
+Only tensorflow-datasets imports TensorFlow, to prepare a dataset or to read TFRecords.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _logger = logging.getLogger("jaxgan")
 
 
 class UnavailableError(Exception):
-    """tensorflow-datasets is missing or cannot prepare a dataset."""
+    """Reports that tensorflow-datasets is missing or cannot prepare a dataset."""
 
 
 def load(name: str, split: str, data_dir: Path | None) -> Dataset:
@@ -34,11 +34,11 @@ def load(name: str, split: str, data_dir: Path | None) -> Dataset:
     Args:
       name: the dataset's name, with an optional configuration and version.
       split: the split.
-      data_dir: the data folder; None for the default of tensorflow-datasets.
+      data_dir: the data folder; None means the default of tensorflow-datasets.
 
     Raises:
       ValueError: If there is no such dataset or split, or the images are not uint8 of one shape.
-      UnavailableError: If tensorflow-datasets is not installed, or cannot download and prepare.
+      UnavailableError: If tensorflow-datasets is not installed, or cannot prepare the dataset.
     """
     try:
         import tensorflow_datasets as tfds
@@ -59,9 +59,9 @@ def load(name: str, split: str, data_dir: Path | None) -> Dataset:
 
 
 def _prepared(tfds: ModuleType, name: str, data_dir: Path | None) -> "DatasetBuilder":
-    """Downloads and prepares a dataset that is not prepared yet."""
+    """Returns the builder of a dataset, and downloads and prepares the dataset if needed."""
     try:
-        # No file format here, because earlier versions of tensorflow-datasets prepared TFRecords.
+        # Without `file_format`, because earlier versions of tensorflow-datasets wrote TFRecords.
         builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
         if _is_prepared(builder):
             return builder
@@ -73,7 +73,7 @@ def _prepared(tfds: ModuleType, name: str, data_dir: Path | None) -> "DatasetBui
         _request(builder)
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         builder.download_and_prepare(download_config=config)
-    except Exception as error:  # without a network an OSError; a proxy's page can cause any error
+    except Exception as error:  # an OSError without a network, but any error with a proxy's page
         reason = f"{builder.data_dir} holds no prepared dataset and preparing failed"
         raise UnavailableError(f"{reason} ({_in_one_line(error)}).") from error
     return builder
@@ -84,10 +84,10 @@ def _in_one_line(error: Exception) -> str:
 
 
 def _request(builder: "DatasetBuilder") -> None:
-    """Raises if the dataset's server does not answer; a download would retry for minutes."""
+    """Raises if the dataset's server does not respond, because a download retries for minutes."""
     for url in list(builder.url_infos or {})[:1]:
         request = urllib.request.Request(url, method="HEAD")
-        with contextlib.suppress(urllib.error.HTTPError):  # an error status is an answer
+        with contextlib.suppress(urllib.error.HTTPError):  # an error status is a response
             urllib.request.urlopen(request, timeout=_CONNECT_SECONDS).close()
 
 
@@ -107,7 +107,7 @@ def _image_shape(builder: "DatasetBuilder") -> tuple[int, ...]:
 def _decode(
     tfds: ModuleType, builder: "DatasetBuilder", split: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reads all images and labels."""
+    """Reads all images and labels of a split."""
     if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
         records = builder.as_data_source(split)
         images = np.stack([record["image"] for record in records])
@@ -119,14 +119,14 @@ def _decode(
 
 
 def _read_cache(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Reads images of that shape and their labels; returns None if they must be decoded."""
+    """Reads images of a shape and their labels from the cache, or returns None."""
     if not path.exists():
         return None
     try:
         shapes = {"images": shape, "labels": shape[:1]}
         arrays = npz.read(path, shapes, [np.uint8, np.int32])
         dtypes = [str(array.dtype) for array in arrays.values()]
-        checks.require(dtypes == ["uint8", "int32"], "its dtypes", "uint8 and int32", f"{dtypes}")
+        checks.require(dtypes == ["uint8", "int32"], "the dtypes", "uint8 and int32", f"{dtypes}")
     except (OSError, ValueError) as error:
         reason = _in_one_line(error)
         _logger.warning("Decoding again, because the cache %s is corrupted: %s", path, reason)
@@ -135,7 +135,7 @@ def _read_cache(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndar
 
 
 def _write_cache(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """Writes the decoded arrays. If that fails, logs a warning."""
+    """Writes the decoded arrays to the cache, or logs a warning if that fails."""
     partial = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
     try:
         with open(partial, "wb") as file:

@@ -11,7 +11,7 @@ from jaxgan._internal import checks
 from jaxgan._internal.shapes import Float64, Int
 
 _BLOCK_BYTES = 2**27  # of one block of distances
-_LARGEST = 1e45  # more than float32 holds; the cube of a product of two still fits into float64
+_LARGEST = 1e45  # beyond float32; the cubed product of two such values still fits in float64
 
 
 def as_features(
@@ -40,7 +40,7 @@ def as_features(
       ValueError: real must be at least 2 rows with k=1; got 1 row.
     """
     given = checks.numpy_array(name, features)
-    is_float = jnp.issubdtype(given.dtype, jnp.floating)  # numpy does not know bfloat16
+    is_float = jnp.issubdtype(given.dtype, jnp.floating)  # numpy's rejects bfloat16
     got = f"{given.dtype} of shape {given.shape}"
     checks.require(is_float, name, "float [num, dims]", got, _advice(given), error=TypeError)
     x = checks.numpy_array(name, given.astype(np.float64), jnp.floating, "[num, dims]")
@@ -192,13 +192,13 @@ def nearest(
 ) -> tuple[Float64[np.ndarray, " num_a"], Int[np.ndarray, " num_a"]]:
     """Finds the k-th nearest row of `b` to each row of `a`.
 
-    The distance to that row is then the sum of squared differences. So copies have distance 0, and
+    The distance to that row is the sum of squared differences. So copies have distance 0, and
     points at equal distances have equal results.
 
     Args:
       a, b: float64, `[num_a, dims]` and `[num_b, dims]`. If they are the same object, row i of `b`
         is left out for row i of `a`.
-      k: which neighbor, from 1.
+      k: the rank of the neighbor, at least 1.
       leave_out: for each row of `a` the row of `b` to leave out, integers `[num_a]`.
 
     Returns:

@@ -25,10 +25,10 @@ def embed(
       feature_fn: a function that JAX can trace, of images in [-1, 1]. Call other functions, such as
         a PyTorch network, directly, and pass their arrays to the metrics.
       images: uint8, or floats in [-1, 1]; `[num, height, width, channels]`, at least one. Float
-        images with no negative value are probably in [0, 1], so an error says that. Blank images,
-        whose values are all equal, pass.
+        images without negative values raise an error, because they are probably in [0, 1]. Blank
+        images, whose values are all equal, are accepted.
       batch_size: the number of images in a batch, at least 1.
-      progress: called after each batch with the number of images that are done.
+      progress: called after each batch with the number of finished images.
 
     Returns:
       float32 `[num, dims]`, on the host.

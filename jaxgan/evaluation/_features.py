@@ -1,8 +1,7 @@
 """Functions that compute features and class probabilities of images.
 
-A feature function is any `images -> [num, dims]`. Two ship with jaxgan: the classifier "mnist-v1"
-of digits, and a network of random weights. An improvement in the features of both is independent of
-one network.
+A feature function is any `images -> [num, dims]`. jaxgan includes two: the digit classifier
+"mnist-v1" and a network of random weights. An improvement in both does not depend on one network.
 """
 
 import functools
@@ -32,7 +31,7 @@ class FeatureFn(Protocol):
 
 
 class FeatureExtractor(NamedTuple):
-    """Holds the two functions of a classifier, of images, float32 in [-1, 1].
+    """Holds the two functions of a classifier. Both take float32 images in [-1, 1].
 
     Attributes:
       name: for reports of scores, such as "mnist-v1".
@@ -51,11 +50,11 @@ def mnist_v1() -> FeatureExtractor:
 
     The network is `jaxgan.networks.DigitClassifier`. `examples/train_classifier.py` trained it on
     the 60,000 training digits. Its weights are fixed, so that scores can be compared. Features are
-    the 128 units before the classes, after their ReLU. The weights, 2.4 MB of float16, ship with
-    jaxgan, and their sha256 is checked.
+    the 128 units before the classes, after their ReLU. The weights, 2.4 MB of float16, are part
+    of jaxgan, and their sha256 is checked.
 
-    Report a Frechet distance of these features as "Frechet classifier distance, mnist-v1". The name
-    FID stands for features of the Inception network.
+    Report a Frechet distance of these features as "Frechet classifier distance, mnist-v1". Reserve
+    the name FID for features of the Inception network.
 
     Returns:
       A `FeatureExtractor` of 28 x 28 x 1 images.
@@ -75,7 +74,7 @@ def mnist_v1() -> FeatureExtractor:
 
 
 def load_classifier(path: str | Path, *, name: str, sha256: str | None = None) -> FeatureExtractor:
-    """Loads a classifier that `examples/train_classifier.py` has written.
+    """Loads a classifier that `examples/train_classifier.py` wrote.
 
     Args:
       path: an `.npz` of the parameters of `jaxgan.networks.DigitClassifier`.
@@ -87,7 +86,7 @@ def load_classifier(path: str | Path, *, name: str, sha256: str | None = None) -
 
     Raises:
       FileNotFoundError: If there is no such file.
-      TypeError: If `path` is no path, or `name` or `sha256` no text.
+      TypeError: If `path` is not a path, or if `name` or `sha256` is not a string.
       ValueError: If the file has another digest or other arrays, or if a weight is not finite.
 
     Example:
@@ -104,7 +103,7 @@ def load_classifier(path: str | Path, *, name: str, sha256: str | None = None) -
     checks.require(path.is_file(), f"{path}", expected, "no file", error=FileNotFoundError)
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    expected, advice = f"{sha256}", "Install jaxgan again, or fetch the file again."
+    expected, advice = f"{sha256}", "Reinstall jaxgan or download the file again."
     checks.require(sha256 in (None, found), f"sha256 of {path}", expected, found, advice)
     net = DigitClassifier()
     params = _parameters(path, net)
@@ -122,7 +121,7 @@ def load_classifier(path: str | Path, *, name: str, sha256: str | None = None) -
 
 
 def random_v1(image_shape: tuple[int, int, int] = (28, 28, 1)) -> FeatureFn:
-    """Creates a feature function of fixed random weights, of 128 features, for images of any kind.
+    """Creates a feature function of fixed random weights, with 128 features, for any images.
 
     The network has three 4 x 4 convolutions of stride 2 with 32, 64 and 128 channels, a ReLU after
     each, and the mean over the remaining pixels. The weights are normal with the variance of He.

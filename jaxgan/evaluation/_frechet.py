@@ -16,16 +16,16 @@ _ADVICE = "Compute it by evaluation.moments."
 
 
 class Moments(NamedTuple):
-    """Holds the number, the mean and the scatter of features, from which `frechet` is computed.
+    """Holds the number, the mean and the scatter of features, as input of `frechet`.
 
     Attributes:
       count: the number of rows.
       mean: float64 `[dims]`.
-      scatter: the sum of outer products of rows less their mean, float64 `[dims, dims]`. The
+      scatter: the sum of outer products of rows minus their mean, float64 `[dims, dims]`. The
         covariance is `scatter / (count - 1)`.
     """
 
-    count: int  # type: ignore[assignment]  # of rows; tuples have a method of that name
+    count: int  # type: ignore[assignment]  # tuple.count is a method
     mean: np.ndarray
     scatter: np.ndarray
 
@@ -65,8 +65,8 @@ def merge(parts: Iterable[Moments]) -> Moments:
     $S = S_a + S_b + \frac{n m}{n + m} \delta \delta^\top$.
 
     Args:
-      parts: an iterable of `Moments` of the same dimensions, at least one. A generator needs the
-        memory of two of them.
+      parts: an iterable of `Moments` of the same dimensions, at least one. Of a
+        generator's parts, only two are in memory at a time.
 
     Returns:
       `Moments` of all rows.
@@ -106,10 +106,10 @@ def frechet(real: ArrayLike | Moments, fake: ArrayLike | Moments) -> float:
     the singular values of $L_r^\top L_f$. This takes square roots of symmetric matrices only, and
     is accurate for singular covariances, which dead units cause.
 
-    With features of the Inception network this is the FID. Otherwise name the distance after its
-    features. It is biased upwards by about dims / num. So compare distances of equal counts only,
-    and report also the distance between two sets of real images. For a standard error draw new
-    latents, because the bootstrap adds to the bias.
+    With features of the Inception network the distance is the FID. Otherwise name the distance
+    after its features. The distance is biased upwards by about dims / num. So compare distances of
+    equal counts only, and also report the distance between two sets of real images. For a standard
+    error draw new latents, because the bootstrap adds to the bias.
 
     Args:
       real: floats `[num_real, dims]`, or their `Moments`; more rows than dimensions.

@@ -12,7 +12,7 @@ from jaxgan.evaluation._arrays import as_features
 
 
 class InceptionScore(NamedTuple):
-    """The result of `inception_score`.
+    """Holds the result of `inception_score`.
 
     Attributes:
       value: the mean over splits, in [1, num_classes].

@@ -12,10 +12,10 @@ from jaxgan.evaluation._arrays import as_pair, blocks
 
 
 class KernelDistance(NamedTuple):
-    """The result of `kernel_distance`.
+    """Holds the result of `kernel_distance`.
 
     Attributes:
-      value: the mean over blocks. It may be negative where the sets hardly differ.
+      value: the mean over blocks; may be negative if the sets hardly differ.
       standard_error: of that mean; NaN with a single block. With `subsets`, which overlap, it is
         the standard deviation over them, as other libraries report it.
       num_blocks: the number of blocks or subsets.
@@ -39,7 +39,7 @@ def kernel_distance(
     For a block of $n$ real and $n$ fake features,
     $$\frac{1}{n (n - 1)} \sum_{i \ne j} \left[k(x_i, x_j) + k(y_i, y_j)\right]
     - \frac{2}{n^2} \sum_{i, j} k(x_i, y_j).$$
-    It is unbiased at any size. With features of the Inception network it is known as KID.
+    The estimate is unbiased at any size. With features of the Inception network it is called KID.
 
     By default each feature is used once, in disjoint blocks of the shuffled sets. So the blocks are
     independent, and their standard error is valid. `subsets=100` computes random subsets of either

@@ -11,7 +11,7 @@ from jaxgan.evaluation._arrays import as_pair, middle, nearest, squared_distance
 
 
 class PrecisionRecall(NamedTuple):
-    """The result of `precision_recall`.
+    """Holds the result of `precision_recall`.
 
     Attributes:
       precision: the share of fakes within the real images' balls, in [0, 1].
@@ -23,7 +23,7 @@ class PrecisionRecall(NamedTuple):
 
 
 class DensityCoverage(NamedTuple):
-    """The result of `density_coverage`.
+    """Holds the result of `density_coverage`.
 
     Attributes:
       density: the mean number of real balls that hold a fake, divided by k; may exceed 1.
@@ -39,14 +39,14 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, *, k: int = 3) -> Precisi
 
     Around each point of a set is a ball that reaches its $k$-th nearest neighbor in that set.
     Precision is the share of fakes in at least one real ball, recall the share of real points in at
-    least one fake ball. Two sets of one distribution score below 1, so report also the scores of
+    least one fake ball. Two sets of one distribution score below 1, so also report the scores of
     two sets of real images. Outliers have large balls, which affect `density_coverage` less. A ball
     contains its edge, and all points that rounding in float64 may have moved off the edge.
 
     Args:
-      real: floats `[num_real, dims]`, more than `k`; 10,000 are usual, and as many of each.
+      real: floats `[num_real, dims]`, more than `k`; usually 10,000 of each set.
       fake: floats `[num_fake, dims]`, more than `k`.
-      k: which neighbor, at least 1.
+      k: the rank of the neighbor, at least 1.
 
     Returns:
       A `PrecisionRecall`. Distances are computed in blocks.
@@ -92,9 +92,9 @@ def density_coverage(real: ArrayLike, fake: ArrayLike, *, k: int = 5) -> Density
     For two sets of one distribution they are near 1 and $1 - 2^{-k}$ (if equally large).
 
     Args:
-      real: floats `[num_real, dims]`, more than `k`; 10,000 are usual, and as many of each.
+      real: floats `[num_real, dims]`, more than `k`; usually 10,000 of each set.
       fake: floats `[num_fake, dims]`, at least one.
-      k: which neighbor, at least 1.
+      k: the rank of the neighbor, at least 1.
 
     Returns:
       A `DensityCoverage`. Distances are computed in blocks.

@@ -16,7 +16,7 @@ _MOST_TERMS = 1_000_000_000  # of the sum in kl_floor: more would take minutes
 
 
 class ModeCoverage(NamedTuple):
-    """The result of `mode_coverage`.
+    """Holds the result of `mode_coverage`.
 
     Attributes:
       modes: the number of modes with at least one sample.
@@ -77,7 +77,7 @@ def _mode_coverage(labels: Int[np.ndarray, " num_samples"], num_modes: int) -> M
     counts = np.bincount(labels, minlength=num_modes)
     hit = counts[counts > 0] / len(labels)
     kl = float(np.sum(hit * np.log(hit * num_modes)))
-    floor = kl_floor(len(labels), num_modes)  # which limits the number of samples
+    floor = kl_floor(len(labels), num_modes)  # also limits the number of samples
     return ModeCoverage(len(hit), kl, floor, len(labels))
 
 
@@ -89,7 +89,7 @@ def kl_floor(num_samples: int, num_modes: int, probabilities: ArrayLike | None =
     $$E\left[\sum_k \tfrac{n_k}{N} \log \tfrac{K n_k}{N}\right]
     = \sum_k q_k E \log \tfrac{K (1 + B_k)}{N}.$$
 
-    This is exact also where $N$ is too small for the approximation $(K - 1) / 2N$.
+    The result is exact even if $N$ is too small for the approximation $(K - 1) / 2N$.
 
     Args:
       num_samples: $N$, from 1 to ten million.
@@ -140,14 +140,14 @@ def _expected_log(num: int, p: float, num_modes: int) -> float:
 
 
 class MixtureCoverage(NamedTuple):
-    """The result of `mixture_coverage`.
+    """Holds the result of `mixture_coverage`.
 
     Attributes:
       modes: the number of modes with at least one high-quality sample.
       high_quality: the share of samples within `radius` standard deviations of the nearest mean;
         0.989 for a perfect sampler in the plane and a radius of 3.
-      kl: KL(generated, uniform) of the high-quality samples, in nats; infinite if there are none.
-      kl_floor: the expected `kl` of as many draws from the mixture; infinite if there are none.
+      kl: KL(generated, uniform) of the high-quality samples, in nats; infinite without any.
+      kl_floor: the expected `kl` of as many draws from the mixture; infinite without high quality.
       num_samples: the number of samples of either quality.
     """
 

@@ -1,4 +1,4 @@
-"""Nearest-neighbor tests, of whether two sets differ and whether training images were copied."""
+"""Nearest-neighbor tests for whether two sets differ and whether training images were copied."""
 
 from typing import NamedTuple
 
@@ -10,12 +10,12 @@ from jaxgan.evaluation._arrays import as_pair, nearest
 
 
 class NearestNeighbourTest(NamedTuple):
-    """The result of `nearest_neighbour_test`.
+    """Holds the result of `nearest_neighbour_test`.
 
     Attributes:
       accuracy: of both sets together; 0.5 if they have one distribution.
-      real: the share of real points whose nearest neighbor is real. Well above 0.5, fakes are
-        missing near some real points.
+      real: the share of real points whose nearest neighbor is real. A share well above 0.5
+        means that fakes are missing near some real points.
       fake: the share of fakes whose nearest neighbor is fake. Near 1 with a low `real` indicates
         mode collapse: fakes near real points, close together.
     """
@@ -26,7 +26,7 @@ class NearestNeighbourTest(NamedTuple):
 
 
 class Authenticity(NamedTuple):
-    """The result of `authenticity`.
+    """Holds the result of `authenticity`.
 
     Attributes:
       share: of fakes that are farther from their nearest training image than that image is from its
@@ -88,7 +88,7 @@ def authenticity(train: ArrayLike, fake: ArrayLike) -> Authenticity:
 
     A fake $y$ with nearest training image $x$ is authentic if
     $$\|y - x\| > \min_{x' \ne x} \|x - x'\|.$$
-    Compare it with the share of new real images, which is below 1.
+    Compare the share with that of new real images, which is below 1.
 
     Args:
       train: floats `[num_train, dims]`, at least 2: all training images.

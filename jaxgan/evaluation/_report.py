@@ -22,7 +22,7 @@ _METRICS: dict[str, Callable[[np.ndarray, np.ndarray], dict[str, float]]] = {
     },
     "precision and recall": lambda real, fake: compute_precision_recall(real, fake)._asdict(),
     "density and coverage": lambda real, fake: compute_density_coverage(real, fake)._asdict(),
-    "nearest neighbours": lambda real, fake: {
+    "nearest neighbors": lambda real, fake: {
         "nearest_neighbour_accuracy": compute_nearest_neighbour_test(real, fake).accuracy
     },
 }
@@ -41,7 +41,7 @@ def compare(
 ) -> dict[str, float]:
     """Computes every metric of two sets of features, with the usual settings of each.
 
-    Call it also with other real features as `fake`, and report those scores too: a perfect
+    Also call `compare` with other real features as `fake`, and report those scores: a perfect
     generator reaches them on average.
 
     Args:

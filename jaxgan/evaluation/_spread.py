@@ -49,7 +49,7 @@ def plus_minus(values: ArrayLike, digits: int = 2) -> str:
       Text, as in the example.
 
     Raises:
-      TypeError: If `values` are not real numbers, or `digits` is no integer.
+      TypeError: If `values` are not real numbers, or `digits` is not an integer.
       ValueError: If `values` are not `[runs]`, empty or not finite, or `digits` is out of range.
 
     Example:

@@ -1,4 +1,4 @@
-"""Networks, one family a file, and the adapters that turn any network into `jaxgan.Network`."""
+"""Networks, and adapters that convert networks of other libraries to `jaxgan.Network`."""
 
 from jaxgan.networks._classifier import DigitClassifier
 from jaxgan.networks._dcgan import DCGANDiscriminator, DCGANGenerator

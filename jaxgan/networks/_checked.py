@@ -12,10 +12,10 @@ from jaxgan._internal import checks
 
 
 class Checked(nn.Module):
-    """A linen module that checks its fields when it is made, by their annotations.
+    """Checks the fields of a linen module against their annotations when it is created.
 
     An int must be from 1 to 65,536, a float positive, a `dtype` a float dtype. A tuple must have as
-    many elements as its annotation, or any number of them.
+    many elements as its annotation, or any number of elements if the annotation has `...`.
     """
 
     def __post_init__(self) -> None:
@@ -33,8 +33,8 @@ class Checked(nn.Module):
           form: its axes, as in `checks.array`.
 
         Raises:
-          TypeError: If the input is no array of floats.
-          ValueError: If it does not have these axes, or is empty.
+          TypeError: If the input is not an array of floats.
+          ValueError: If the input does not have these axes, or is empty.
         """
         return checks.array(f"The input of {type(self).__name__}", x, jnp.floating, form)
 
@@ -48,11 +48,11 @@ def check_sides(
       name: the argument's name in an error.
       shape: height, width and channels of an image.
       multiple: the number.
-      reason: the origin of that number.
-      advice: one instruction.
+      reason: the reason for that number, in an error.
+      advice: one instruction, in an error.
 
     Raises:
-      ValueError: If they are not.
+      ValueError: If height or width is not a multiple.
     """
     fits = all(side % multiple == 0 for side in shape[:2])
     expected = f"multiples of {multiple} ({reason})"
@@ -64,7 +64,7 @@ def _check_field(name: str, value: typing.Any, kind: object) -> None:
     if kind == DTypeLike | None:
         fits = value is None or _is_float(value)
         checks.require(fits, name, "a float dtype or None", checks.show(value), error=TypeError)
-    elif isinstance(kind, types.UnionType):  # with None
+    elif isinstance(kind, types.UnionType):  # a kind or None
         if value is not None:
             _check_field(name, value, options[0])
     elif kind is int:

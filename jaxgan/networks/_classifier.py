@@ -1,4 +1,4 @@
-"""A small classifier of digits, whose features `jaxgan.evaluation` uses."""
+"""A small digit classifier, whose features `jaxgan.evaluation` uses."""
 
 import flax.linen as nn
 import jax
@@ -7,20 +7,21 @@ from jaxgan.networks._checked import Checked
 
 
 class DigitClassifier(Checked):
-    """Images to features and class logits: two 3 x 3 convolutions, a maximum, two dense layers.
+    """Maps images to features and class logits: two convolutions, max pooling, two dense layers.
 
-    32 and 64 channels, the maximum of each 2 x 2 pixels, 128 units, the classes; ReLU in between,
-    and dropout (0.25 and 0.5) before the dense layers. With 28 x 28 x 1 images and ten classes it
-    has 1,199,882 parameters. This net became common as an example of Keras.
+    The convolutions are 3 x 3 with 32 and 64 channels, the pooling is 2 x 2, and the dense layers
+    have 128 units and one logit for each class. ReLU is in between, and dropout (0.25 and 0.5)
+    before the dense layers. With 28 x 28 x 1 images and ten classes the network has 1,199,882
+    parameters. The network is a common Keras example.
 
     Args:
-      num_classes: how many logits.
-      features: channels of the two convolutions, units of the dense layer.
+      num_classes: the number of logits.
+      features: channels of the two convolutions, units of the first dense layer.
 
     Returns:
-      When called with `images`, `[batch, height, width, channels]` in [-1, 1], and `train`, which
-      asks for dropout and needs a key of that name: the units after their ReLU, `[batch,
-      features[-1]]`, and logits, `[batch, num_classes]`.
+      The call takes `images`, `[batch, height, width, channels]` in [-1, 1], and `train`, which
+      enables dropout and needs a "dropout" key. It returns features, the units after their ReLU,
+      `[batch, features[-1]]`, and logits, `[batch, num_classes]`.
 
     Example:
       >>> import jax, jaxgan
@@ -39,7 +40,7 @@ class DigitClassifier(Checked):
     def __call__(self, images: jax.Array, *, train: bool) -> tuple[jax.Array, jax.Array]:
         images = self.as_floats(images, "[batch, height, width, channels]")
         few, many, units = self.features
-        x = (images + 1.0) / 2.0  # most pixels are black, now 0
+        x = (images + 1.0) / 2.0  # black, the value of most pixels, becomes 0
         x = nn.relu(nn.Conv(few, (3, 3), padding="VALID")(x))
         x = nn.relu(nn.Conv(many, (3, 3), padding="VALID")(x))
         x = nn.max_pool(x, (2, 2), strides=(2, 2))

@@ -20,17 +20,17 @@ from jaxgan.networks._layers import (
 
 
 def halvings(height: int, width: int, stages: int | None) -> list[tuple[int, int]]:
-    """Lists sizes from the whole image down, each half of the one before, rounded up.
+    """Lists the sizes of repeated halvings of an image, rounded up, from the whole image down.
 
     Args:
       height, width: of the image, in pixels.
-      stages: how many halvings; if None, as long as both sides are even and above four.
+      stages: the number of halvings. None halves while both sides are even and above 4.
 
     Returns:
       `stages + 1` sizes.
 
     Raises:
-      ValueError: If there is no halving at all, or one of a single pixel.
+      ValueError: If the list has no halving, or a halving of a single pixel.
 
     Example:
       >>> from jaxgan.networks._dcgan import halvings
@@ -48,38 +48,38 @@ def halvings(height: int, width: int, stages: int | None) -> list[tuple[int, int
 
     while more():
         sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
-    got, advice = f"{height} x {width} with stages={stages}", "Give stages, at least 1."
+    got, advice = f"{height} x {width} with stages={stages}", "Set stages to at least 1."
     checks.require(len(sizes) > 1, "The sides of an image", "even and above 4", got, advice)
     expected = "larger than one pixel before every halving"
-    checks.require(sizes[-2] != (1, 1), "An image", expected, got, "Take fewer stages.")
+    checks.require(sizes[-2] != (1, 1), "An image", expected, got, "Use fewer stages.")
     return sizes
 
 
 class DCGANGenerator(Checked):
-    r"""Latents to images: a dense layer, then transposed convolutions that double the size.
+    r"""Maps latents to images: a dense layer, then transposed convolutions that double the size.
 
-    Batch normalisation and ReLU after every layer but the last, which ends in tanh. With `stages`
-    $s$ and `features` $f$ the channels are $2^{s-1} f, ..., 2f, f$. The paper's generator of
-    64 x 64 x 3 images has `features=128`, so 1024, 512, 256, 128 channels, and 18,855,043
-    parameters with 100 latents. VEEGAN's and PacGAN's Stacked MNIST has `features=64, stages=4` at
+    Batch normalization and ReLU follow every layer except the last, which ends in tanh. With
+    `stages` $s$ and `features` $f$ the channels are $2^{s-1} f, ..., 2f, f$. The paper's generator
+    of 64 x 64 x 3 images has `features=128`, so 1024, 512, 256 and 128 channels, and 18,855,043
+    parameters with 100 latents. VEEGAN and PacGAN use `features=64, stages=4` for Stacked MNIST at
     28 pixels.
 
-    Layers before a batch normalisation have no bias, which it would take away again.
+    Layers before a batch normalization have no bias, because the normalization would remove it.
 
     Args:
       image_shape: height, width and channels of one image.
       features: channels before the last layer.
-      stages: how often the size doubles; by default from the smallest size above three that an
-        even number halves to (28: 7, 14, 28; 64: 4, 8, 16, 32, 64). Odd sizes in between are cut.
+      stages: the number of doublings. By default the image is halved while both sides are even
+        and above 4 (28: 7, 14, 28; 64: 4, 8, 16, 32, 64). Cropping gives odd sizes in between.
       kernel_size: 3, 4 or 5 (the paper's).
-      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32.
+      dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32.
 
     Returns:
-      When called with `latents`, `[batch, latent_dim]`, and `train`: images in [-1, 1],
+      The call takes `latents`, `[batch, latent_dim]`, and `train`. It returns images in [-1, 1],
       `[batch, *image_shape]`, in the dtype of the latents.
 
     Raises:
-      ValueError: when called, the image cannot be halved.
+      ValueError: If the image cannot be halved (raised by the call).
 
     Example:
       >>> import jax, jaxgan
@@ -121,25 +121,25 @@ class DCGANGenerator(Checked):
 
 
 class DCGANDiscriminator(Checked):
-    r"""Images to one raw logit each: convolutions of stride 2 that double the channels.
+    r"""Maps each image to one logit: convolutions of stride 2 that double the channels.
 
-    Leaky ReLU (slope 0.2) after every layer, batch normalisation before it in all but the first;
-    then one dense layer. With `features` $f$ the channels are $f, 2f, 4f, ...$
+    Leaky ReLU (slope 0.2) follows every convolution, with batch normalization before it in all but
+    the first. The last layer is dense. With `features` $f$ the channels are $f, 2f, 4f, ...$
 
     Args:
       features: channels after the first layer.
-      stages: how often the size halves; by default as in `DCGANGenerator`.
+      stages: the number of halvings; by default as in `DCGANGenerator`.
       kernel_size: of the convolutions (the paper's: 5).
-      minibatch_stddev: if given, `MinibatchStddev` with groups of that many images before the dense
-        layer.
-      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32, logits are float32
+      minibatch_stddev: if given, the group size of a `MinibatchStddev` before the dense layer.
+      dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32, logits are float32
         or wider.
 
     Returns:
-      When called with `images`, `[batch, height, width, channels]`, and `train`: logits, `[batch]`.
+      The call takes `images`, `[batch, height, width, channels]`, and `train`. It returns logits,
+      `[batch]`.
 
     Raises:
-      ValueError: when called, the image cannot be halved.
+      ValueError: If the image cannot be halved (raised by the call).
 
     Example:
       >>> import jax, jaxgan

@@ -1,4 +1,4 @@
-"""The InfoGAN pair, with which "Are GANs Created Equal?" compared its losses."""
+"""The InfoGAN networks, in the form that "Are GANs Created Equal?" uses."""
 
 import functools
 import math
@@ -19,24 +19,25 @@ from jaxgan.networks._layers import (
 
 
 class InfoGANGenerator(Checked):
-    """Latents to images: two dense layers, then two transposed convolutions (4 x 4, stride 2).
+    """Maps latents to images: two dense layers, then two transposed convolutions.
 
-    1024 units, then 128 channels at a quarter of the size, 64 at half, and the image; batch
-    normalisation and leaky ReLU (slope 0.2) in between, tanh at the end. This is the form of "Are
-    GANs Created Equal?", with 64 latents; InfoGAN itself has ReLU. With 64 latents and 28 x 28 x 1
-    images it has 6,634,881 parameters. Layers before a batch normalisation have no bias.
+    The layers have 1024 units, 128 channels at a quarter of the size, and 64 channels at half.
+    Batch normalization and leaky ReLU (slope 0.2) are in between, tanh at the end. The transposed
+    convolutions are 4 x 4 with stride 2. "Are GANs Created Equal?" uses this form with 64 latents;
+    the original InfoGAN has ReLU. With 64 latents and 28 x 28 x 1 images the generator has
+    6,634,881 parameters. Layers before a batch normalization have no bias.
 
     Args:
       image_shape: height and width, multiples of four, and channels of one image.
       features: units of the dense layer, channels after it, channels of the last hidden layer.
-      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32.
+      dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32.
 
     Returns:
-      When called with `latents`, `[batch, latent_dim]`, and `train`: images in [-1, 1],
+      The call takes `latents`, `[batch, latent_dim]`, and `train`. It returns images in [-1, 1],
       `[batch, *image_shape]`, in the dtype of the latents.
 
     Raises:
-      ValueError: when called, the size is no multiple of four.
+      ValueError: If height or width is not a multiple of four (raised by the call).
 
     Example:
       >>> import jax, jaxgan
@@ -80,18 +81,20 @@ class InfoGANGenerator(Checked):
 
 
 class InfoGANDiscriminator(Checked):
-    """Images to one raw logit each: two convolutions (4 x 4, stride 2), then two dense layers.
+    """Maps each image to one logit: two convolutions (4 x 4, stride 2), then two dense layers.
 
-    64 and 128 channels, then 1024 units; leaky ReLU (slope 0.2), batch normalisation in all
-    but the first. With 28 x 28 x 1 images it has 6,558,017 parameters.
+    The hidden layers have 64 and 128 channels and 1024 units, with leaky ReLU (slope 0.2), and
+    batch normalization in all but the first. With 28 x 28 x 1 images the discriminator has
+    6,558,017 parameters.
 
     Args:
       features: channels of the first and of the second layer, units of the dense layer.
-      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32, logits are float32
+      dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32, logits are float32
         or wider.
 
     Returns:
-      When called with `images`, `[batch, height, width, channels]`, and `train`: logits, `[batch]`.
+      The call takes `images`, `[batch, height, width, channels]`, and `train`. It returns logits,
+      `[batch]`.
 
     Example:
       >>> import jax, jaxgan

@@ -1,4 +1,4 @@
-"""Layers that several families share and that Flax lacks."""
+"""Layers and helper functions that the networks share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -40,12 +40,13 @@ def batch_norm(x: jax.Array, train: bool, dtype: DTypeLike | None, **options: An
 
     Args:
       x: features, `[batch, ..., channels]`.
-      train: whether to normalize by the batch and to move the running averages, or to use these.
-      dtype: of the result; statistics are float32 at least.
+      train: True normalizes by the batch and updates the running averages; False normalizes by the
+        averages.
+      dtype: of the result; statistics are at least float32.
       **options: other fields of `flax.linen.BatchNorm`.
     """
     norm = nn.BatchNorm(not train, dtype=dtype, **{"momentum": 0.9, "epsilon": 1e-5, **options})
-    # Flax mixes wide statistics with narrow features on purpose.
+    # Flax combines float32 statistics with narrower features, which strict promotion forbids.
     with jax.numpy_dtype_promotion("standard"):
         return norm(x)
 
@@ -53,30 +54,30 @@ def batch_norm(x: jax.Array, train: bool, dtype: DTypeLike | None, **options: An
 def logit(x: jax.Array, kernel_init: Initializer = NORMAL_002) -> jax.Array:
     """Applies the last dense layer of a discriminator: `[batch, features] -> [batch]`.
 
-    The layer computes in float32, or wider where the features are, whatever the rest computes in.
+    The layer computes in float32 or wider, whatever the compute dtype of the other layers.
 
     Args:
       x: features of a batch.
-      kernel_init: of its kernel.
+      kernel_init: initializer of the kernel.
     """
     x = full_precision(x)
     return nn.Dense(1, kernel_init=kernel_init, dtype=x.dtype)(x)[:, 0]
 
 
 class UpConv(Checked):
-    r"""Transposed convolution of stride 2: `[batch, h, w, c] -> [batch, 2h, 2w, features]`.
+    r"""Doubles height and width: `[batch, h, w, c] -> [batch, 2h, 2w, features]`.
 
-    It is `flax.linen.ConvTranspose` with padding SAME, kernel and all, but computed as one
-    convolution of stride 1 whose 3 x 3 kernel makes the four pixels that each input pixel becomes
-    (a sub-pixel convolution), because XLA's CPU compiler has no fast code for the gradient of the
+    The layer equals `flax.linen.ConvTranspose` with stride 2 and padding SAME. It is computed as
+    one convolution of stride 1 whose 3 x 3 kernel makes four output pixels from each input pixel (a
+    sub-pixel convolution), because XLA's CPU compiler has no fast code for the gradient of the
     usual form.
 
     Args:
       features: channels of the output.
-      kernel_size: 3, 4 or 5, both ways.
-      use_bias: whether to add one.
-      kernel_init: of the kernel, `[kernel_size, kernel_size, c, features]`.
-      dtype: what to compute in; the input's and the parameters' if None.
+      kernel_size: height and width of the kernel: 3, 4 or 5.
+      use_bias: whether to add a bias.
+      kernel_init: initializer of the kernel, `[kernel_size, kernel_size, c, features]`.
+      dtype: the compute dtype; None promotes the dtypes of the input and the parameters.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -110,8 +111,8 @@ class UpConv(Checked):
         )
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         batch, height, width, channels = x.shape
-        # Tap j of the kernel meets input pixel p + t - 1 for output pixel 2p + r, where
-        # j = 2t - r + const: padded to six taps, the axes (t, r) are a reshape and a flip.
+        # For output pixel 2p + r, tap j = 2t - r + const multiplies input pixel p + t - 1. Padded
+        # to six taps, the kernel gets the axes (t, r) by a reshape and a flip.
         front = 3 - -(-self.kernel_size // 2)
         pad = (front, 6 - self.kernel_size - front)
         taps = jnp.pad(kernel, (pad, pad, (0, 0), (0, 0)))
@@ -126,20 +127,20 @@ class UpConv(Checked):
 
 
 class ConditionalBatchNorm(Checked):
-    r"""Batch normalisation whose scale and shift belong to the class.
+    r"""Applies batch normalization with a scale and a shift for each class.
 
-    $y_i = \gamma_{c_i} \hat{x}_i + \beta_{c_i}$, with $\hat{x}$ normalised over the batch. Scales
-    begin at one and shifts at zero, so it begins as plain batch normalisation.
+    $y_i = \gamma_{c_i} \hat{x}_i + \beta_{c_i}$, with $\hat{x}$ normalized over the batch. Scales
+    start at 1 and shifts at 0, so the layer starts as plain batch normalization.
 
     Args:
-      num_classes: how many classes there are.
-      momentum: how much of the running averages a training pass keeps.
+      num_classes: the number of classes.
+      momentum: the weight of the old running averages in a training pass.
       epsilon: added to the variance.
-      dtype: what to compute in; the input's and the parameters' if None.
+      dtype: the compute dtype; None promotes the dtypes of the input and the parameters.
 
     Returns:
-      When called with `x`, `[batch, ..., channels]`, integer `labels`, `[batch]`, and `train`: what
-      `x` became, in its shape.
+      The call takes `x`, `[batch, ..., channels]`, integer `labels`, `[batch]`, and `train`. It
+      returns an array of the shape of `x`.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -180,21 +181,21 @@ class ConditionalBatchNorm(Checked):
 
 
 class MinibatchStddev(Checked):
-    r"""Adds a channel that says how varied the images of a group are.
+    r"""Adds a channel that measures how much the images of a group vary.
 
-    Images are put in groups; the standard deviation of each feature over a group, averaged over
-    all features and pixels, is the value of the new channel for all images of that group. A
-    discriminator that sees it notices a generator that always makes the same image.
+    The layer splits the batch into groups. The new channel holds one value for each group: the
+    standard deviation of each feature over the group, averaged over all features and pixels. With
+    this channel, a discriminator can detect a generator that always makes the same image.
 
     Args:
-      group_size: images in a group; the whole batch where it is smaller. The batch must be a
-        multiple of it.
+      group_size: images in a group; a smaller batch is one group. The batch size must be a multiple
+        of the group size.
 
     Returns:
-      When called with `x`, `[batch, h, w, c]`: `[batch, h, w, c + 1]`.
+      The call takes `x`, `[batch, h, w, c]`, and returns `[batch, h, w, c + 1]`.
 
     Raises:
-      ValueError: when called with a batch that is no multiple of the group.
+      ValueError: If the batch size is not a multiple of the group size (raised by the call).
 
     Example:
       >>> import jax, jax.numpy as jnp

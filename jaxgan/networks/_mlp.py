@@ -1,4 +1,4 @@
-"""The classic pair of three-layer perceptrons."""
+"""The classic GAN networks: two multilayer perceptrons of three layers."""
 
 import math
 
@@ -11,18 +11,18 @@ from jaxgan.networks._layers import NEGATIVE_SLOPE, full_precision, logit
 
 
 class MLPGenerator(Checked):
-    """Latents to images: dense layers with leaky ReLU (slope 0.2), then tanh.
+    """Maps latents to images: dense layers with leaky ReLU (slope 0.2), then tanh.
 
-    $x = \\tanh(W_3 \\, a(W_2 \\, a(W_1 z + b_1) + b_2) + b_3)$, shown as an image.
-    With the defaults and 100 latents it has 130,576 parameters.
+    $x = \\tanh(W_3 \\, a(W_2 \\, a(W_1 z + b_1) + b_2) + b_3)$, reshaped to an image.
+    With the defaults and 100 latents the generator has 130,576 parameters.
 
     Args:
       image_shape: height, width and channels of one image.
       features: widths of the hidden layers.
-      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32.
+      dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32.
 
     Returns:
-      When called with float `latents`, `[batch, latent_dim]`: images in [-1, 1],
+      The call takes float `latents`, `[batch, latent_dim]`. It returns images in [-1, 1],
       `[batch, *image_shape]`, in the dtype of the latents.
 
     Example:
@@ -53,17 +53,18 @@ class MLPGenerator(Checked):
 
 
 class MLPDiscriminator(Checked):
-    """Images to one raw logit each: dense layers with leaky ReLU (slope 0.2).
+    """Maps each image to one logit: dense layers with leaky ReLU (slope 0.2).
 
-    With the defaults and 28 x 28 x 1 images it has 117,121 parameters.
+    With the defaults and 28 x 28 x 1 images the discriminator has 117,121 parameters.
 
     Args:
       features: widths of the hidden layers.
-      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32, logits are float32
+      dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32, logits are float32
         or wider.
 
     Returns:
-      When called with float images, `[batch, ...]`: logits, `[batch]`, positive for "real".
+      The call takes float images, `[batch, ...]`. It returns logits, `[batch]`, positive for
+      "real".
 
     Example:
       >>> import jax, jaxgan

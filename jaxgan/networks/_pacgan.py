@@ -1,4 +1,4 @@
-"""The pair of PacGAN's (and VEEGAN's) experiments with points in the plane."""
+"""The networks of PacGAN's (and VEEGAN's) experiments with points in the plane."""
 
 import flax.linen as nn
 import jax
@@ -9,19 +9,19 @@ from jaxgan.networks._layers import NORMAL_002, batch_norm, logit
 
 
 class PacGANGenerator(Checked):
-    """Latents to points: dense layers with batch normalisation and ReLU, then a dense layer.
+    """Maps latents to points: dense layers with batch normalization and ReLU, then a dense layer.
 
-    With the defaults and two latents it has 484,802 parameters. Layers before a batch normalisation
-    have no bias.
+    With the defaults and two latents the generator has 484,802 parameters. Layers before a batch
+    normalization have no bias.
 
     Args:
       num_dims: coordinates of a point.
       features: widths of the hidden layers.
-      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32.
+      dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32.
 
     Returns:
-      When called with `latents`, `[batch, latent_dim]`, and `train`: points, `[batch, num_dims]`,
-      of any size, in the dtype of the latents.
+      The call takes `latents`, `[batch, latent_dim]`, and `train`. It returns points,
+      `[batch, num_dims]`, unbounded, in the dtype of the latents.
 
     Example:
       >>> import jax, jaxgan
@@ -54,19 +54,19 @@ class PacGANGenerator(Checked):
 
 
 class PacGANDiscriminator(Checked):
-    """Points, or several joined, to one raw logit each: maxout layers, then a dense layer.
+    """Maps each point, or pack of points, to one logit: maxout layers, then a dense layer.
 
-    A maxout unit is the largest of some linear functions. With the defaults and single points it
-    has 405,201 parameters. For `packing=m` nothing need be said: it takes `2 m` coordinates.
+    A maxout unit is the maximum of `pieces` linear functions. With the defaults and single points
+    the discriminator has 405,201 parameters. With `packing=m` it takes `2 m` coordinates.
 
     Args:
       features: widths of the hidden layers.
-      pieces: linear functions a unit.
-      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32, logits are float32
+      pieces: linear functions of each unit.
+      dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32, logits are float32
         or wider.
 
     Returns:
-      When called with `points`, `[batch, coordinates]`: logits, `[batch]`.
+      The call takes `points`, `[batch, coordinates]`. It returns logits, `[batch]`.
 
     Example:
       >>> import jax, jaxgan

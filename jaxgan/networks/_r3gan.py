@@ -1,4 +1,4 @@
-"""The modern residual networks of R3GAN: no normalisation, and nothing that is not needed."""
+"""The modern residual networks of R3GAN, without normalization."""
 
 import math
 
@@ -13,18 +13,18 @@ from jaxgan.networks._layers import NEGATIVE_SLOPE, Initializer, full_precision
 
 
 def scaled(gain: float) -> Initializer:
-    """Normal weights that multiply the variance of what goes in by `gain` squared."""
+    """Returns a normal initializer that scales the variance of the input by `gain` squared."""
     return nn.initializers.variance_scaling(gain**2, "fan_in", "normal")
 
 
 class InvertedBottleneck(Checked):
-    """A residual block: 1 x 1 up, grouped 3 x 3, 1 x 1 down, which begins at zero (Fix-up).
+    """Applies a residual block: 1 x 1 up, grouped 3 x 3, 1 x 1 down, initialized to 0 (Fixup).
 
     Args:
-      expansion: channels inside, as a multiple of those outside.
+      expansion: channels inside the block, as a multiple of those outside.
       group_size: channels of one group of the 3 x 3 convolution.
-      depth: how many such blocks the network has; the first two layers begin as much smaller.
-      dtype: what to compute in.
+      depth: the number of such blocks in the network, which scales down the initial weights.
+      dtype: the compute dtype.
     """
 
     expansion: int
@@ -38,7 +38,7 @@ class InvertedBottleneck(Checked):
         inside = channels * self.expansion
         fits, expected = inside % self.group_size == 0, f"a divisor of {inside}, a block's channels"
         checks.require(fits, "group_size", expected, f"{self.group_size}")
-        # Fix-up for three layers a block, of which the last is zero: depth to the -1 / (2 * 3 - 2).
+        # Fixup: with three layers in a block, the last of them 0, the scale is depth**(-1 / 4).
         gain = math.sqrt(2 / (1 + NEGATIVE_SLOPE**2)) * self.depth**-0.25
         init, dtype = scaled(gain), self.dtype
         groups = inside // self.group_size
@@ -62,37 +62,38 @@ def linear(features: int, dtype: DTypeLike | None) -> nn.Dense:
 
 
 def resample(x: jax.Array, factor: float) -> jax.Array:
-    """Resizes bilinearly, antialiased: taps 1 3 3 1 over four, or over eight where it shrinks."""
+    """Resizes bilinearly with antialiasing: taps 1 3 3 1, over 4 to enlarge or over 8 to shrink."""
     height, width = (round(side * factor) for side in x.shape[1:3])
     return jax.image.resize(x, (x.shape[0], height, width, x.shape[3]), "bilinear")
 
 
 class R3GANGenerator(Checked):
-    r"""Latents to images: a learned basis, residual blocks, bilinear doubling.
+    r"""Maps latents to images: a learned basis, residual blocks, bilinear doubling.
 
-    The latents mix the channels of a learned $4 \times 4$ basis; each stage is some inverted
-    bottlenecks, then doubling (with a 1 x 1 convolution where widths differ); a 1 x 1 convolution
-    makes the image. Nothing bounds the output, as in the paper. With the defaults, the paper's
-    configuration for CIFAR-10 and Stacked MNIST at 32 pixels, 64 latents and three channels it
-    has 20,732,160 parameters.
+    The latents mix the channels of a learned $4 \times 4$ basis. Each stage has `blocks` inverted
+    bottlenecks. The size doubles between stages, with a 1 x 1 convolution where widths differ. A
+    last 1 x 1 convolution makes the image. The output is unbounded, as in the paper. The defaults
+    are the paper's configuration for CIFAR-10 and Stacked MNIST at 32 pixels: with 64 latents and
+    three channels the generator has 20,732,160 parameters.
 
-    The paper resamples with taps 1 2 1; here it is `jax.image.resize`, 1 3 3 1, without its shift.
+    The paper resamples with taps 1 2 1. jaxgan uses `jax.image.resize`, whose taps 1 3 3 1 do not
+    shift the image.
 
     Args:
       image_shape: height and width, multiples of `2 ** (len(widths) - 1)`, and channels.
-      widths: channels of each stage, from the smallest size on.
-      blocks: residual blocks a stage.
-      expansion: channels inside of a block, as a multiple of those outside.
+      widths: channels of each stage, smallest size first.
+      blocks: residual blocks in each stage.
+      expansion: channels inside a block, as a multiple of those outside.
       group_size: channels of one group of the 3 x 3 convolutions. (The paper's cardinality is
         their number: 96 = 768 * 2 / 16.)
-      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32.
+      dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32.
 
     Returns:
-      When called with `latents`, `[batch, latent_dim]`: images, `[batch, *image_shape]`, in
-      the dtype of the latents.
+      The call takes `latents`, `[batch, latent_dim]`. It returns images, `[batch, *image_shape]`,
+      in the dtype of the latents.
 
     Raises:
-      ValueError: when called, sizes or widths do not divide.
+      ValueError: If the image sides or `group_size` do not divide evenly (raised by the call).
 
     Example:
       >>> import jax, jaxgan
@@ -137,27 +138,27 @@ class R3GANGenerator(Checked):
 
 
 class R3GANDiscriminator(Checked):
-    """Images to one raw logit each: the generator's mirror image.
+    """Maps each image to one logit, by the generator's layers in reverse order.
 
-    A 1 x 1 convolution, stages of residual blocks with bilinear halving between them, and a
-    weighted sum of each channel over the pixels that are left, then over channels. With the
-    defaults and 32 x 32 x 3 images it has 20,683,776 parameters. It is made for the relativistic
-    loss with R1 and R2.
+    The layers are a 1 x 1 convolution, stages of residual blocks with bilinear halving between
+    them, a weighted sum of each channel over the remaining pixels, and a weighted sum over
+    channels. With the defaults and 32 x 32 x 3 images the discriminator has 20,683,776 parameters.
+    It is meant for the relativistic loss with R1 and R2.
 
     Args:
-      widths: channels of each stage, from the image on.
-      blocks: residual blocks a stage.
-      expansion: channels inside of a block, as a multiple of those outside.
+      widths: channels of each stage, starting at the image.
+      blocks: residual blocks in each stage.
+      expansion: channels inside a block, as a multiple of those outside.
       group_size: channels of one group of the 3 x 3 convolutions.
-      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32, logits are float32
+      dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32, logits are float32
         or wider.
 
     Returns:
-      When called with `images`, `[batch, height, width, channels]`, sides multiples of
-      `2 ** (len(widths) - 1)`: logits, `[batch]`.
+      The call takes `images`, `[batch, height, width, channels]`, with sides that are multiples of
+      `2 ** (len(widths) - 1)`. It returns logits, `[batch]`.
 
     Raises:
-      ValueError: when called, sizes or widths do not divide.
+      ValueError: If the image sides or `group_size` do not divide evenly (raised by the call).
 
     Example:
       >>> import jax, jaxgan

@@ -1,4 +1,4 @@
-"""The residual networks of SN-GAN, and of the projection discriminator that came after it."""
+"""The residual networks of SN-GAN and of the projection discriminator."""
 
 import math
 
@@ -16,7 +16,7 @@ from jaxgan.networks._layers import (
     full_precision,
 )
 
-# Glorot's uniform with a gain: sqrt(2) in the residual branch, 1 elsewhere.
+# Glorot uniform with a gain: sqrt(2) in the residual branch, 1 elsewhere.
 BRANCH: Initializer = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
 PLAIN: Initializer = nn.initializers.glorot_uniform()
 
@@ -33,7 +33,7 @@ def shrink(x: jax.Array) -> jax.Array:
 
 
 def check_labels(labels: jax.Array | None, batch: int, num_classes: int | None) -> None:
-    """Checks that there are labels if and only if there are classes, and their range."""
+    """Checks the range of labels, which must be given if and only if `num_classes` is."""
     expected = "None" if num_classes is None else "integers"
     fits, got = (labels is None) == (num_classes is None), checks.show(labels)
     checks.require(fits, "labels", f"{expected} with num_classes={num_classes}", got)
@@ -42,27 +42,27 @@ def check_labels(labels: jax.Array | None, batch: int, num_classes: int | None) 
 
 
 class SNGANGenerator(Checked):
-    """Latents to images: a dense layer, then residual blocks that double the size.
+    """Maps latents to images: a dense layer, then residual blocks that double the size.
 
-    The 32-pixel generator of SN-GAN: 4 x 4 x 256, three blocks of 256 channels, batch
-    normalisation, ReLU, a 3 x 3 convolution and tanh. With 128 latents and three channels it has
-    4,276,739 parameters. With `num_classes` every batch normalisation is class-conditional.
+    The defaults are the 32-pixel generator of SN-GAN: 4 x 4 x 256, three blocks of 256 channels,
+    batch normalization, ReLU, a 3 x 3 convolution and tanh. With 128 latents and three channels it
+    has 4,276,739 parameters. With `num_classes` every batch normalization is class-conditional.
 
     Args:
       image_shape: height and width, multiples of `2 ** blocks`, and channels of one image.
       features: channels of every block.
-      blocks: how often the size doubles.
-      num_classes: if given, it is called with labels too.
-      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32.
+      blocks: the number of blocks, each of which doubles the size.
+      num_classes: the number of classes; if given, the call takes labels.
+      dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32.
 
     Returns:
-      When called with `latents`, `[batch, latent_dim]`, with integer `labels`, `[batch]`, if there
-      are classes, and `train`: images in [-1, 1], `[batch, *image_shape]`, in the dtype of the
-      latents.
+      The call takes `latents`, `[batch, latent_dim]`, integer `labels`, `[batch]`, if there are
+      classes, and `train`. It returns images in [-1, 1], `[batch, *image_shape]`, in the dtype of
+      the latents.
 
     Raises:
-      ValueError: when called, the size is no multiple of `2 ** blocks`, or there are labels without
-        classes or classes without labels.
+      ValueError: If height or width is not a multiple of `2 ** blocks`, or only one of labels and
+        `num_classes` is given (raised by the call).
 
     Example:
       >>> import jax, jaxgan
@@ -92,7 +92,7 @@ class SNGANGenerator(Checked):
         check_labels(labels, len(latents), self.num_classes)
         height, width, channels = self.image_shape
         times = 2 ** min(self.blocks, 16)
-        advice = "Digits of 28 pixels can be padded to 32."
+        advice = "Pad 28-pixel digits to 32 pixels."
         check_sides("image_shape", self.image_shape, times, "2 ** blocks", advice)
 
         def activate(x: jax.Array) -> jax.Array:
@@ -110,36 +110,36 @@ class SNGANGenerator(Checked):
         for _ in range(self.blocks):
             y = conv(enlarge(activate(x)), self.features, 3, BRANCH)
             y = conv(activate(y), self.features, 3, BRANCH)
-            # A 1 x 1 convolution and a repetition commute: the cheaper order.
+            # Repeating after the 1 x 1 convolution gives the same result and is cheaper.
             x = y + enlarge(conv(x, self.features, 1, PLAIN))
         return nn.tanh(full_precision(conv(activate(x), channels, 3, PLAIN))).astype(latents.dtype)
 
 
 class SNGANDiscriminator(Checked):
-    r"""Images to one raw logit each: residual blocks, spectrally normalised throughout.
+    r"""Maps each image to one logit: residual blocks with spectral normalization in every layer.
 
-    The 32-pixel discriminator of SN-GAN: four blocks of 128 channels, of which the first two halve
-    the size, ReLU, a sum over all pixels, a dense layer. With three channels it has 1,053,825
-    parameters. Every weight matrix is divided by an estimate of its largest singular value, from
-    one power iteration in every training pass; the vectors it goes on from are in `model_state`.
+    The defaults are the 32-pixel discriminator of SN-GAN: four blocks of 128 channels, of which the
+    first two halve the size, ReLU, a sum over all pixels, a dense layer. With three channels it has
+    1,053,825 parameters. Every weight matrix is divided by an estimate of its largest singular
+    value. Each training pass makes one power iteration, whose vectors are in `model_state`.
 
     With `num_classes` it is the projection discriminator, $f(x, c) = w^\top h(x) + v_c^\top h(x)$
-    with embeddings $v_c$, normalised too.
+    with embeddings $v_c$, which are normalized too.
 
     Args:
       features: channels of every block.
-      blocks: one for each block, from the image on: whether it halves the size.
-      num_classes: if given, it is called with labels too.
-      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32, logits are float32
+      blocks: whether each block, starting at the image, halves the size.
+      num_classes: the number of classes; if given, the call takes labels.
+      dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32, logits are float32
         or wider.
 
     Returns:
-      When called with `images`, `[batch, height, width, channels]`, with integer `labels`,
-      `[batch]`, if there are classes, and `train`: logits, `[batch]`.
+      The call takes `images`, `[batch, height, width, channels]`, integer `labels`, `[batch]`, if
+      there are classes, and `train`. It returns logits, `[batch]`.
 
     Raises:
-      ValueError: when called, the images cannot be halved that often, or there are labels without
-        classes or classes without labels.
+      ValueError: If the images cannot be halved that often, or only one of labels and `num_classes`
+        is given (raised by the call).
 
     Example:
       >>> import jax, jaxgan
@@ -176,7 +176,7 @@ class SNGANDiscriminator(Checked):
         x = images
         for i, halve in enumerate(self.blocks):
             pool = shrink if halve else lambda x: x
-            y = conv(x if i == 0 else nn.relu(x), 3, BRANCH)  # images are not rectified
+            y = conv(x if i == 0 else nn.relu(x), 3, BRANCH)  # no ReLU on images
             y = pool(conv(nn.relu(y), 3, BRANCH))
             x = y + (conv(pool(x), 1, PLAIN) if i == 0 or halve else x)
         h = full_precision(nn.relu(x)).sum(axis=(1, 2))
@@ -188,6 +188,6 @@ class SNGANDiscriminator(Checked):
         classes = nn.Dense(
             self.num_classes, use_bias=False, kernel_init=PLAIN, dtype=h.dtype, name="classes"
         )
-        # A dense layer without bias holds an embedding of each class in its columns.
+        # The columns of a dense layer without bias are the embeddings of the classes.
         by_class = nn.SpectralNorm(classes)(h, update_stats=train)
         return logits + jnp.take_along_axis(by_class, labels[:, None], axis=1)[:, 0]

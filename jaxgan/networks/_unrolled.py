@@ -1,4 +1,4 @@
-"""The small pairs with which Unrolled GAN and PacGAN counted modes of Stacked MNIST."""
+"""The small networks with which Unrolled GAN and PacGAN counted modes of Stacked MNIST."""
 
 import functools
 import math
@@ -16,20 +16,20 @@ NEGATIVE_SLOPE = 0.3
 
 
 class UnrolledGenerator(Checked):
-    """Latents to images: a small DCGAN with 3 x 3 kernels, 4 x 4 x 64, then 32, 16 and 8 channels.
+    """Maps latents to images: a small DCGAN with 3 x 3 kernels and 64, 32, 16 and 8 channels.
 
-    A dense layer, three transposed convolutions of stride 2 and a convolution; batch normalisation
-    and ReLU in between, tanh at the end. For 28 pixels the sizes are 4, 7, 14 and 28. With 256
-    latents and three channels it has 286,795 parameters. Layers before a batch normalisation have
-    no bias.
+    The layers are a dense layer, three transposed convolutions of stride 2 and a convolution, with
+    batch normalization and ReLU in between, and tanh at the end. For 28 pixels the sizes are 4, 7,
+    14 and 28. With 256 latents and three channels the generator has 286,795 parameters. Layers
+    before a batch normalization have no bias.
 
     Args:
       image_shape: height, width and channels of one image.
-      features: channels at each size, from the smallest on: four of them.
-      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32.
+      features: channels at each of the four sizes, smallest size first.
+      dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32.
 
     Returns:
-      When called with `latents`, `[batch, latent_dim]`, and `train`: images in [-1, 1],
+      The call takes `latents`, `[batch, latent_dim]`, and `train`. It returns images in [-1, 1],
       `[batch, *image_shape]`, in the dtype of the latents.
 
     Example:
@@ -72,18 +72,20 @@ class UnrolledGenerator(Checked):
 
 
 class UnrolledDiscriminator(Checked):
-    """Images to one raw logit each: three 3 x 3 convolutions of stride 2, then a dense layer.
+    """Maps each image to one logit: three 3 x 3 convolutions of stride 2, then a dense layer.
 
-    Batch normalisation and leaky ReLU (slope 0.3) after each. `features=(2, 4, 8)` is a quarter of
-    the generator, `(4, 8, 16)` a half. With 28 x 28 x 3 images it has 571 or 1,861 parameters.
+    Batch normalization and leaky ReLU (slope 0.3) follow each convolution. `features=(2, 4, 8)` has
+    a quarter of the generator's channels, `(4, 8, 16)` half of them. With 28 x 28 x 3 images the
+    discriminator has 571 or 1,861 parameters.
 
     Args:
       features: channels of the convolutions.
-      dtype: what to compute in, such as `jnp.bfloat16`; parameters stay float32, logits are float32
+      dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32, logits are float32
         or wider.
 
     Returns:
-      When called with `images`, `[batch, height, width, channels]`, and `train`: logits, `[batch]`.
+      The call takes `images`, `[batch, height, width, channels]`, and `train`. It returns logits,
+      `[batch]`.
 
     Example:
       >>> import jax, jaxgan

@@ -1,8 +1,8 @@
-"""Many updates as one function, to be called inside one `jax.jit`.
+"""Runs many updates in one function, inside one `jax.jit`.
 
-`steps` and `epochs` scan `gan.update` over batches that they cut from images on the device. The
-batch of a step is a pure function of (key, step), so a resumed run is bit-identical to an
-uninterrupted one. `batch_indices`, `permute` and `channels_last` serve loops of your own.
+`steps` and `epochs` scan `gan.update` over batches of images on the device. The batch of a step is
+a pure function of (key, step), so a resumed run is bit-identical to an uninterrupted one. Use
+`batch_indices`, `permute` and `channels_last` to write your own training loop.
 """
 
 from jaxgan.training._channels_last import channels_last

@@ -1,4 +1,4 @@
-"""Convolutions that stay fast inside a loop on a CPU."""
+"""Rewrites convolutions to a form that is fast inside loops on CPUs."""
 
 import functools
 import math
@@ -20,21 +20,22 @@ T = TypeVar("T")
 
 
 def channels_last(function: Callable[P, T]) -> Callable[P, T]:
-    """Makes every convolution that a function traces to a channels-last one, on CPUs.
+    """Rewrites all convolutions of a function to the channels-last form, on CPUs.
 
-    XLA's CPU compiler rewrites convolutions to the one form that it has fast code for, but only
-    outside of loops. In the body of a `lax.scan` all other forms ran 5 to 80 times slower when
-    measured (docs/performance.md). The gradient of every convolution is such a form. This function
-    traces `function`, and replaces each convolution by transpositions around one in the fast form.
-    Values do not change, and on other devices nothing changes.
+    XLA's CPU compiler has fast code for one form of convolution. It rewrites other forms to the
+    fast form, but only outside of loops. In the body of a `lax.scan`, all other forms ran 5 to 80
+    times slower when measured (docs/performance.md). The gradient of every convolution has such a
+    slow form. `channels_last` traces `function`, and replaces each convolution by a fast one
+    between transpositions. Values do not change. On other devices, nothing changes.
 
-    `jaxgan.training` calls it. Call it for `gan.update` in a loop of your own.
+    `jaxgan.training` applies `channels_last` to `gan.update`. Apply it in your own training loop.
 
     Args:
-      function: of arrays and pytrees of arrays; keyword arguments are arrays too.
+      function: a function of arrays and pytrees of arrays, including keyword arguments. It returns
+        pytrees of arrays.
 
     Returns:
-      The same function, to be traced in a loop. What it returned must be pytrees of arrays.
+      The same function, to be traced in a loop.
 
     Raises:
       TypeError: If `function` is not callable.
@@ -69,7 +70,7 @@ def _rewrite(jaxpr: core.ClosedJaxpr) -> core.ClosedJaxpr:
 
 
 def _rewrite_param(value: object) -> object:
-    """Rewrites the jaxprs among the parameters of an equation, such as the branches of a `cond`."""
+    """Rewrites the jaxprs in a parameter of an equation, such as the branches of a `cond`."""
     if isinstance(value, tuple):
         return tuple(map(_rewrite_param, value)) if _holds_jaxpr(value) else value
     return _rewrite(value) if isinstance(value, core.ClosedJaxpr) else value
@@ -89,7 +90,7 @@ def _replace(eqn: core.JaxprEqn) -> core.JaxprEqn:
 
 
 def _convolve(params: ConvParams, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    as_it_is = functools.partial(jax.lax.conv_general_dilated_p.bind, **params)
+    unchanged = functools.partial(jax.lax.conv_general_dilated_p.bind, **params)
 
     def transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
         numbers, last = params["dimension_numbers"], x.ndim - 1
@@ -99,30 +100,30 @@ def _convolve(params: ConvParams, x: jax.Array, kernel: jax.Array) -> jax.Array:
         )
         x = x.transpose(_order(numbers.lhs_spec, form.lhs_spec))
         kernel = kernel.transpose(_order(numbers.rhs_spec, form.rhs_spec))
-        x, changed = _at_least_as_large(x, kernel, {**params, "dimension_numbers": form})
-        y = jax.lax.conv_general_dilated_p.bind(x, kernel, **changed)
+        x, padded = _pad_small_map(x, kernel, {**params, "dimension_numbers": form})
+        y = jax.lax.conv_general_dilated_p.bind(x, kernel, **padded)
         return y.transpose(_order(form.out_spec, numbers.out_spec))
 
-    return jax.lax.platform_dependent(x, kernel, cpu=transposed, default=as_it_is)
+    return jax.lax.platform_dependent(x, kernel, cpu=transposed, default=unchanged)
 
 
-def _at_least_as_large(
+def _pad_small_map(
     x: jax.Array, kernel: jax.Array, params: ConvParams
 ) -> tuple[jax.Array, ConvParams]:
-    """Writes the padding of a map smaller than its kernel out, which changes no value.
+    """Pads a feature map explicitly if it is smaller than its kernel, without changing values.
 
-    XLA would exchange the two, which brings them into a form that it has no fast code for.
+    Otherwise XLA would swap map and kernel, and has no fast code for the resulting form.
     """
     if math.prod(x.shape[1:-1]) >= math.prod(kernel.shape[:-2]):
         return x, params
     around = zip(params["padding"], params["lhs_dilation"], strict=True)
     config = [(0, 0, 0), *((low, high, step - 1) for (low, high), step in around), (0, 0, 0)]
-    # Without the barrier XLA would take the padding back into the convolution.
+    # Without the barrier, XLA would fuse the padding into the convolution again.
     x = jax.lax.optimization_barrier(jax.lax.pad(x, jnp.zeros((), x.dtype), config))
     pixels = x.ndim - 2
     return x, {**params, "padding": ((0, 0),) * pixels, "lhs_dilation": (1,) * pixels}
 
 
-def _order(there: Sequence[int], here: Sequence[int]) -> tuple[int, ...]:
-    """The transposition that takes each role from its axis `there` to its axis `here`."""
-    return tuple(int(axis) for axis in np.asarray(there)[np.argsort(here)])
+def _order(source: Sequence[int], target: Sequence[int]) -> tuple[int, ...]:
+    """Returns the order of axes that transposes from the source layout to the target layout."""
+    return tuple(int(axis) for axis in np.asarray(source)[np.argsort(target)])

@@ -1,8 +1,8 @@
-"""Many updates as one function, to be run inside one jit.
+"""Runs many updates in one function, inside one `jax.jit`.
 
-The images stay on the device as uint8; shuffling, cutting batches, normalising and all updates
-happen in one `jax.lax.scan`. The batch of a step is a pure function of (key, step), so a run that
-stops and resumes is the same run.
+The images stay on the device as uint8. Shuffling, selecting batches, normalizing and all updates
+happen in one `jax.lax.scan`. The batch of a step is a pure function of (key, step), so a resumed
+run is bit-identical to an uninterrupted one.
 """
 
 import jax
@@ -29,9 +29,10 @@ def steps(
     num_steps: int,
     batch_size: int,
 ) -> tuple[TrainState, Metrics]:
-    """Makes `num_steps` updates, on batches that it cuts from the images.
+    """Performs `num_steps` updates, on batches of the images.
 
-    To be jitted with the state donated. Step $i$ sees the images `training.batch_indices(key, i)`.
+    Call `steps` inside `jax.jit`, with the state donated. Step $i$ uses the images
+    `training.batch_indices(key, i)`.
 
     Args:
       gan: a `jaxgan.GAN`.
@@ -40,14 +41,14 @@ def steps(
       labels: integers `[num_images]`, for a GAN with `num_classes`.
       num_steps: the number of updates, at least 1. The program first computes the indices of all
         batches, int32 `[num_steps, batch_size]`.
-      batch_size: images an update, in [1, num_images]; several discriminator steps share them.
+      batch_size: images per update, in [1, num_images]; several discriminator steps divide them.
 
     Returns:
       The state after the last update, and the metrics of every update, each `[num_steps]`.
 
     Raises:
       TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state`
-        has another type.
+        has the wrong type.
       ValueError: If images do not have rank 4, or a number is out of range.
 
     Example:
@@ -81,10 +82,10 @@ def epochs(
     num_epochs: int = 1,
     batch_size: int,
 ) -> tuple[TrainState, Metrics]:
-    """Makes `num_epochs` passes over the images, of `num_images // batch_size` updates each.
+    """Performs `num_epochs` passes over the images, of `num_images // batch_size` updates each.
 
-    Every epoch has another order, and leaves out the last `num_images % batch_size` images of it.
-    All epochs are one program. `steps` makes a number of updates instead.
+    Each epoch has a new order, and skips the last `num_images % batch_size` images of the order.
+    All epochs are one program. Use `steps` to set the number of updates instead.
 
     Args:
       gan: a `jaxgan.GAN`.
@@ -92,7 +93,7 @@ def epochs(
       images: all training images, uint8 `[num_images, height, width, channels]`.
       labels: integers `[num_images]`, for a GAN with `num_classes`.
       num_epochs: the number of passes, at least 1.
-      batch_size: images an update, in [1, num_images]; several discriminator steps share them.
+      batch_size: images per update, in [1, num_images]; several discriminator steps divide them.
 
     Returns:
       The state after the last update, and the metrics of every update, each `[num_epochs,
@@ -100,7 +101,7 @@ def epochs(
 
     Raises:
       TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state`
-        has another type.
+        has the wrong type.
       ValueError: If images do not have rank 4, or a number is out of range.
 
     Example:
@@ -138,7 +139,7 @@ def _scan_steps(
     num_steps: int,
     batch_size: int,
 ) -> tuple[TrainState, Metrics]:
-    """Returns the same as `steps`, for arguments that are known to be valid."""
+    """Performs the updates of `steps`, without checking the arguments."""
     update = channels_last(gan.update)
 
     def step(state: TrainState, indices: Array) -> tuple[TrainState, Metrics]:
@@ -157,7 +158,10 @@ def _scan_steps(
 def _check(
     gan: GAN, state: TrainState, images: ArrayLike, labels: ArrayLike | None
 ) -> tuple[Array, Array | None]:
-    """Checks what `steps` and `epochs` share, and returns JAX arrays, which traced indices cut."""
+    """Checks the arguments that `steps` and `epochs` share.
+
+    Returns JAX arrays, because traced indices cannot index numpy arrays.
+    """
     checks.instance("gan", gan, GAN, "a jaxgan.GAN")
     checks.instance("state", state, TrainState, "a jaxgan.TrainState")
     check_step(state.step)

@@ -1,4 +1,4 @@
-"""The two-player update: against a straightforward one, and its invariants."""
+"""Compares the update of both networks with a simple reference, and checks its invariants."""
 
 import math
 
@@ -17,7 +17,7 @@ FROZEN = optax.set_to_zero()
 
 
 def two_forward_update(state, real, optimizer):
-    """The first recipe as one would write it down: the generator runs twice, nothing is shared."""
+    """Computes one update without shared work: the generator runs twice."""
     generator = jaxgan.networks.MLPGenerator(SHAPE, features=(8, 8))
     discriminator = jaxgan.networks.MLPDiscriminator(features=(8, 8))
     latent_key = jax.random.split(jax.random.fold_in(state.key, state.step), 4)[0]
@@ -26,8 +26,8 @@ def two_forward_update(state, real, optimizer):
 
     def discriminator_loss(params):
         fake = generator.apply({"params": state.params.generator}, latents)
-        judge = lambda images: discriminator.apply({"params": params}, images)
-        return bce(judge(real), 0.9) + bce(judge(fake), 0.0)
+        discriminate = lambda images: discriminator.apply({"params": params}, images)
+        return bce(discriminate(real), 0.9) + bce(discriminate(fake), 0.0)
 
     d_loss, grads = jax.value_and_grad(discriminator_loss)(state.params.discriminator)
     updates, _ = optimizer.discriminator.update(grads, state.opt_state.discriminator)
@@ -46,7 +46,7 @@ def two_forward_update(state, real, optimizer):
     )
 
 
-def test_shared_latents_update_is_the_two_forward_one(gan, state, batch):
+def test_update_equals_the_reference_with_two_forward_passes(gan, state, batch):
     optimizer = Pair(optax.sgd(0.5), optax.sgd(0.5))
     gan = make_gan(optimizer=optimizer)
     state, update = gan.init(jax.random.key(3), batch), jax.jit(gan.update)
@@ -59,7 +59,7 @@ def test_shared_latents_update_is_the_two_forward_one(gan, state, batch):
 
 
 @pytest.mark.parametrize("player", ["generator", "discriminator"])
-def test_only_the_right_player_moves_in_each_half_step(player, batch):
+def test_half_step_changes_only_its_own_network(player, batch):
     moving = Pair(FROZEN, FROZEN)._replace(**{player: optax.sgd(0.1)})
     gan = make_gan(optimizer=moving)
     before = gan.init(jax.random.key(0), batch)
@@ -69,8 +69,8 @@ def test_only_the_right_player_moves_in_each_half_step(player, batch):
     assert tree_differs(getattr(before.params, player), getattr(after.params, player))
 
 
-def test_generator_plays_against_the_new_discriminator(batch):
-    """With the discriminator frozen, the generator's gradient is another one."""
+def test_generator_step_uses_the_updated_discriminator(batch):
+    """A frozen discriminator changes the generator's gradient."""
     optimizer = Pair(optax.sgd(0.1), optax.sgd(0.1))
     moving, frozen = make_gan(optimizer=optimizer), make_gan(optimizer=Pair(optax.sgd(0.1), FROZEN))
     state = moving.init(jax.random.key(0), batch)
@@ -110,8 +110,8 @@ def test_structure_shapes_and_dtypes_are_stable(gan, state, batch):
     }
 
 
-def test_four_seeds_under_vmap_are_four_single_runs(batch):
-    """Trains by SGD: Adam divides gradients by their size, and so magnifies their rounding."""
+def test_seeds_under_vmap_match_single_runs(batch):
+    """Members match single runs under SGD. Adam would amplify rounding."""
     gan = make_gan(optimizer=jaxgan.Pair(optax.sgd(0.1), optax.sgd(0.1)))
     keys = jax.vmap(jax.random.key)(jnp.arange(4))
     init, update = jax.jit(gan.init), jax.jit(gan.update)
@@ -141,8 +141,8 @@ def test_state_can_be_donated_with_and_without_average(batch):
         assert int(after.step) == 2
 
 
-def test_steps_differ_and_repeat(gan, state, batch):
-    """The same state gives the same update; the next step has other latents."""
+def test_update_is_deterministic_and_depends_on_the_step(gan, state, batch):
+    """The same state gives the same update. The next step uses different latents."""
     first, a = gan.update(state, batch)
     again, b = gan.update(state, batch)
     assert_trees_equal(first, again)
@@ -151,7 +151,7 @@ def test_steps_differ_and_repeat(gan, state, batch):
     assert float(a["generator_loss"]) == float(b["generator_loss"]) != float(c["generator_loss"])
 
 
-def test_metrics_show_an_overpowering_discriminator(batch):
+def test_metrics_show_a_dominant_discriminator(batch):
     gan = make_gan(optimizer=Pair(FROZEN, optax.adam(1e-2)), loss=jaxgan.losses.non_saturating(1.0))
     state = gan.init(jax.random.key(0), batch)
     update = jax.jit(gan.update)
@@ -161,7 +161,7 @@ def test_metrics_show_an_overpowering_discriminator(batch):
     assert float(metrics["fake_probability"]) < 0.05
 
 
-def test_average_halves_its_distance_in_a_half_life(batch):
+def test_average_moves_halfway_in_one_half_life(batch):
     gan = make_gan(ema_half_life=float(BATCH), optimizer=Pair(optax.sgd(0.1), optax.sgd(0.1)))
     before = gan.init(jax.random.key(0), batch)
     after, _ = jax.jit(gan.update)(before, batch)
@@ -173,13 +173,13 @@ def test_average_halves_its_distance_in_a_half_life(batch):
     )
     latents = jnp.ones((2, LATENT_DIM))
     smooth = gan.sample(after, latents)
-    as_if = gan.sample(after.replace(params=after.params._replace(generator=expected)), latents)
-    np.testing.assert_allclose(smooth, as_if, atol=1e-6)
+    expected_state = after.replace(params=after.params._replace(generator=expected))
+    np.testing.assert_allclose(smooth, gan.sample(expected_state, latents), atol=1e-6)
     assert tree_differs(smooth, gan.sample(after.replace(ema_params=None), latents))
 
 
 class NormedDiscriminator(nn.Module):
-    """Batch statistics, dropout and a `train` argument, for the tests of model state."""
+    """Uses batch statistics, dropout and a `train` argument."""
 
     @nn.compact
     def __call__(self, images, train: bool):
@@ -189,7 +189,7 @@ class NormedDiscriminator(nn.Module):
         return nn.Dense(1)(x)[:, 0]
 
 
-def test_batch_statistics_move_by_the_real_then_the_fake_batch(batch):
+def test_batch_statistics_include_the_real_then_the_fake_batch(batch):
     gan = make_gan(discriminator=NormedDiscriminator(), optimizer=Pair(FROZEN, FROZEN))
     before = gan.init(jax.random.key(0), batch)
     after, _ = jax.jit(gan.update)(before, batch)
@@ -197,14 +197,14 @@ def test_batch_statistics_move_by_the_real_then_the_fake_batch(batch):
     latent_key = jax.random.split(jax.random.fold_in(before.key, before.step), 4)[0]
     fake = gan.sample(before, jax.random.normal(latent_key, (BATCH, LATENT_DIM)))
     mean = lambda x: np.mean(np.asarray(x).reshape(BATCH, -1) @ np.asarray(dense["kernel"]), axis=0)
-    # Momentum one half, from zero: the real batch, then the fake one, and no third time.
+    # Momentum 0.5 from zero: one update by the real batch, then one by the fake batch.
     expected = 0.5 * (0.5 * mean(batch)) + 0.5 * mean(fake)
     found = after.model_state.discriminator["batch_stats"]["BatchNorm_0"]["mean"]
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_the_generator_of_a_comparing_loss_sees_the_new_real_logits(batch):
-    """The relativistic generator's gradient, from real logits of the discriminator as it now is."""
+def test_relativistic_generator_uses_the_updated_real_logits(batch):
+    """The relativistic generator's gradient uses real logits of the updated discriminator."""
     relativistic = lambda real, fake: jax.nn.softplus(real - fake)
     loss = Pair(relativistic, lambda real, fake: relativistic(fake, real))
     gan = make_gan(loss=loss, optimizer=Pair(optax.sgd(0.5), optax.sgd(0.5)))
@@ -214,11 +214,13 @@ def test_the_generator_of_a_comparing_loss_sees_the_new_real_logits(batch):
     latents = jax.random.normal(latent_key, (BATCH, LATENT_DIM))
     generator = jaxgan.networks.MLPGenerator(SHAPE, features=(8, 8))
     discriminator = jaxgan.networks.MLPDiscriminator(features=(8, 8))
-    judge = lambda images: discriminator.apply({"params": after.params.discriminator}, images)
+    discriminate = lambda images: discriminator.apply(
+        {"params": after.params.discriminator}, images
+    )
 
     def value(params):
         fake = generator.apply({"params": params}, latents)
-        return jnp.mean(relativistic(judge(batch), judge(fake)))
+        return jnp.mean(relativistic(discriminate(batch), discriminate(fake)))
 
     expected, grads = jax.value_and_grad(value)(before.params.generator)
     np.testing.assert_allclose(metrics["generator_loss"], expected, rtol=1e-5)
@@ -236,7 +238,7 @@ class NormedGenerator(nn.Module):
         return nn.tanh(x).reshape(-1, *SHAPE)
 
 
-def test_the_generators_statistics_move_once_and_sampling_uses_them(batch):
+def test_generator_statistics_are_updated_once_and_used_in_sampling(batch):
     gan = make_gan(generator=NormedGenerator(), optimizer=Pair(FROZEN, FROZEN))
     before = gan.init(jax.random.key(0), batch)
     after, _ = jax.jit(gan.update)(before, batch)
@@ -253,14 +255,14 @@ def test_the_generators_statistics_move_once_and_sampling_uses_them(batch):
     np.testing.assert_allclose(samples, np.tanh(normed).reshape(-1, *SHAPE), atol=1e-5)
 
 
-def test_no_two_passes_of_a_step_share_a_key(batch):
+def test_every_forward_pass_has_its_own_key(batch):
     seen = []
 
     def watched(module):
         network = jaxgan.networks.from_linen(module)
 
         def apply(params, model_state, *inputs, train, key):
-            if train:  # `init` looks at samples, without a key
+            if train:  # `init` samples without a key
                 data = jax.random.key_data(key)
                 jax.debug.callback(lambda k: seen.append(tuple(k.tolist())), data)
             return network.apply(params, model_state, *inputs, train=train, key=key)
@@ -283,18 +285,19 @@ def test_no_two_passes_of_a_step_share_a_key(batch):
         for s in range(2)
     ]
     jax.effects_barrier()
-    assert len(seen) == 2 * (2 * 3 + 2)  # two critics: generate, real, fake; then real and fake
+    # Two discriminator steps (generate, real, fake), then the generator step (real, fake).
+    assert len(seen) == 2 * (2 * 3 + 2)
     assert len(set(seen) | set(latent_keys)) == len(seen) + len(latent_keys)
 
 
-def test_numpy_images_of_any_float_dtype(gan):
+def test_numpy_float64_images_are_accepted(gan):
     images = np.random.default_rng(0).uniform(-1, 1, (BATCH, *SHAPE))  # float64
     state = gan.init(jax.random.key(0), images)
     _, metrics = gan.update(state, images)
     assert metrics["generator_loss"].dtype == jnp.float32
 
 
-def test_bfloat16_parameters_with_an_optimizer_of_mixed_dtypes(batch):
+def test_bfloat16_parameters_with_float32_optimizer_state(batch):
     to_bf16 = lambda tree: jax.tree.map(lambda x: x.astype(jnp.bfloat16), tree)
 
     def in_bf16(module):
@@ -318,7 +321,7 @@ def test_bfloat16_parameters_with_an_optimizer_of_mixed_dtypes(batch):
     assert jaxgan.images.grid(gan.sample(after, jnp.ones((4, LATENT_DIM), jnp.bfloat16))).any()
 
 
-def test_networks_need_no_library(batch):
+def test_networks_can_be_plain_functions(batch):
     def generator_init(key, x):
         return {"w": jax.random.normal(key, (x.shape[-1], 16))}, {}
 
@@ -331,19 +334,19 @@ def test_networks_need_no_library(batch):
 
 
 class TestBadInput:
-    def test_players_that_are_no_networks(self):
+    def test_non_networks_are_rejected(self):
         with pytest.raises(TypeError, match=r"Network\(init, apply\); got int"):
             make_gan(generator=3)
         with pytest.raises(TypeError, match=r"the class MLPGenerator. Make an instance"):
             make_gan(generator=jaxgan.networks.MLPGenerator)
 
     @pytest.mark.parametrize("name", ["loss", "optimizer"])
-    def test_no_pair(self, name):
+    def test_non_pairs_are_rejected(self, name):
         for wrong in (optax.adam(1e-3), Pair(1e-3, 1e-3)):
             with pytest.raises(TypeError, match=f"{name} must be a jaxgan.Pair of .*; got"):
                 make_gan(**{name: wrong})
 
-    def test_numbers_out_of_range(self):
+    def test_out_of_range_numbers_are_rejected(self):
         with pytest.raises(TypeError, match=r"latents must be an integer; got 3\.0"):
             make_gan(latents=3.0)
         with pytest.raises(ValueError, match="latents must be at least 1; got 0"):
@@ -353,7 +356,7 @@ class TestBadInput:
         with pytest.raises(TypeError, match="diagnose must be True or False; got 'no'"):
             make_gan(diagnose="no")
 
-    def test_integer_images(self, gan, state, uint8_images):
+    def test_integer_images_are_rejected(self, gan, state, uint8_images):
         for call in (
             lambda: gan.init(jax.random.key(0), uint8_images),
             lambda: gan.update(state, uint8_images),
@@ -363,19 +366,19 @@ class TestBadInput:
             ):
                 call()
 
-    def test_no_images(self, gan, state):
-        with pytest.raises(ValueError, match=r"at least one of each; got shape \(0, 4, 4, 1\)"):
+    def test_empty_batch_is_rejected(self, gan, state):
+        with pytest.raises(ValueError, match=r"without empty axes; got shape \(0, 4, 4, 1\)"):
             gan.update(state, jnp.zeros((0, *SHAPE)))
 
-    def test_generator_of_another_size_is_found_at_init(self, gan):
+    def test_wrong_generator_size_is_rejected_at_init(self, gan):
         with pytest.raises(ValueError, match=r"of shape \(2, 8, 8, 1\); got \(2, 4, 4, 1\)"):
             gan.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
 
-    def test_images_of_another_size_are_found_at_trace_time(self, gan, state):
+    def test_wrong_image_size_is_rejected_at_trace_time(self, gan, state):
         with pytest.raises(ValueError, match=r"of shape \(5, 8, 8, 1\); got \(5, 4, 4, 1\)"):
             jax.jit(gan.update).lower(state, jnp.zeros((5, 8, 8, 1)))
 
-    def test_discriminator_that_gives_no_flat_logits(self, batch):
+    def test_logits_with_two_axes_are_rejected(self, batch):
         class Column(nn.Module):
             @nn.compact
             def __call__(self, images):
@@ -384,30 +387,30 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"of shape \(2,\); got \(2, 1\). Return one"):
             make_gan(discriminator=Column()).init(jax.random.key(0), batch)
 
-    def test_loss_that_takes_the_mean_itself(self, batch):
+    def test_scalar_losses_are_rejected(self, batch):
         mean = lambda real, fake: jnp.mean(fake - real)
         with pytest.raises(
-            ValueError, match=r"image, must be of shape \(2,\); got \(\). Leave the mean .* to gan"
+            ValueError, match=r"The loss must be of shape \(2,\); got \(\)\. Return one value"
         ):
             make_gan(loss=Pair(mean, mean)).init(jax.random.key(0), batch)
         nothing = lambda real, fake: None
         with pytest.raises(ValueError, match=r"must be of shape \(2,\); got NoneType"):
             make_gan(loss=Pair(nothing, nothing)).init(jax.random.key(0), batch)
 
-    def test_latents_of_another_size(self, gan, state):
+    def test_wrong_latent_shapes_are_rejected(self, gan, state):
         for shape in ((2, 4), (3,)):
             with pytest.raises(ValueError, match=r"Latents must be \[n, 3\]; got \("):
                 gan.sample(state, jnp.zeros(shape))
 
-    def test_raw_keys(self, gan, batch):
-        with pytest.raises(TypeError, match=r"typed PRNG key, as jax.random.key\(seed\) makes"):
+    def test_untyped_keys_are_rejected(self, gan, batch):
+        with pytest.raises(TypeError, match=r"typed PRNG key, such as jax.random.key\(seed\)"):
             gan.init(jnp.zeros(2, jnp.uint32), batch)
         with pytest.raises(TypeError, match=r"one typed PRNG key.*got int"):
             gan.init(0, batch)
 
 
 def test_latents_have_the_dtype_of_the_images(batch):
-    # linen's parameters are float32 all the same, and it mixes the two.
+    # Parameters of linen modules stay float32, so dtypes are mixed.
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         gan = make_gan()
         images = jnp.asarray(batch, jnp.float64)
@@ -417,7 +420,7 @@ def test_latents_have_the_dtype_of_the_images(batch):
 
 
 def linear(transform=lambda x: x, scale=0.1):
-    """A generator of one matrix, and what is made of its product."""
+    """Returns a generator with one matrix, followed by `transform`."""
 
     def init(key, x, *labels):
         return scale * jax.random.normal(key, (x.shape[-1], math.prod(SHAPE)), x.dtype), {}
@@ -429,7 +432,7 @@ def linear(transform=lambda x: x, scale=0.1):
 
 
 @pytest.mark.parametrize(
-    ("transform", "scale", "said"),
+    ("transform", "scale", "message"),
     [
         (
             jax.nn.sigmoid,
@@ -440,32 +443,32 @@ def linear(transform=lambda x: x, scale=0.1):
         (
             lambda x: x,
             300.0,
-            r"got -1.52e\+03 to 1.76e\+03\. .* begin with smaller weights",
+            r"got -1.52e\+03 to 1.76e\+03\. .* start with smaller weights",
         ),
         (lambda x: jnp.log(-jnp.abs(x)), 0.1, "must be finite; got nan to nan"),
     ],
 )
-def test_a_generator_whose_range_does_not_fit_is_refused(batch, transform, scale, said):
-    with pytest.raises(ValueError, match=said):
+def test_generator_with_wrong_output_range_is_rejected(batch, transform, scale, message):
+    with pytest.raises(ValueError, match=message):
         make_gan(generator=linear(transform, scale)).init(jax.random.key(0), batch)
 
 
-def test_images_that_nobody_scaled_are_refused(gan, batch):
+def test_unscaled_images_are_rejected(gan, batch):
     with pytest.raises(ValueError, match=r"the images, 0 to 1; got -0.* to 0.*\. Scale images"):
         gan.init(jax.random.key(0), (batch - batch.min()) / (batch.max() - batch.min()))
 
 
-def test_a_range_is_compared_only_where_it_is_known(gan, batch):
+def test_valid_placeholder_and_traced_ranges_are_accepted(gan, batch):
     key, zero_or_more = jax.random.key(0), (batch + 1.0) / 2.0
-    make_gan(generator=linear()).init(key, batch)  # nothing bounds it, and nothing need
-    make_gan(generator=linear(scale=0.0)).init(key, batch)  # Fix-up: a network may begin at zero
+    make_gan(generator=linear()).init(key, batch)  # an unbounded output
+    make_gan(generator=linear(scale=0.0)).init(key, batch)  # zero initial output, as in Fix-up
     gan.init(key, jnp.zeros_like(batch))  # a placeholder
     jax.jit(gan.init)(key, zero_or_more)
     jax.vmap(gan.init, in_axes=(0, None))(jax.random.split(key, 2), zero_or_more)
     jax.eval_shape(gan.init, key, zero_or_more)
 
 
-def test_where_no_value_is_known_nothing_is_sampled(batch):
+def test_init_does_not_sample_when_traced(batch):
     network = jaxgan.networks.from_linen(jaxgan.networks.MLPGenerator(SHAPE, features=(8,)))
     passes = []
 
@@ -477,13 +480,13 @@ def test_where_no_value_is_known_nothing_is_sampled(batch):
     key = jax.random.key(0)
     jax.eval_shape(gan.init, key, batch)
     jax.vmap(gan.init, in_axes=(0, None))(jax.random.split(key, 2), batch)
-    assert False not in passes  # no more than the traces of an update
+    assert False not in passes  # only traces of an update
     gan.init(key, batch)
     assert passes.count(False) == 1
 
 
 @pytest.mark.parametrize("player", Pair._fields)
-def test_a_network_without_parameters_is_refused(batch, player):
+def test_network_without_float_parameters_is_rejected(batch, player):
     def apply(params, model_state, x, *, train, key):
         return jnp.zeros((len(x), *SHAPE) if player == "generator" else len(x)), model_state
 
@@ -497,7 +500,7 @@ def test_a_network_without_parameters_is_refused(batch, player):
         integers.init(jax.random.key(0), batch)
 
 
-def test_the_half_life_may_be_traced(batch):
+def test_half_life_can_be_traced(batch):
     def averaged(half_life):
         gan = make_gan(ema_half_life=half_life)
         state = gan.init(jax.random.key(0), batch)

@@ -1,4 +1,4 @@
-"""Everything that changes the game: several critics, packing, labels, averages, augmentation."""
+"""Tests the options of a GAN: discriminator steps, packing, labels, averages, augmentation."""
 
 import functools
 
@@ -35,12 +35,12 @@ def descend(value, params):
 
 
 def reference(state, images, critics=1, packing=1):
-    """n critics and packing, written down without sharing anything."""
+    """Computes an update with `critics` discriminator steps and packing, without shared work."""
     g, d = state.params
     step_key = jax.random.fold_in(state.key, state.step)
     size = len(images) // critics
 
-    def judge(params, images):
+    def discriminate(params, images):
         rows = [jnp.concatenate(list(images[i : i + packing]), -1) for i in range(0, size, packing)]
         return DISCRIMINATOR.apply({"params": params}, jnp.stack(rows))
 
@@ -53,37 +53,39 @@ def reference(state, images, critics=1, packing=1):
             {"params": params}, jax.random.normal(key, (size, LATENT_DIM))
         )
         real, fake = images[i * size : (i + 1) * size], make(g)
-        value = lambda p, real=real, fake=fake: bce(judge(p, real), 0.9) + bce(judge(p, fake), 0.0)
+        value = lambda p, real=real, fake=fake: (
+            bce(discriminate(p, real), 0.9) + bce(discriminate(p, fake), 0.0)
+        )
         d = descend(value, d)
-    return Pair(descend(lambda p: bce(judge(d, make(p)), 1.0), g), d)
+    return Pair(descend(lambda p: bce(discriminate(d, make(p)), 1.0), g), d)
 
 
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize(("critics", "packing"), [slow(1, 1), (3, 1), slow(1, 2), (2, 3)])
-def test_critics_and_packing_are_the_reference(twelve, critics, packing):
+def test_discriminator_steps_and_packing_match_the_reference(twelve, critics, packing):
     gan = make_gan(optimizer=SGD, discriminator_steps=critics, packing=packing)
     state = gan.init(jax.random.key(0), twelve)
     kernel = state.params.discriminator["Dense_0"]["kernel"]
     assert kernel.shape == (16 * packing, 8)
-    written_down = jax.jit(functools.partial(reference, critics=critics, packing=packing))
+    reference_update = jax.jit(functools.partial(reference, critics=critics, packing=packing))
     for _ in range(2):
-        expected = written_down(state, twelve)
+        expected = reference_update(state, twelve)
         state, _ = jax.jit(gan.update)(state, twelve)
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.params, expected
         )
 
 
-def test_packing_joins_neighbours_on_the_channel_axis():
+def test_packing_concatenates_adjacent_images_along_channels():
     images = np.arange(4 * 2 * 2 * 3, dtype=np.float32).reshape(4, 2, 2, 3)
     packed = pack(jnp.asarray(images), 2)
     assert packed.shape == (2, 2, 2, 6)
     np.testing.assert_array_equal(packed[1], np.concatenate([images[2], images[3]], -1))
 
 
-def test_average_with_warmup_is_the_ten_line_one(twelve):
+def test_average_with_warmup_matches_the_reference(twelve):
     gan = make_gan(optimizer=SGD, ema_half_life=50.0, ema_warmup=0.5)
     state = gan.init(jax.random.key(0), twelve)
     average = state.params.generator
@@ -99,8 +101,8 @@ def test_average_with_warmup_is_the_ten_line_one(twelve):
         )
 
 
-class LabelledGenerator(nn.Module):
-    """Each label has a row of its own; the latents hardly matter."""
+class LabeledGenerator(nn.Module):
+    """Adds a row for each label; latents have little effect."""
 
     @nn.compact
     def __call__(self, latents, labels):
@@ -108,8 +110,8 @@ class LabelledGenerator(nn.Module):
         return nn.tanh(x).reshape(-1, *SHAPE)
 
 
-class LabelledDiscriminator(nn.Module):
-    """A projection discriminator, and a classifier if asked."""
+class LabeledDiscriminator(nn.Module):
+    """Discriminates by projection, and also classifies with `classify=True`."""
 
     classify: bool = False
 
@@ -120,8 +122,8 @@ class LabelledDiscriminator(nn.Module):
         return (logits, nn.Dense(3)(features)) if self.classify else logits
 
 
-def labelled_gan(**changes):
-    players = {"generator": LabelledGenerator(), "discriminator": LabelledDiscriminator()}
+def labeled_gan(**changes):
+    players = {"generator": LabeledGenerator(), "discriminator": LabeledDiscriminator()}
     return make_gan(**{**players, "num_classes": 3, **changes})
 
 
@@ -129,17 +131,17 @@ LABELS = jnp.arange(12) % 3
 
 
 def test_labels_reach_both_networks(twelve):
-    """The update is the one written here. It leaves the rows of other labels as they are."""
-    gan, labels = labelled_gan(optimizer=SGD), jnp.array([0, 2])[jnp.arange(12) % 2]
+    """The update equals the reference written here. Rows of other labels do not change."""
+    gan, labels = labeled_gan(optimizer=SGD), jnp.array([0, 2])[jnp.arange(12) % 2]
     state = gan.init(jax.random.key(0), twelve, labels)
     after, _ = jax.jit(gan.update)(state, twelve, labels)
     g, d = state.params
     key = jax.random.split(jax.random.fold_in(state.key, state.step), 4)[0]
     latents = jax.random.normal(key, (12, LATENT_DIM))
-    make = lambda params: LabelledGenerator().apply({"params": params}, latents, labels)
-    judge = lambda params, x: LabelledDiscriminator().apply({"params": params}, x, labels)
-    d = descend(lambda p: bce(judge(p, twelve), 0.9) + bce(judge(p, make(g)), 0.0), d)
-    g = descend(lambda p: bce(judge(d, make(p)), 1.0), g)
+    make = lambda params: LabeledGenerator().apply({"params": params}, latents, labels)
+    discriminate = lambda params, x: LabeledDiscriminator().apply({"params": params}, x, labels)
+    d = descend(lambda p: bce(discriminate(p, twelve), 0.9) + bce(discriminate(p, make(g)), 0.0), d)
+    g = descend(lambda p: bce(discriminate(d, make(p)), 1.0), g)
     close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5)
     jax.tree.map(close, after.params, Pair(g, d))
     for before, now in zip(state.params, after.params, strict=True):
@@ -147,8 +149,8 @@ def test_labels_reach_both_networks(twelve):
         assert np.asarray(moved.any(axis=1)).tolist() == [True, False, True]
 
 
-def test_labels_go_with_their_images_through_an_epoch(twelve):
-    gan = labelled_gan()
+def test_labels_stay_with_their_images_when_shuffled(twelve):
+    gan = labeled_gan()
     images = np.repeat(np.arange(12, dtype=np.uint8), 16).reshape(12, *SHAPE)
     seen = []
 
@@ -166,13 +168,13 @@ def test_labels_go_with_their_images_through_an_epoch(twelve):
         np.testing.assert_array_equal(np.rint((np.asarray(batch) + 1) * 127.5) % 3, labels)
 
 
-def test_the_auxiliary_term_is_its_formula(twelve):
+def test_auxiliary_term_matches_its_formula(twelve):
     weights = Pair(generator=0.5, discriminator=2.0)
-    discriminator = LabelledDiscriminator(classify=True)
-    gan = labelled_gan(
+    discriminator = LabeledDiscriminator(classify=True)
+    gan = labeled_gan(
         discriminator=discriminator, auxiliary=weights, optimizer=Pair(FROZEN, FROZEN)
     )
-    without = labelled_gan(
+    without = labeled_gan(
         discriminator=discriminator,
         auxiliary=Pair(generator=0.0, discriminator=0.0),
         optimizer=Pair(FROZEN, FROZEN),
@@ -195,7 +197,7 @@ def test_the_auxiliary_term_is_its_formula(twelve):
     np.testing.assert_allclose(added["discriminator"], expected, rtol=1e-4)
 
 
-def test_a_penalty_is_added_to_the_loss_and_reported(twelve):
+def test_penalty_is_added_to_the_loss_and_reported(twelve):
     plain = make_gan(optimizer=Pair(FROZEN, FROZEN))
     gan = make_gan(optimizer=Pair(FROZEN, FROZEN), penalty=penalties.r1(3.0))
     state = gan.init(jax.random.key(0), twelve)
@@ -215,7 +217,7 @@ def test_lazy_penalties_count_discriminator_steps(twelve):
     state, values = gan.init(jax.random.key(0), twelve), []
     for _ in range(4):
         state, metrics = jax.jit(gan.update)(state, twelve)
-        values.append(float(metrics["penalty"]))  # of the second critic: steps 1, 3, 5, 7
+        values.append(float(metrics["penalty"]))  # at discriminator steps 1, 3, 5, 7
     assert values == [0, 0, 0, 0]
     gan = make_gan(penalty=penalties.lazy(penalties.r1(1.0), every=3), discriminator_steps=2)
     state, values = gan.init(jax.random.key(0), twelve), []
@@ -226,7 +228,7 @@ def test_lazy_penalties_count_discriminator_steps(twelve):
 
 
 def test_augmentation_reaches_real_and_fake_in_both_half_steps(twelve):
-    """Painted over, all images are the same, so that nothing can be told or learned from them."""
+    """Augmentation by zeros makes all images equal, so all gradients of the generator vanish."""
     gan = make_gan(optimizer=SGD, augmentation=lambda key, images: 0.0 * images)
     before = gan.init(jax.random.key(0), twelve)
     after, metrics = jax.jit(gan.update)(before, twelve)
@@ -235,7 +237,7 @@ def test_augmentation_reaches_real_and_fake_in_both_half_steps(twelve):
     assert_trees_equal(before.params.generator, after.params.generator)
 
 
-def test_adaptive_augmentation_lives_in_the_state(twelve):
+def test_adaptive_probability_is_kept_in_the_state(twelve):
     adaptive = augment.adaptive(lambda key, images: -images, images_to_full=120)
     gan = make_gan(optimizer=Pair(FROZEN, optax.adam(1e-2)), augmentation=adaptive)
     state, seen = gan.init(jax.random.key(0), twelve), []
@@ -243,13 +245,13 @@ def test_adaptive_augmentation_lives_in_the_state(twelve):
     for _ in range(60):
         state, metrics = update(state, twelve)
         seen.append(float(metrics["augmentation_probability"]))
-    assert max(seen) > 0.15  # an overpowering discriminator turns it on
+    assert max(seen) > 0.15  # a dominant discriminator raises it
     steps = np.diff([0.0, *seen])
     assert set(np.round(np.abs(steps), 5)) <= {0.0, 0.1}
     assert float(state.game_state["augmentation"]["probability"]) == pytest.approx(seen[-1])
 
 
-def test_diagnostics_behind_an_argument(twelve):
+def test_diagnose_adds_image_distances(twelve):
     gan = make_gan(diagnose=True)
     _, metrics = jax.jit(gan.update)(gan.init(jax.random.key(0), twelve), twelve)
     assert float(metrics["real_distance"]) > float(metrics["fake_distance"]) > 0
@@ -258,7 +260,7 @@ def test_diagnostics_behind_an_argument(twelve):
     assert set(metrics) - set(without) == {"real_distance", "fake_distance"}
 
 
-def test_gradient_norms_are_those_of_plain_descent(twelve):
+def test_gradient_norms_match_the_sgd_updates(twelve):
     gan = make_gan(optimizer=SGD)
     before = gan.init(jax.random.key(0), twelve)
     after, metrics = jax.jit(gan.update)(before, twelve)
@@ -274,15 +276,15 @@ def test_gradient_norms_are_those_of_plain_descent(twelve):
         )
 
 
-class TestNothingNonFiniteEntersTheParameters:
-    def test_a_bad_image_skips_the_discriminator(self, twelve):
+class TestNonFiniteSteps:
+    def test_nan_image_skips_only_the_discriminator(self, twelve):
         gan = make_gan(penalty=penalties.lecam())
         update = jax.jit(gan.update)
         state, metrics = update(gan.init(jax.random.key(0), twelve), twelve)
         assert int(metrics["discriminator_skipped"]) == int(metrics["generator_skipped"]) == 0
         after, metrics = update(state, twelve.at[3, 0, 0, 0].set(jnp.nan))
         assert int(metrics["discriminator_skipped"]) == 1
-        assert int(metrics["generator_skipped"]) == 0  # it does not see real images
+        assert int(metrics["generator_skipped"]) == 0  # the generator does not use real images
         for name in ("params", "opt_state", "model_state"):
             assert_trees_equal(
                 getattr(after, name).discriminator, getattr(state, name).discriminator
@@ -290,12 +292,12 @@ class TestNothingNonFiniteEntersTheParameters:
         assert_trees_equal(after.game_state, state.game_state)
         assert tree_differs(after.params.generator, state.params.generator)
         assert int(after.step) == 2
-        again, metrics = update(after, twelve)  # and it goes on
+        again, metrics = update(after, twelve)  # training continues
         assert int(metrics["discriminator_skipped"]) == 0
         assert tree_differs(again.params.discriminator, after.params.discriminator)
 
     @pytest.mark.parametrize("bad", [False, True])
-    def test_other_devices_choose_what_a_cpu_branches_to(self, twelve, bad, monkeypatch):
+    def test_selection_on_other_devices_equals_branching_on_cpu(self, twelve, bad, monkeypatch):
         gan, batch = make_gan(optimizer=SGD), twelve.at[3].set(jnp.nan) if bad else twelve
         state = gan.init(jax.random.key(0), twelve)
         branched = jax.jit(gan.update)(state, batch)
@@ -308,7 +310,7 @@ class TestNothingNonFiniteEntersTheParameters:
             if not jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
                 np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
-    def test_a_bad_loss_skips_the_generator(self, twelve):
+    def test_nan_loss_skips_the_generator(self, twelve):
         loss = losses.non_saturating()._replace(generator=lambda real, fake: jnp.log(0.0 * fake))
         gan = make_gan(loss=loss, ema_half_life=10.0)
         state = gan.init(jax.random.key(0), twelve)
@@ -318,13 +320,13 @@ class TestNothingNonFiniteEntersTheParameters:
             assert_trees_equal(getattr(after, name).generator, getattr(state, name).generator)
         assert all(np.isfinite(x).all() for x in jax.tree.leaves(after.ema_params))
 
-    def test_every_critic_that_skipped_is_counted(self, twelve):
+    def test_skipped_discriminator_steps_are_counted(self, twelve):
         gan = make_gan(discriminator_steps=3)
         bad = twelve.at[0].set(jnp.inf).at[11].set(jnp.nan)
         _, metrics = jax.jit(gan.update)(gan.init(jax.random.key(0), twelve), bad)
         assert int(metrics["discriminator_skipped"]) == 2
 
-    def test_a_dead_member_does_not_touch_the_others(self, twelve):
+    def test_nan_batch_of_a_member_does_not_change_the_others(self, twelve):
         gan = make_gan()
         keys = jax.vmap(jax.random.key)(jnp.arange(2))
         population = jax.vmap(gan.init, in_axes=(0, None))(keys, twelve)
@@ -346,8 +348,8 @@ EVERYTHING = {
 }
 
 
-def test_all_of_it_is_one_pure_update(twelve, tmp_path):
-    """Trains by SGD: Adam makes whole steps of gradients that are 0 but for their rounding."""
+def test_all_options_together_resume_exactly_and_vmap(twelve, tmp_path):
+    """All options resume exactly and vmap under SGD. Adam would amplify rounding."""
     gan = make_gan(**EVERYTHING, optimizer=SGD)
     traces = []
 
@@ -420,14 +422,14 @@ MIXTURE |= {
 }
 
 
-# tests/test_resume.py trains these objectives too, for fewer steps, and skips no step.
+# tests/test_resume.py also trains these objectives, for fewer steps.
 SLOW = {"minimax", "least_squares", "hinge", "relativistic", "r1", "r1_and_r2", "lazy_r1"}
 SLOW |= {"non_saturating", "dragan", "lecam"}
 
 
 @pytest.mark.parametrize("name", [slow(x) if x in SLOW else x for x in MIXTURE])
 def test_every_objective_trains_a_mixture(name):
-    """A ring of eight Gaussians, 300 steps: nothing is skipped, nothing is non-finite."""
+    """300 steps on a ring of eight Gaussians skip no update and stay finite."""
     angles = 2 * np.pi * np.random.default_rng(0).integers(0, 8, 2000) / 8
     noise = np.random.default_rng(1).normal(0, 0.02, (2000, 2))
     points = 0.7 * np.stack([np.cos(angles), np.sin(angles)], -1) + noise
@@ -451,7 +453,7 @@ def test_every_objective_trains_a_mixture(name):
 
 
 class TestBadInput:
-    def test_batches_that_cannot_be_divided(self, twelve):
+    def test_indivisible_batches_are_rejected(self, twelve):
         gan = make_gan(discriminator_steps=2, packing=3)
         state = gan.init(jax.random.key(0), twelve)
         with pytest.raises(
@@ -462,19 +464,19 @@ class TestBadInput:
     @pytest.mark.parametrize(
         "name", ["discriminator_steps", "packing", "num_classes", "ema_warmup"]
     )
-    def test_numbers_that_are_not_positive(self, name):
+    def test_non_positive_numbers_are_rejected(self, name):
         with pytest.raises(ValueError, match=f"{name} must be (positive|at least 1).*; got 0"):
             make_gan(**{name: 0})
 
-    def test_labels_missing_or_too_many(self, twelve):
-        gan, plain = labelled_gan(), make_gan()
-        with pytest.raises(ValueError, match="given after images or latents, as num_classes=3"):
+    def test_missing_and_unexpected_labels_are_rejected(self, twelve):
+        gan, plain = labeled_gan(), make_gan()
+        with pytest.raises(ValueError, match=r"given with num_classes=3; got None\. Pass them"):
             gan.init(jax.random.key(0), twelve)
-        with pytest.raises(ValueError, match="labels must be left out, as num_classes=None"):
+        with pytest.raises(ValueError, match="labels must be omitted with num_classes=None"):
             plain.init(jax.random.key(0), twelve, LABELS)
 
-    def test_labels_of_a_wrong_kind(self, twelve):
-        gan = labelled_gan()
+    def test_invalid_labels_are_rejected(self, twelve):
+        gan = labeled_gan()
         state = gan.init(jax.random.key(0), twelve, LABELS)
         with pytest.raises(TypeError, match=r"integers; got float32 of shape \(12,\)"):
             gan.update(state, twelve, LABELS.astype(jnp.float32))
@@ -487,22 +489,22 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"in \[0, 3\); got -1 to 2"):
             gan.sample(state, jnp.zeros((2, LATENT_DIM)), jnp.array([-1, 2]))
 
-    def test_what_does_not_go_together(self):
+    def test_incompatible_options_are_rejected(self):
         with pytest.raises(ValueError, match="num_classes must be given with auxiliary"):
             make_gan(auxiliary=Pair(1.0, 1.0))
         with pytest.raises(TypeError, match=r"auxiliary must be a jaxgan.Pair"):
-            labelled_gan(auxiliary=1.0)
+            labeled_gan(auxiliary=1.0)
         with pytest.raises(ValueError, match="packing must be 1 with num_classes"):
-            labelled_gan(packing=2)
+            labeled_gan(packing=2)
 
-    def test_what_is_neither_penalty_nor_augmentation(self):
+    def test_invalid_penalties_and_augmentations_are_rejected(self):
         with pytest.raises(TypeError, match=r"A penalty must be"):
             make_gan(penalty=10.0)
         with pytest.raises(TypeError):
             make_gan(augmentation="translation")
 
-    def test_as_many_labels_as_images_in_an_epoch(self, twelve):
-        gan = labelled_gan()
+    def test_wrong_number_of_labels_is_rejected_in_an_epoch(self, twelve):
+        gan = labeled_gan()
         state = gan.init(jax.random.key(0), twelve, LABELS)
         images = jnp.zeros((12, *SHAPE), jnp.uint8)
         with pytest.raises(

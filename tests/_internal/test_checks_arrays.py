@@ -51,7 +51,7 @@ class TestArray:
 
     @BOTH
     @pytest.mark.parametrize("scalar", [1, 2.5, np.float32(3), np.array(1), jnp.float32(2)])
-    def test_scalars_fit_no_form(self, check, scalar):
+    def test_scalars_are_rejected_with_a_form(self, check, scalar):
         assert check("x", scalar, form=None).shape == ()
         with pytest.raises(ValueError, match=r"x must be of numbers \[num\]; got shape \(\)"):
             check("x", scalar, form="[num]")
@@ -73,7 +73,7 @@ class TestArray:
             np.array([object()]),
         ],
     )
-    def test_values_that_are_no_numbers_are_refused(self, check, value):
+    def test_non_numbers_are_rejected(self, check, value):
         with pytest.raises(TypeError, match=r"^x must be numbers; got .+\.$"):
             check("x", value, form=None)
 
@@ -96,8 +96,8 @@ class TestArray:
     def test_kinds(self, check, kind, dtype, other):
         check("x", np.ones(3, dtype), kind, "[n]")
         word = {jnp.floating: "float", jnp.integer: "integer"}[kind]
-        said = rf"^x must be {word} \[n\]; got {np.dtype(other)} of shape \(3,\)\.$"
-        with pytest.raises(TypeError, match=said):
+        message = rf"^x must be {word} \[n\]; got {np.dtype(other)} of shape \(3,\)\.$"
+        with pytest.raises(TypeError, match=message):
             check("x", np.ones(3, other), kind, "[n]")
         with pytest.raises(TypeError, match=rf"^x must be {word}s; got {np.dtype(other)}"):
             check("x", np.ones(3, other), kind, None)
@@ -121,12 +121,12 @@ class TestArray:
 
     @BOTH
     @pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
-    def test_empty_arrays_fit_no_form(self, check, shape):
+    def test_empty_arrays_are_rejected_with_a_form(self, check, shape):
         assert check("x", np.ones(shape), form=None).shape == shape
-        with pytest.raises(ValueError, match=r"\[n, m\], with at least one of each; got shape \("):
+        with pytest.raises(ValueError, match=r"\[n, m\] without empty axes; got shape \("):
             check("x", np.ones(shape), form="[n, m]")
 
-    def test_of_a_traced_array_the_dtype_and_the_shape_are_checked(self):
+    def test_dtype_and_shape_of_traced_arrays_are_checked(self):
         check = functools.partial(checks.array, "x", kind=jnp.floating, form="[n]")
         assert traced(check, jnp.full(3, jnp.nan)).shape == (3,)
         with pytest.raises(TypeError, match=r"x must be float \[n\]; got int32 of shape \(3,\)"):
@@ -134,7 +134,7 @@ class TestArray:
         with pytest.raises(ValueError, match=r"x must be float \[n\]; got shape \(3, 1\)"):
             traced(check, jnp.zeros((3, 1)))
 
-    def test_a_traced_array_is_no_numpy_array(self):
+    def test_traced_arrays_are_rejected_as_numpy_arrays(self):
         with pytest.raises(TypeError, match="x must be numbers; got float32 of shape"):
             traced(lambda x: checks.numpy_array("x", x), jnp.zeros(3))
 
@@ -147,15 +147,15 @@ class TestFinite:
         checks.finite("x", value)
 
     @pytest.mark.parametrize("dtype", [np.float64, np.float16, jnp.bfloat16])
-    def test_the_first_value_is_named_and_all_are_counted(self, dtype):
+    def test_error_gives_the_first_non_finite_value_and_the_count(self, dtype):
         values = np.zeros((2, 3), dtype)
         values[1, 1], values[1, 2] = -np.inf, np.nan
-        said = r"^x must be finite; 2 of 6 values are not, the first is -inf at \[1, 1\]\.$"
+        message = r"^x must be finite; 2 of 6 values are not, the first is -inf at \[1, 1\]\.$"
         for x in (values, jnp.asarray(values)):
-            with pytest.raises(ValueError, match=said):
+            with pytest.raises(ValueError, match=message):
                 checks.finite("x", x)
 
-    def test_a_scalar_has_no_indices(self):
+    def test_non_finite_scalar_has_empty_indices(self):
         with pytest.raises(ValueError, match=r"1 of 1 values are not, the first is nan at \[\]"):
             checks.finite("x", np.nan)
 
@@ -178,32 +178,32 @@ class TestLabels:
         assert isinstance(found, jax.Array)
         np.testing.assert_array_equal(found, np.asarray(value))
 
-    def test_any_label_is_accepted_if_the_number_of_classes_is_unknown(self):
+    def test_any_label_is_accepted_without_num_classes(self):
         np.testing.assert_array_equal(checks.labels([-7, 10**6], (2,), None), [-7, 10**6])
 
-    def test_a_batch_of_several_axes_and_an_empty_one(self):
+    def test_multi_axis_and_empty_batches_are_accepted(self):
         assert checks.labels(np.zeros((2, 3), np.int32), (2, 3), 1).shape == (2, 3)
         assert checks.labels(np.zeros(0, np.int32), (0,), 3).shape == (0,)
 
     @pytest.mark.parametrize("value", [[0.0, 1.0], ["a", "b"], None, [True, False], [[1], [1, 2]]])
-    def test_other_types_are_refused(self, value):
+    def test_other_types_are_rejected(self, value):
         with pytest.raises(TypeError, match=r"^Labels must be integers; got .+\.$"):
             checks.labels(value, (2,), 3)
 
     @pytest.mark.parametrize("shape", [(), (3,), (2, 1)])
-    def test_other_shapes_are_refused(self, shape):
+    def test_other_shapes_are_rejected(self, shape):
         with pytest.raises(ValueError, match=r"one for each example, of shape \(2,\); got \("):
             checks.labels(np.zeros(shape, np.int32), (2,), 3)
 
     @pytest.mark.parametrize(
-        ("value", "said"),
+        ("value", "message"),
         [([0, 3], r"got 0 to 3, shape \(2,\)"), ([-1, 2], r"got -1 to 2, shape \(2,\)")],
     )
-    def test_labels_out_of_range_are_refused(self, value, said):
-        with pytest.raises(ValueError, match=rf"^Labels must be in \[0, 3\); {said}\.$"):
+    def test_labels_out_of_range_are_rejected(self, value, message):
+        with pytest.raises(ValueError, match=rf"^Labels must be in \[0, 3\); {message}\.$"):
             checks.labels(value, (2,), 3)
 
-    def test_the_range_of_traced_labels_is_not_checked(self):
+    def test_range_of_traced_labels_is_not_checked(self):
         check = functools.partial(checks.labels, batch=(2,), num_classes=3)
         assert traced(check, jnp.array([7, -1])).shape == (2,)
         with pytest.raises(TypeError, match="Labels must be integers"):
@@ -227,7 +227,7 @@ class TestKey:
             (jax.random.key(0)[None], r"\w+ of shape \(1,\) and dtype key<fry>"),
         ],
     )
-    def test_other_values_are_refused(self, value, got):
+    def test_other_values_are_rejected(self, value, got):
         with pytest.raises(TypeError, match=rf"^key must be one typed PRNG key, .*; got {got}\.$"):
             checks.key(value)
 
@@ -240,10 +240,10 @@ class TestShape:
     @pytest.mark.parametrize(
         ("value", "got"), [(np.zeros((2, 1)), r"\(2, 1\)"), (3.0, "float"), (None, "NoneType")]
     )
-    def test_other_shapes_are_refused(self, value, got):
-        said = rf"^output must be of shape \(2,\); got {got}\. Squeeze it\.$"
-        with pytest.raises(checks.ShapeError, match=said):
+    def test_other_shapes_are_rejected(self, value, got):
+        message = rf"^output must be of shape \(2,\); got {got}\. Squeeze it\.$"
+        with pytest.raises(checks.ShapeError, match=message):
             checks.shape("output", value, (2,), "Squeeze it.")
 
-    def test_the_error_is_a_value_error(self):
+    def test_shape_error_is_a_value_error(self):
         assert issubclass(checks.ShapeError, ValueError)

@@ -17,12 +17,12 @@ class TestPair:
         checks.pair("loss", Pair(len, print), "losses", callable)
 
     @pytest.mark.parametrize("value", [(1, 2), [1, 2], None, {"generator": 1, "discriminator": 2}])
-    def test_other_types_are_refused(self, value):
+    def test_other_types_are_rejected(self, value):
         with pytest.raises(TypeError, match=r"^loss must be a jaxgan\.Pair of losses; got .+\.$"):
             checks.pair("loss", value, "losses")
 
     @pytest.mark.parametrize("value", [Pair(len, 2), Pair(None, len), Pair("a", "b")])
-    def test_each_part_must_fit(self, value):
+    def test_both_parts_are_checked(self, value):
         with pytest.raises(TypeError, match=r"Pair of losses; got (generator|discriminator)="):
             checks.pair("loss", value, "losses", callable)
 
@@ -42,16 +42,16 @@ class TestTreeMatches:
             {"a": jnp.ones((2, 3)), "b": [jnp.ones(4, jnp.int32), jnp.float32(2)]},
         ],
     )
-    def test_values_and_libraries_may_differ(self, same):
+    def test_values_and_array_types_can_differ(self, same):
         checks.tree_matches("state", same, TREE)
         checks.tree_matches("state", TREE, jax.eval_shape(lambda: same))
 
-    def test_an_empty_tree_matches_an_empty_tree(self):
+    def test_empty_trees_match(self):
         checks.tree_matches("state", {}, {})
         checks.tree_matches("state", None, None)
 
     @pytest.mark.parametrize(
-        ("changes", "said"),
+        ("changes", "message"),
         [
             (
                 {"a": np.zeros((2, 2), np.float32)},
@@ -66,17 +66,18 @@ class TestTreeMatches:
             ({"b": []}, r"\['b'\]\[0\] absent, not int32\(4,\); \['b'\]\[1\] absent"),
         ],
     )
-    def test_differences_are_named_by_path(self, changes, said):
+    def test_differences_are_named_by_path(self, changes, message):
         with pytest.raises(
-            ValueError, match=rf"^state must be a pytree like .* one; got {said}.*\. Use another\.$"
+            ValueError,
+            match=rf"^state must be a pytree like .* one; got {message}.*\. Use another\.$",
         ):
             checks.tree_matches("state", {**TREE, **changes}, TREE, "Use another.")
 
-    def test_a_single_leaf_has_no_path(self):
-        with pytest.raises(ValueError, match=r"got it float64\(3,\), not float64\(2,\)"):
+    def test_single_leaf_is_named_the_root(self):
+        with pytest.raises(ValueError, match=r"got the root float64\(3,\), not float64\(2,\)"):
             checks.tree_matches("x", np.zeros(3), np.zeros(2))
 
-    def test_nodes_of_another_type_are_refused(self):
+    def test_nodes_of_another_type_are_rejected(self):
         with pytest.raises(ValueError, match=r"state must be .*; got nodes other than PyTreeDef"):
             checks.tree_matches("state", (np.zeros(1),), [np.zeros(1)])
 
@@ -90,24 +91,24 @@ class TestTreeMatches:
 
 class TestAsJson:
     @pytest.mark.parametrize("value", [None, 3, "a", [1, (2, 3)], {"a": {"b": [True, 1.5]}}, {}])
-    def test_the_text_holds_the_value(self, value):
+    def test_json_text_contains_the_value(self, value):
         text = checks.as_json("metadata", value)
         assert json.loads(text) == json.loads(json.dumps(value))
 
     @pytest.mark.parametrize(
         "value", [object(), {"a": {1, 2}}, [1j], b"x", np.zeros(2), {(1, 2): 3}, np.float32(1)]
     )
-    def test_values_that_json_cannot_hold_are_refused(self, value):
+    def test_non_json_values_are_rejected(self, value):
         with pytest.raises(TypeError, match=r"^metadata must be numbers, text, None, or lists and"):
             checks.as_json("metadata", value)
 
-    def test_a_value_that_holds_itself_is_refused(self):
+    def test_circular_value_is_rejected(self):
         circle: list = []
         circle.append(circle)
         with pytest.raises(ValueError, match=r"metadata must be .*: Circular reference"):
             checks.as_json("metadata", circle)
 
-    def test_a_value_that_is_nested_too_deeply_is_refused(self):
+    def test_too_deeply_nested_value_is_rejected(self):
         deep: list = []
         for _ in range(10**5):
             deep = [deep]
@@ -115,7 +116,7 @@ class TestAsJson:
             checks.as_json("metadata", deep)
 
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-    def test_values_that_are_not_finite_may_be_refused(self, value):
+    def test_non_finite_values_are_rejected_on_request(self, value):
         assert json.loads(checks.as_json("metadata", [float(value)]))[0] == pytest.approx(
             value, nan_ok=True
         )

@@ -69,12 +69,12 @@ class TestInteger:
     @pytest.mark.parametrize(
         "value", [True, np.bool_(True), 3.0, np.float32(3), "3", None, 3j, [3], np.array(3)]
     )
-    def test_other_types_are_refused(self, value):
+    def test_other_types_are_rejected(self, value):
         with pytest.raises(TypeError, match=r"^n must be an integer; got .+\.$"):
             checks.integer("n", value)
 
     @pytest.mark.parametrize(
-        ("value", "said"),
+        ("value", "message"),
         [
             (0, "at least 1; got 0"),
             (-(10**30), "at least 1; got -1000000000000000000000000000000"),
@@ -84,8 +84,8 @@ class TestInteger:
             pytest.param(-HUGE, "at least 1; got int of more than a thou.*", id="minus huge"),
         ],
     )
-    def test_values_out_of_range_are_refused(self, value, said):
-        with pytest.raises(ValueError, match=f"^n must be {said}.$"):
+    def test_values_out_of_range_are_rejected(self, value, message):
+        with pytest.raises(ValueError, match=f"^n must be {message}.$"):
             checks.integer("n", value)
 
 
@@ -112,17 +112,17 @@ class TestReal:
         checks.real("x", 1, 0.0, 1.0)
 
     @pytest.mark.parametrize("value", [True, np.bool_(1), "1", None, 1j, jnp.array(1j), [1.0], {}])
-    def test_other_types_are_refused(self, value):
+    def test_other_types_are_rejected(self, value):
         with pytest.raises(TypeError, match=r"^x must be a number; got .+\.$"):
             checks.real("x", value)
 
     @pytest.mark.parametrize("value", [np.zeros(1), jnp.zeros((2, 3))])
-    def test_arrays_with_axes_are_refused(self, value):
+    def test_arrays_with_axes_are_rejected(self, value):
         with pytest.raises(ValueError, match=r"^x must be a number or a scalar array; got float"):
             checks.real("x", value)
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             ((np.nan,), "a finite number; got nan"),
             ((np.inf,), "a finite number; got inf"),
@@ -133,8 +133,8 @@ class TestReal:
             ((jnp.float32(2.0), 0.0, 1.0), r"in \[0.0, 1.0\]; got Array\(2., dtype=float32\)"),
         ],
     )
-    def test_values_out_of_range_are_refused(self, arguments, said):
-        with pytest.raises(ValueError, match=f"^x must be {said}.$"):
+    def test_values_out_of_range_are_rejected(self, arguments, message):
+        with pytest.raises(ValueError, match=f"^x must be {message}.$"):
             checks.real("x", *arguments)
 
     @pytest.mark.parametrize("value", [0, -1.0, np.nan, np.inf])
@@ -143,7 +143,7 @@ class TestReal:
         with pytest.raises(ValueError, match=r"^x must be positive and finite; got"):
             checks.real("x", value, positive=True)
 
-    def test_a_traced_scalar_has_a_dtype_but_no_value(self):
+    def test_dtype_and_shape_of_traced_scalars_are_checked(self):
         jax.eval_shape(lambda x: checks.real("x", x, 0.0, 1.0), 7.0)
         with pytest.raises(TypeError, match="x must be a number; got"):
             jax.eval_shape(lambda x: checks.real("x", x), jnp.array(True))
@@ -179,18 +179,18 @@ class TestFunction:
         checks.function("f", value, "x -> y")
 
     @pytest.mark.parametrize("value", [None, "len", 3, []])
-    def test_values_that_cannot_be_called_are_refused(self, value):
+    def test_non_callables_are_rejected(self, value):
         with pytest.raises(TypeError, match=r"^f must be a function x -> y; got .+\.$"):
             checks.function("f", value, "x -> y")
 
-    def test_classes_may_be_refused(self):
+    def test_classes_are_rejected_on_request(self):
         checks.function("f", len, "x -> y", or_class=False)
         with pytest.raises(TypeError, match="f must be a function x -> y; got <class 'int'>"):
             checks.function("f", int, "x -> y", or_class=False)
 
 
 class Folder(os.PathLike):
-    """A path of another library."""
+    """Imitates a path of another library."""
 
     def __init__(self, name):
         self.name = name
@@ -204,45 +204,45 @@ class TestPath:
     def test_accepts(self, value):
         assert checks.path("p", value) == Path("a/b")
 
-    def test_a_leading_tilde_is_the_home_folder(self, tmp_path, monkeypatch):
+    def test_leading_tilde_is_the_home_folder(self, tmp_path, monkeypatch):
         monkeypatch.setenv("HOME", str(tmp_path))
         assert checks.path("p", "~/a") == tmp_path / "a"
         assert checks.path("p", "a/~") == Path("a/~")
 
     @pytest.mark.parametrize("value", [None, 3, b"a", ["a"], Folder(b"a")])
-    def test_other_types_are_refused(self, value):
+    def test_other_types_are_rejected(self, value):
         with pytest.raises(TypeError, match=r"^p must be the path of a file or folder; got"):
             checks.path("p", value)
 
     @pytest.mark.parametrize("value", ["", "a\0b", Folder("")])
-    def test_names_that_no_file_can_have_are_refused(self, value):
+    def test_impossible_file_names_are_rejected(self, value):
         with pytest.raises(ValueError, match=r"^p must be the path of a file or folder; got"):
             checks.path("p", value)
 
-    def test_an_unknown_home_folder_is_named(self):
+    def test_unknown_home_folder_is_named(self):
         with pytest.raises(ValueError, match="got '~nobody-here/x', whose home folder is unknown"):
             checks.path("p", "~nobody-here/x")
 
 
 class TestFile:
-    def test_an_existing_file_is_accepted(self, tmp_path, monkeypatch):
+    def test_existing_file_is_accepted(self, tmp_path, monkeypatch):
         monkeypatch.setenv("HOME", str(tmp_path))
         (tmp_path / "a").touch()
         assert checks.file("p", "~/a") == tmp_path / "a"
 
     @pytest.mark.parametrize("name", ["missing", "folder", "file/a"])
-    def test_other_paths_are_refused(self, tmp_path, name):
+    def test_other_paths_are_rejected(self, tmp_path, name):
         (tmp_path / "folder").mkdir()
         (tmp_path / "file").touch()
         with pytest.raises(FileNotFoundError, match=f"^p must be an existing file; got .*{name}.$"):
             checks.file("p", tmp_path / name)
 
-    def test_the_path_is_checked_first(self):
+    def test_path_is_checked_first(self):
         with pytest.raises(TypeError, match="p must be the path of a file or folder; got 3"):
             checks.file("p", 3)
 
 
-def test_a_valid_value_is_not_shown():
+def test_valid_value_is_not_formatted():
     class Large:
         def __repr__(self):
             raise AssertionError

@@ -1,4 +1,4 @@
-"""Tests the description of the machine against other sources of the same facts."""
+"""Compares the description of the machine with other sources."""
 
 import importlib.metadata
 import json
@@ -14,12 +14,12 @@ import jaxgan
 from jaxgan._internal import environment
 
 
-def test_json_holds_the_description():
+def test_description_is_json():
     about = jaxgan.environment()
     assert json.loads(json.dumps(about, allow_nan=False)) == about
 
 
-def test_all_facts_are_there_and_are_true():
+def test_all_fields_are_present_and_correct():
     about = jaxgan.environment()
     assert set(about) == set(environment.Environment.__annotations__)
     assert about["python"] == ".".join(map(str, sys.version_info[:3]))
@@ -38,7 +38,7 @@ def test_versions_are_those_of_the_installed_packages():
     }
 
 
-def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
+def test_missing_package_has_no_version(monkeypatch):
     version = importlib.metadata.version
 
     def without_numpy(name):
@@ -52,7 +52,7 @@ def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
     assert "jax" in versions
 
 
-def test_the_cores_are_those_that_the_process_may_use(monkeypatch):
+def test_cpus_are_those_available_to_the_process(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3, 5}, raising=False)
     assert jaxgan.environment()["cpus"] == 3
     monkeypatch.delattr(os, "sched_getaffinity")
@@ -73,12 +73,12 @@ def pretend(monkeypatch, read_text):
     )
 
 
-def test_the_processor_is_the_first_of_cpuinfo(monkeypatch):
+def test_processor_is_the_first_of_cpuinfo(monkeypatch):
     pretend(monkeypatch, lambda: CPUINFO)
     assert jaxgan.environment()["processor"] == "Some CPU: 2.5 GHz"
 
 
-def test_without_cpuinfo_the_platform_names_the_processor(monkeypatch):
+def test_processor_without_cpuinfo_comes_from_platform(monkeypatch):
     def missing():
         raise FileNotFoundError
 

@@ -45,10 +45,10 @@ def is_locked(folder):
     return False
 
 
-def test_another_process_holds_the_lock_until_it_is_killed(tmp_path):
+def test_lock_of_another_process_is_held_until_it_is_killed(tmp_path):
     with holder(tmp_path / "run") as process:
-        said = rf"run is in use by process {process.pid} on .+\. Wait until it has ended"
-        with pytest.raises(BlockingIOError, match=said):
+        message = rf"run is in use by process {process.pid} on .+\. Wait until it has ended"
+        with pytest.raises(BlockingIOError, match=message):
             file_lock.acquire(tmp_path / "run")
         file_lock.acquire(tmp_path / "other")
         process.kill()
@@ -57,7 +57,7 @@ def test_another_process_holds_the_lock_until_it_is_killed(tmp_path):
     assert is_locked(tmp_path / "run")
 
 
-def test_a_holder_that_ends_releases_the_lock(tmp_path):
+def test_ended_process_releases_the_lock(tmp_path):
     with holder(tmp_path) as process:
         process.communicate(b"\n")
         file_lock.acquire(tmp_path)
@@ -72,7 +72,7 @@ def test_one_process_can_acquire_a_folder_repeatedly(tmp_path, monkeypatch):
     assert is_locked(tmp_path / "a")
 
 
-def test_a_link_is_the_folder_itself(tmp_path):
+def test_link_locks_its_target(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "a")
     file_lock.acquire(tmp_path / "link")
@@ -86,7 +86,7 @@ def test_missing_folders_are_created(tmp_path):
 
 
 @pytest.mark.parametrize("remake", [os.mkdir, lambda folder: None])  # `acquire` also creates it
-def test_a_folder_that_was_deleted_and_created_again_is_locked_again(tmp_path, remake):
+def test_recreated_folder_is_locked_again(tmp_path, remake):
     for _ in range(3):
         file_lock.acquire(tmp_path / "run")
         assert is_locked(tmp_path / "run")
@@ -94,7 +94,7 @@ def test_a_folder_that_was_deleted_and_created_again_is_locked_again(tmp_path, r
         remake(tmp_path / "run")
 
 
-def test_another_process_can_hold_a_folder_that_was_deleted_and_created_again(tmp_path):
+def test_recreated_folder_can_be_locked_by_another_process(tmp_path):
     file_lock.acquire(tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
     with (
@@ -104,7 +104,7 @@ def test_another_process_can_hold_a_folder_that_was_deleted_and_created_again(tm
         file_lock.acquire(tmp_path / "run")
 
 
-def test_a_lock_on_a_full_disk_has_no_name(tmp_path, monkeypatch):
+def test_lock_on_a_full_disk_has_an_empty_file(tmp_path, monkeypatch):
     def full(descriptor, data):
         raise OSError(28, "No space left on device")
 
@@ -116,7 +116,7 @@ def test_a_lock_on_a_full_disk_has_no_name(tmp_path, monkeypatch):
     assert is_locked(tmp_path)
 
 
-def test_a_file_system_without_locks_locks_nothing(tmp_path, monkeypatch):
+def test_acquire_succeeds_on_a_file_system_without_locks(tmp_path, monkeypatch):
     def unsupported(descriptor, operation):
         raise OSError(95, "Operation not supported")
 
@@ -127,7 +127,7 @@ def test_a_file_system_without_locks_locks_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("directory", "error", "said"),
+    ("directory", "error", "message"),
     [
         (None, TypeError, "directory must be the path .*; got None"),
         ("", ValueError, "directory must be the path .*; got ''"),
@@ -135,10 +135,10 @@ def test_a_file_system_without_locks_locks_nothing(tmp_path, monkeypatch):
         ("file/a", NotADirectoryError, "file"),
     ],
 )
-def test_paths_that_cannot_be_a_folder_are_refused(tmp_path, monkeypatch, directory, error, said):
+def test_invalid_folder_paths_are_rejected(tmp_path, monkeypatch, directory, error, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         file_lock.acquire(directory)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -159,7 +159,7 @@ time.sleep(600)  # the child outlives its parent
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_neither_has_the_lock_nor_keeps_it(tmp_path):
+def test_forked_child_does_not_inherit_the_lock(tmp_path):
     result = tmp_path / "result"
     command = [sys.executable, "-c", FORKS, str(tmp_path / "run"), str(result)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:

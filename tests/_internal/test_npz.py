@@ -1,4 +1,4 @@
-"""Tests the reader of `.npz` files against numpy; tests/torture has hostile files."""
+"""Compares the reader of `.npz` files with numpy. tests/torture tests hostile files."""
 
 import zipfile
 
@@ -11,7 +11,7 @@ from jaxgan._internal import npz
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.uint8, np.int64, np.bool_])
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3, 4), (70_000,)])
-def test_arrays_come_back_to_the_bit(tmp_path, save, dtype, shape):
+def test_arrays_are_read_bit_identically(tmp_path, save, dtype, shape):
     values = (np.random.default_rng(0).normal(size=shape) * 100).astype(dtype)
     save(tmp_path / "a.npz", a=values)
     found = npz.read(tmp_path / "a.npz", {"a": shape}, [dtype])
@@ -35,7 +35,7 @@ def test_all_arrays_are_read_in_the_expected_order(tmp_path):
     assert [x.dtype for x in found.values()] == [np.float64, np.float16]
 
 
-def test_a_file_of_numpys_second_version_is_read(tmp_path):
+def test_npy_format_version_2_is_read(tmp_path):
     values = np.arange(3.0)
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as file, file.open("a.npy", "w") as member:
         np.lib.format.write_array(member, values, version=(2, 0))
@@ -44,7 +44,7 @@ def test_a_file_of_numpys_second_version_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shapes", "dtypes", "said"),
+    ("shapes", "dtypes", "message"),
     [
         ({"a": (3,)}, [np.float64], r"members must be \['a.npy'\]; got \['a.npy', 'b.npy'\]"),
         ({"a": (3,), "c": (2,)}, [np.float64], r"must be \['a.npy', 'c.npy'\]; got"),
@@ -54,14 +54,16 @@ def test_a_file_of_numpys_second_version_is_read(tmp_path):
         ({"a": (3,), "b": (2,)}, [">f8"], r"a must be >f8 of .*; got float64 of shape"),
     ],
 )
-def test_other_arrays_are_refused_by_name(tmp_path, shapes, dtypes, said):
+def test_unexpected_arrays_are_rejected(tmp_path, shapes, dtypes, message):
     np.savez(tmp_path / "x.npz", a=np.zeros(3), b=np.ones(2))
-    with pytest.raises(ValueError, match=rf"x\.npz is corrupted or not the expected .*: .*{said}"):
+    with pytest.raises(
+        ValueError, match=rf"x\.npz is corrupted or not the expected .*: .*{message}"
+    ):
         npz.read(tmp_path / "x.npz", shapes, dtypes)
 
 
 @pytest.mark.parametrize("kept", [0, 10, 100, -10])
-def test_a_truncated_file_is_refused(tmp_path, kept):
+def test_truncated_file_is_rejected(tmp_path, kept):
     np.savez(tmp_path / "x.npz", a=np.zeros(3))
     (tmp_path / "x.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:kept])
     with pytest.raises(ValueError, match=r"x\.npz is corrupted"):

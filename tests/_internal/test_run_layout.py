@@ -1,4 +1,4 @@
-"""The names on disk: pinned, because folders of earlier runs have them."""
+"""Tests the file names of runs and checkpoints, which earlier runs already use."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def test_names_on_disk():
     assert (checkpoints, remnants) == (["7", "007", "7.damaged"], ["7.saving", "7.deleting"])
 
 
-def test_a_checkpoint_has_a_manifest_or_arrays(tmp_path):
+def test_checkpoint_has_a_manifest_or_arrays(tmp_path):
     for name in ("a", "b", "c"):
         (tmp_path / name).mkdir()
     (tmp_path / "a" / "seal.json").touch()
@@ -34,7 +34,7 @@ def test_a_checkpoint_has_a_manifest_or_arrays(tmp_path):
         ("run", ["seal.json"], False),
     ],
 )
-def test_a_whole_checkpoint_holds_nothing_else(tmp_path, name, files, whole):
+def test_whole_checkpoint_contains_no_other_files(tmp_path, name, files, whole):
     for file in files:
         path = tmp_path / name / file
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The benchmarks run, for two steps; how fast is for the benchmarks to say."""
+"""The benchmarks run for two steps and report the expected rows. No test checks a time."""
 
 import importlib
 import importlib.util
@@ -19,7 +19,7 @@ from scripts import run_here
 import jaxgan
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-OURS = ["jaxgan, one scan an epoch", "jaxgan, one jit a step, host batches"]
+JAXGAN = ["jaxgan, one scan an epoch", "jaxgan, one jit call a step, host batches"]
 PEERS = {
     "mlp": {
         "torch, eager, fused Adam": "torch",
@@ -39,8 +39,8 @@ def test_step_time_runs_and_reports(tmp_path, networks, options):
     path = tmp_path / "out" / "step_time.json"
     report, printed = report_of("step_time.py", path, "--networks", networks, *options)
     names = [row["name"] for row in report["rows"]]
-    assert names[:2] == OURS
-    assert ("its matrix products alone" in names) == (networks == "mlp")
+    assert names[:2] == JAXGAN
+    assert ("matrix products alone" in names) == (networks == "mlp")
     for peer, package in PEERS[networks].items():
         assert (peer in names) == bool(importlib.util.find_spec(package))
     for row in report["rows"]:
@@ -81,8 +81,8 @@ def modules(monkeypatch):
     return harness, step_time
 
 
-def test_the_floor_is_all_the_products_of_a_step(modules):
-    """XLA must neither drop, merge nor hoist any of them: there are as many as in the epoch."""
+def test_floor_has_all_matrix_products_of_a_step(modules):
+    """XLA drops, merges and hoists none of the products: the epoch has the same number."""
     _, step_time = modules
     images = np.zeros((200, 28, 28, 1), np.uint8)
     epoch, _ = step_time.lower_epoch(step_time.recipe(), images)
@@ -90,21 +90,21 @@ def test_the_floor_is_all_the_products_of_a_step(modules):
     products = re.compile(r" dot\(|custom-call\(.*(matmul|gemm)")
     texts = [lowered.compile(AS_USERS).as_text() for lowered in (epoch, floor)]
     counts = [len(products.findall(text)) for text in texts]
-    # Three of the 30 are outer products with one logit's gradient, which XLA may multiply out.
+    # XLA may replace three of the 30, outer products with a logit's gradient, by multiplications.
     assert counts[0] == counts[1] >= 27
 
 
 def flat(params) -> list[np.ndarray]:
-    """Kernel, bias, kernel, bias, ... of a perceptron of ours, in order."""
+    """Returns kernel, bias, kernel, bias, ... of a jaxgan perceptron."""
     return [np.array(dense[name]) for dense in params.values() for name in ("kernel", "bias")]
 
 
 @pytest.fixture
-def game(modules):
-    """Images, our weights, and the losses of four steps from them.
+def four_steps(modules):
+    """Returns images, jaxgan's initial weights, and the losses of four steps.
 
-    Before each step the generator's first kernel is made zero, so latents do not matter. Biases are
-    not zero at first, because in zero there are several opinions of leaky ReLU's gradient.
+    The generator's first kernel is set to zero before each step, so that latents have no effect.
+    The initial biases are not zero, because frameworks differ in leaky ReLU's gradient at zero.
     """
     _, step_time = modules
     images = np.random.default_rng(0).integers(0, 256, (100, 28, 28, 1), np.uint8)
@@ -123,11 +123,11 @@ def game(modules):
     return images, weights, np.array(losses)
 
 
-def test_torch_plays_the_same_game(game):
+def test_torch_losses_equal_jaxgan(four_steps):
     torch = pytest.importorskip("torch")
     import torch_recipe
 
-    images, weights, expected = game
+    images, weights, expected = four_steps
     recipe = torch_recipe.first(images, 100, 100, 128)
     networks = recipe.networks()
     for network, arrays in zip(networks, weights, strict=True):
@@ -141,38 +141,39 @@ def test_torch_plays_the_same_game(game):
     np.testing.assert_allclose(losses, expected, rtol=1e-3)
 
 
-def test_tensorflow_plays_the_same_game(game):
+def test_tensorflow_losses_equal_jaxgan(four_steps):
     tf = pytest.importorskip("tensorflow")
     import tf_recipe
 
-    images, weights, expected = game
-    count, *players = tf_recipe.start(100, 128, 784)
-    players = [[list(map(tf.constant, w)), *p[1:]] for w, p in zip(weights, players, strict=True)]
+    images, weights, expected = four_steps
+    count, *networks = tf_recipe.start(100, 128, 784)
+    pairs = zip(weights, networks, strict=True)
+    networks = [[list(map(tf.constant, w)), *rest] for w, (_, *rest) in pairs]
     pixels, losses = tf.constant(images.reshape(100, 784)), []
     for _ in range(4):
-        players[0][0][0] = tf.zeros([100, 128])
-        state = [count, *players]
-        (count, *players), values = tf_recipe.train_step(pixels, 100, state, tf.range(100))
+        networks[0][0][0] = tf.zeros([100, 128])
+        state = [count, *networks]
+        (count, *networks), values = tf_recipe.train_step(pixels, 100, state, tf.range(100))
         losses.append([float(value) for value in values])
     np.testing.assert_allclose(losses, expected, rtol=1e-3)
 
 
-def test_torch_dcgan_has_our_parameters(modules):
+def test_torch_dcgan_has_as_many_parameters_as_jaxgan(modules):
     pytest.importorskip("torch")
     import torch_dcgan
 
     _, step_time = modules
     gan = step_time.dcgan((32, 32, 3), np.dtype(np.float32))
     state = jax.eval_shape(gan.init, jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32))
-    for player, network in {
+    for name, network in {
         "generator": torch_dcgan.generator(32, 3, latents=100),
         "discriminator": torch_dcgan.discriminator(32, 3),
     }.items():
-        sizes = [leaf.size for leaf in jax.tree.leaves(getattr(state.params, player))]
+        sizes = [leaf.size for leaf in jax.tree.leaves(getattr(state.params, name))]
         assert sorted(sizes) == sorted(p.numel() for p in network.parameters())
 
 
-def test_arms_take_turns(modules):
+def test_round_robin_runs_arms_in_turn(modules):
     harness, _ = modules
     calls = []
     arms = [harness.Arm(name, lambda name=name: calls.append(name), 1) for name in "ab"]
@@ -198,12 +199,12 @@ def test_population_runs_and_reports(tmp_path):
     assert "us a member" in printed
 
 
-def test_utilisation_is_the_members_operations_over_those_of_the_large_product(monkeypatch):
+def test_utilization_is_relative_to_the_large_product(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     module = importlib.import_module("population")
     rows = [{"name": "four", "median_us": 40.0}, {"name": "product", "median_us": 2.0}]
     module.explain(rows, [(4, False)], side=10, flops=5_000)
-    # 5,000 operations in 10 us a member, where the product does 2,000 in 2 us.
+    # A member runs 5,000 operations in 10 us; the product runs 2,000 in 2 us.
     assert rows[0]["utilisation"] == pytest.approx(0.5)
 
 
@@ -217,7 +218,7 @@ def test_utilisation_is_the_members_operations_over_those_of_the_large_product(m
 )
 def test_breakdown_runs_and_reports(tmp_path, options, num):
     report, _ = report_of("breakdown.py", tmp_path / "breakdown.json", *options)
-    assert report["rows"][0]["name"] == "the step"
+    assert report["rows"][0]["name"] == "full step"
     assert len(report["rows"]) == num
 
 
@@ -227,8 +228,8 @@ def test_whole_run_runs_and_reports(tmp_path):
     assert sum(report["kernels_a_step"].values()) > 30
 
 
-def test_the_operations_of_a_step_are_those_of_its_products(monkeypatch):
-    """Counted in the traced update, where the real logits that XLA drops are still in."""
+def test_step_flops_equal_the_traced_matrix_products(monkeypatch):
+    """The trace still has the unused real logits, which XLA drops later."""
     monkeypatch.syspath_prepend(BENCHMARKS)
     import population
     import step_time
@@ -252,7 +253,7 @@ def test_the_operations_of_a_step_are_those_of_its_products(monkeypatch):
     assert traced - dropped == population.step_flops()
 
 
-def test_kernels_are_counted_in_the_body_of_the_loop(monkeypatch):
+def test_count_kernels_counts_the_loop_body(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     import whole_run
 
@@ -283,7 +284,7 @@ ENTRY %main (a: f32[2]) -> f32[2] {
 
 
 @pytest.mark.slow
-def test_the_call_for_a_gpu_machine_makes_one_json(tmp_path):
+def test_gpu_script_writes_one_json(tmp_path):
     path = tmp_path / "gpu.json"
     done = subprocess.run(
         ["bash", str(BENCHMARKS / "gpu.sh"), str(path)],
@@ -344,7 +345,7 @@ def test_input_pipeline_runs_and_reports(tmp_path):
     assert [row["name"] for row in report["rows"]] == [
         "training alone",
         "all on the device, one program",
-        "a jit a step, host batches",
+        "one jit call a step, host batches",
         *(f"waiting, {way}" for way in ways),
         *(f"memory, {way}" for way in ways),
     ]
@@ -357,19 +358,19 @@ def test_evaluation_runs_and_reports(tmp_path):
     peers = {"prdc": "precision, recall, density, coverage", "scipy": "Frechet distance"}
     names = ["all metrics, jaxgan"]
     for package, metric in peers.items():
-        there = [package] if importlib.util.find_spec(package) else []
-        names += [f"{metric}, {name}" for name in ("jaxgan", *there)]
+        installed = [package] if importlib.util.find_spec(package) else []
+        names += [f"{metric}, {name}" for name in ("jaxgan", *installed)]
     assert [row["name"] for row in report["rows"]] == names
     assert all(row["ratio_to_ours"] == 1 for row in report["rows"] if "jaxgan" in row["name"])
 
 
-def test_the_peers_find_the_same_scores(monkeypatch):
+def test_reference_metrics_equal_jaxgan(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     module = importlib.import_module("evaluation")
     real, fake = np.random.default_rng(0).normal(size=(2, 60, 4))
-    for package, (ours, peers) in zip(("prdc", "scipy"), module.PAIRS.values(), strict=True):
+    for package, (metric, references) in zip(("prdc", "scipy"), module.PAIRS.values(), strict=True):
         pytest.importorskip(package)
-        assert ours(real, fake) == pytest.approx(peers[package](real, fake))
+        assert metric(real, fake) == pytest.approx(references[package](real, fake))
 
 
 def test_start_up_runs_and_reports(tmp_path):

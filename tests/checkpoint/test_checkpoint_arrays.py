@@ -1,4 +1,4 @@
-"""Arrays by name: copies, digests, selection of parts, and errors that name the leaves."""
+"""Tests named arrays: copies, digests, selection of parts, and errors that name leaves."""
 
 import hashlib
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_names_are_the_paths_of_the_leaves():
     assert named[".params.generator['w']"] is TREE.generator["w"]
 
 
-def test_the_digest_is_sha256_of_the_bytes_in_row_major_order():
+def test_digest_is_sha256_of_the_bytes_in_row_major_order():
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     expected = hashlib.sha256(np.array([0, 3, 1, 4, 2, 5], "<f4").tobytes()).hexdigest()
     assert arrays.digest(values.T) == expected
@@ -38,7 +38,7 @@ def test_the_digest_is_sha256_of_the_bytes_in_row_major_order():
     assert arrays.digest(np.zeros((0, 3))) == hashlib.sha256(b"").hexdigest()
 
 
-def test_a_copy_is_independent_of_its_leaf():
+def test_copy_is_independent_of_its_leaf():
     values = np.arange(3, dtype=np.float32)
     copy = arrays.to_host(values)
     values[:] = 9
@@ -49,7 +49,7 @@ def test_a_copy_is_independent_of_its_leaf():
     assert device.data.flags.owndata
 
 
-def test_a_description_is_what_json_holds():
+def test_description_contains_dtype_shape_and_digest():
     data = np.array([1.0, 2.0], jnp.bfloat16)
     expected = {"dtype": "bfloat16", "shape": [2], "sha256": hashlib.sha256(data).hexdigest()}
     assert arrays.describe(arrays.to_host(data)) == expected
@@ -65,7 +65,7 @@ def test_a_description_is_what_json_holds():
 
 
 @pytest.mark.parametrize("leaf", [jnp.ones((2, 3), jnp.int8), jnp.zeros((0, 3)), jax.random.key(1)])
-def test_a_leaf_is_placed_as_it_was_copied(leaf):
+def test_placed_copy_equals_its_leaf(leaf):
     copy = arrays.to_host(leaf)
     spec = arrays.describe(copy)
     blank = arrays.empty(spec)
@@ -76,7 +76,7 @@ def test_a_leaf_is_placed_as_it_was_copied(leaf):
     np.testing.assert_array_equal(values(placed), values(leaf))
 
 
-def test_a_part_is_selected_at_the_borders_of_names():
+def test_parts_are_selected_by_whole_names():
     saved = specs(**{".a.b": [1], ".a['b']": [1], ".ab": [1], ".c": [1]})
     select = lambda at: list(arrays.select(saved, at, FOLDER))
     assert select("") == list(saved)
@@ -90,11 +90,11 @@ def test_a_part_is_selected_at_the_borders_of_names():
     assert arrays.select({}, ".m", FOLDER) == {}
 
 
-def test_a_mismatch_names_eight_leaves():
+def test_mismatch_error_names_at_most_eight_leaves():
     saved = specs(a=[2], b=[3])
     wanted = {"a": np.ones(2, "f"), "b": np.ones(4, "f"), "c": np.ones(1, "f")}
     arrays.check_matches(saved, {"a": wanted["a"], "b": np.ones(3, "f")}, None, FOLDER)
-    with pytest.raises(ValueError, match=r"must be of the network, .* of run.3") as caught:
+    with pytest.raises(ValueError, match=r"must be of the same networks, .* as run.3") as caught:
         arrays.check_matches(saved, wanted, None, FOLDER)
     assert [line.strip() for line in str(caught.value).splitlines()[1:]] == [
         "b: saved float32[3], wanted float32[4]",
@@ -105,7 +105,7 @@ def test_a_mismatch_names_eight_leaves():
         arrays.check_matches({}, many, None, FOLDER)
 
 
-def test_a_member_has_no_first_axis():
+def test_member_is_matched_without_the_first_axis():
     saved, one = specs(a=[3, 2], b=[3]), {"a": np.ones(2, "f"), "b": np.float32(1)}
     arrays.check_matches(saved, one, 2, FOLDER)
     with pytest.raises(IndexError, match=r"must be below 3, .*; got 3\."):

@@ -1,4 +1,4 @@
-"""The manifest: digests of every file and of itself, and refusal of any other contents."""
+"""Tests that the checkpoint manifest detects changed files and a changed manifest."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from jaxgan import checkpoint
 from jaxgan.checkpoint import _manifest as manifest
 
 
-def sealed(contents):
+def encode_manifest(contents):
     return json.dumps({"sha256": manifest._digest_json(contents), "contents": contents}).encode()
 
 
@@ -25,13 +25,13 @@ GOOD |= {"files": {}, "leaves": {}}
         b"\xff",
         b"null",
         b'{"sha256": 3}',
-        sealed([]),
-        *(sealed({k: v for k, v in GOOD.items() if k != name}) for name in GOOD),
-        *(sealed({**GOOD, name: 3.5}) for name in GOOD if name != "metadata"),
-        sealed({**GOOD, "leaves": {".step": {"dtype": "int32"}}}),
+        encode_manifest([]),
+        *(encode_manifest({k: v for k, v in GOOD.items() if k != name}) for name in GOOD),
+        *(encode_manifest({**GOOD, name: 3.5}) for name in GOOD if name != "metadata"),
+        encode_manifest({**GOOD, "leaves": {".step": {"dtype": "int32"}}}),
     ],
 )
-def test_a_hostile_seal_is_damage(tmp_path, state, contents):
+def test_malformed_manifest_is_reported_as_damaged(tmp_path, state, contents):
     checkpoint.save(tmp_path, state).result()
     (tmp_path / "0" / "seal.json").write_bytes(contents)
     with pytest.raises(checkpoint.DamagedCheckpointError, match=r"step 0: seal\.json"):
@@ -43,7 +43,7 @@ def test_a_hostile_seal_is_damage(tmp_path, state, contents):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_pipe_is_not_waited_for(tmp_path, state):
+def test_manifest_that_is_a_pipe_does_not_block(tmp_path, state):
     checkpoint.save(tmp_path, state).result()
     (tmp_path / "0" / "seal.json").unlink()
     os.mkfifo(tmp_path / "0" / "seal.json")
@@ -56,7 +56,7 @@ SPECS = {".w": {"dtype": "float32", "shape": [2], "sha256": "0" * 64}}
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with two files and their manifest."""
+    """Writes a folder with two files and their manifest."""
     (tmp_path / "arrays").mkdir()
     (tmp_path / "arrays" / "data").write_bytes(b"abc")
     (tmp_path / "more").write_bytes(b"")
@@ -64,8 +64,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_format_on_disk(folder):
-    """Other versions of jaxgan and other programs read it, so it stays the same."""
+def test_format_on_disk_does_not_change(folder):
+    """The format is fixed, because other versions of jaxgan and other programs read it."""
     sha256 = lambda data: hashlib.sha256(data).hexdigest()
     stored = json.loads((folder / "seal.json").read_text())
     assert list(stored) == ["sha256", "contents"]
@@ -82,16 +82,16 @@ def test_the_format_on_disk(folder):
 def test_every_changed_and_missing_file_is_named(folder):
     (folder / "arrays" / "data").write_bytes(b"abd")
     (folder / "more").unlink()
-    (folder / "new").touch()  # belongs to no checkpoint, and harms none
+    (folder / "new").touch()  # a file outside the checkpoint is ignored
     with pytest.raises(manifest.DamagedCheckpointError) as caught:
         manifest.verify(folder)
-    assert str(caught.value) == "more is missing; arrays/data has been changed"
+    assert str(caught.value) == "more is missing; arrays/data is corrupted"
     assert manifest.read(folder)["step"] == 3  # reads no other file
 
 
-def test_another_format_is_no_damage(folder):
+def test_unknown_format_is_not_reported_as_damaged(folder):
     contents = {"format": 2, "saved_by": {"versions": {"jaxgan": "9.1"}}, "all": "new"}
-    (folder / "seal.json").write_bytes(sealed(contents))
+    (folder / "seal.json").write_bytes(encode_manifest(contents))
     with pytest.raises(ValueError, match=r"got format 2\. Install jaxgan 9\.1, which") as caught:
         manifest.read(folder)
     assert not isinstance(caught.value, manifest.DamagedCheckpointError)

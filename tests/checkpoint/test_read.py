@@ -1,4 +1,4 @@
-"""`restore`, `info`, `verify` and `latest`: parts, members, and errors that name the difference."""
+"""Tests `restore`, `info`, `verify` and `latest`, and errors that name the difference."""
 
 import functools
 import re
@@ -19,29 +19,29 @@ def at(state, step):
     return state.replace(step=jnp.int32(step))
 
 
-def test_metadata_comes_back(tmp_path, state):
+def test_info_returns_metadata_and_versions(tmp_path, state):
     metadata = {"seed": 3, "loss": (0.5, None), 10: "ten", 2: "two"}
     checkpoint.save(tmp_path, state, metadata=metadata).result()
-    told = checkpoint.info(tmp_path)
-    assert told.metadata == {"seed": 3, "loss": [0.5, None], "10": "ten", "2": "two"}
-    assert told.step == 0
-    assert told.saved_by["versions"]["jax"] == jax.__version__
-    assert told.leaves[".params.generator['Dense_0']['kernel']"] == "float32[3, 8]"
+    info = checkpoint.info(tmp_path)
+    assert info.metadata == {"seed": 3, "loss": [0.5, None], "10": "ten", "2": "two"}
+    assert info.step == 0
+    assert info.saved_by["versions"]["jax"] == jax.__version__
+    assert info.leaves[".params.generator['Dense_0']['kernel']"] == "float32[3, 8]"
 
 
-def test_nothing_there(tmp_path, state):
+def test_missing_checkpoints_are_reported(tmp_path, state):
     assert checkpoint.latest(tmp_path / "nowhere") is None
     assert checkpoint.steps(tmp_path) == []
-    with pytest.raises(FileNotFoundError, match="has no checkpoint: it has none"):
+    with pytest.raises(FileNotFoundError, match=r"has no checkpoints\. Check the path"):
         checkpoint.restore(tmp_path, like=state)
     checkpoint.save(tmp_path, state).result()
     with pytest.raises(
-        FileNotFoundError, match=r"no checkpoint of step 3: it has steps \[0\]; choose one"
+        FileNotFoundError, match=r"no checkpoint of step 3\. Choose one of the steps \[0\]\."
     ):
         checkpoint.restore(tmp_path, like=state, step=3)
 
 
-def test_one_player_alone(tmp_path, gan, state, batch):
+def test_single_network_is_restored(tmp_path, gan, state, batch):
     checkpoint.save(tmp_path, state).result()
     like = jax.eval_shape(gan.init, jax.random.key(0), batch)
     restore = functools.partial(checkpoint.restore, tmp_path)
@@ -59,7 +59,7 @@ def test_one_player_alone(tmp_path, gan, state, batch):
         restore(like.params.discriminator, at=".params.generator")
 
 
-def test_one_member_of_a_population_alone(tmp_path, gan, batch):
+def test_single_member_of_a_population_is_restored(tmp_path, gan, batch):
     keys = jnp.stack([jax.random.key(seed) for seed in range(3)])
     states = jax.vmap(gan.init, in_axes=(0, None))(keys, batch)
     checkpoint.save(tmp_path, states).result()
@@ -72,13 +72,13 @@ def test_one_member_of_a_population_alone(tmp_path, gan, batch):
         restore(like, member=3)
 
 
-def test_one_gan_has_no_members(tmp_path, state):
+def test_member_of_a_single_gan_is_rejected(tmp_path, state):
     checkpoint.save(tmp_path, state).result()
     with pytest.raises(ValueError, match=r"member must be None: .* holds one GAN; got 0"):
         checkpoint.restore(tmp_path, like=state, member=0)
 
 
-def test_a_part_without_arrays_or_with_empty_ones(tmp_path, state):
+def test_parts_without_arrays_or_with_empty_arrays_are_restored(tmp_path, state):
     state = state.replace(model_state=Pair({"none": jnp.zeros((0, 3))}, {}))
     checkpoint.save(tmp_path, state).result()
     for path, part in {
@@ -90,12 +90,12 @@ def test_a_part_without_arrays_or_with_empty_ones(tmp_path, state):
         checkpoint.restore(tmp_path, like=state, at=3)
 
 
-def test_what_is_not_tied_to_a_device_stays_so(tmp_path, state):
-    """Else it could not be used beside arrays on several devices."""
+def test_restored_leaves_are_committed_only_if_like_is(tmp_path, state):
+    """Uncommitted arrays can be combined with arrays on several devices."""
     checkpoint.save(tmp_path, state).result()
     assert not checkpoint.restore(tmp_path, like=state).step.committed
-    tied = jax.device_put(state, jax.devices()[0])
-    assert checkpoint.restore(tmp_path, like=tied).step.committed
+    committed = jax.device_put(state, jax.devices()[0])
+    assert checkpoint.restore(tmp_path, like=committed).step.committed
 
 
 @pytest.mark.parametrize(
@@ -117,21 +117,21 @@ def test_what_is_not_tied_to_a_device_stays_so(tmp_path, state):
         ({"ema_half_life": 10.0}, r"\.ema_params.*saved nothing, wanted float32"),
     ],
 )
-def test_a_state_that_does_not_fit_names_the_leaves(tmp_path, state, batch, changes, leaf):
+def test_mismatch_error_names_the_leaves(tmp_path, state, batch, changes, leaf):
     checkpoint.save(tmp_path, state).result()
     other = make_gan(**changes).init(jax.random.key(0), batch)
     with pytest.raises(ValueError, match=leaf):
         checkpoint.restore(tmp_path, like=other)
 
 
-def test_another_prng_is_named(tmp_path, gan, state, batch):
+def test_mismatched_prng_is_named(tmp_path, gan, state, batch):
     checkpoint.save(tmp_path, state).result()
     other = gan.init(jax.random.key(0, impl="rbg"), batch)
     with pytest.raises(ValueError, match=r"\.key: saved key<fry>\[\], wanted key<rbg>\[\]"):
         checkpoint.restore(tmp_path, like=other)
 
 
-def test_damage_is_named_where_the_older_one_does_not_fit(tmp_path, state, batch):
+def test_damage_is_reported_when_the_older_checkpoint_mismatches(tmp_path, state, batch):
     checkpoint.save(tmp_path, state).result()
     checkpoint.save(tmp_path, at(state, 1)).result()
     (tmp_path / "1" / "seal.json").unlink()
@@ -143,7 +143,7 @@ def test_damage_is_named_where_the_older_one_does_not_fit(tmp_path, state, batch
         checkpoint.restore(tmp_path, like=other)
 
 
-def test_what_another_program_saved_is_not_restored(tmp_path, state):
+def test_checkpoint_of_another_program_is_rejected(tmp_path, state):
     from orbax.checkpoint import v1 as ocp
 
     ocp.save(tmp_path / "3", {"x": jnp.ones(2)})
@@ -151,16 +151,16 @@ def test_what_another_program_saved_is_not_restored(tmp_path, state):
         checkpoint.restore(tmp_path, like=state)
 
 
-def test_other_versions_are_named(tmp_path, state, monkeypatch):
+def test_different_versions_give_a_warning(tmp_path, state, monkeypatch):
     checkpoint.save(tmp_path, state).result()
     versions = {**jaxgan.environment()["versions"], "jax": "9.9"}
     monkeypatch.setattr(read, "environment", lambda: {"versions": versions})
-    told = rf"saved by other versions \(jax {re.escape(jax.__version__)} then, 9\.9 now\)"
-    with pytest.warns(UserWarning, match=told):
+    message = rf"saved with other versions \(jax {re.escape(jax.__version__)} then, 9\.9 now\)"
+    with pytest.warns(UserWarning, match=message):
         assert_trees_equal(checkpoint.restore(tmp_path, like=state), state)
 
 
-def test_a_format_of_the_future_is_refused(tmp_path, state, monkeypatch):
+def test_future_format_is_rejected(tmp_path, state, monkeypatch):
     with monkeypatch.context() as future:
         future.setattr(manifest, "FORMAT", 7)
         checkpoint.save(tmp_path, state).result()
@@ -169,7 +169,7 @@ def test_a_format_of_the_future_is_refused(tmp_path, state, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "said"),
+    ("call", "error", "message"),
     [
         (
             lambda d, s: checkpoint.restore(d, s, step="1"),
@@ -183,12 +183,12 @@ def test_a_format_of_the_future_is_refused(tmp_path, state, monkeypatch):
         ),
         (lambda d, s: checkpoint.restore(d, s, member=0.0), TypeError, "member must be an integer"),
         (lambda d, s: checkpoint.restore(d, s, step=2**70), ValueError, "step must be at most"),
-        (lambda d, s: checkpoint.verify(d, 4), FileNotFoundError, "no checkpoint of step 4"),
+        (lambda d, s: checkpoint.verify(d, 4), FileNotFoundError, "has no checkpoints"),
         (lambda d, s: checkpoint.verify(d, False), TypeError, "step must be an integer"),
         (lambda d, s: checkpoint.steps(None), TypeError, "directory must be the path"),
     ],
 )
-def test_arguments_out_of_range_are_refused(tmp_path, state, call, error, said):
-    with pytest.raises(error, match=said):
+def test_invalid_arguments_are_rejected(tmp_path, state, call, error, message):
+    with pytest.raises(error, match=message):
         call(tmp_path, state)
     assert checkpoint.steps(tmp_path) == []

@@ -1,4 +1,4 @@
-"""`save` keeps every bit of a state, replaces nothing intact, and checks its arguments."""
+"""Tests that `save` keeps every bit, replaces no intact checkpoint, and checks arguments."""
 
 import functools
 
@@ -23,7 +23,7 @@ def at(state, step):
 
 
 def trainer(gan, images):
-    """Trains a state, which it donates, for some epochs; all that it trains share a program."""
+    """Returns a function that trains and donates a state. All its calls share one program."""
     run = jax.jit(functools.partial(training.epochs, gan, batch_size=BATCH), donate_argnums=0)
 
     def train(state, epochs=1):
@@ -40,26 +40,26 @@ def test_resume_equals_uninterrupted(tmp_path, batch, uint8_images, stop_after):
     train = trainer(gan, jnp.asarray(uint8_images))
     begin = lambda: gan.init(jax.random.key(5), batch)
     uninterrupted = train(begin(), 3)
-    stopped = train(begin(), stop_after)
-    checkpoint.save(tmp_path, stopped).result()
+    interrupted = train(begin(), stop_after)
+    checkpoint.save(tmp_path, interrupted).result()
     resumed = checkpoint.restore(tmp_path, like=jax.eval_shape(begin))
     assert_trees_equal(train(resumed, 3 - stop_after), uninterrupted)
 
 
-def test_a_state_may_be_donated_while_it_is_saved(tmp_path, gan, state, uint8_images):
+def test_state_can_be_donated_during_a_save(tmp_path, gan, state, uint8_images):
     train = trainer(gan, jnp.asarray(uint8_images))
     copies = []
     for _ in range(5):
         state = train(state)
         copies.append(jax.tree.map(jnp.copy, state))
         saving = checkpoint.save(tmp_path, state, keep=5)
-        state = train(state)  # donates what is being saved
+        state = train(state)  # donates the state during the save
         saving.result()
     for copy in copies:
         assert_trees_equal(checkpoint.restore(tmp_path, like=state, step=int(copy.step)), copy)
 
 
-def test_every_kind_of_leaf_comes_back(tmp_path, batch):
+def test_every_kind_of_leaf_is_restored(tmp_path, batch):
     optimizer = optax.chain(optax.clip(1.0), optax.adam(optax.linear_schedule(1e-3, 0.0, 10)))
     gan = make_gan(ema_half_life=10.0, optimizer=Pair(optimizer, optax.adamw(1e-3)))
     state, _ = jax.jit(gan.update)(gan.init(jax.random.key(0), batch), batch)
@@ -69,13 +69,13 @@ def test_every_kind_of_leaf_comes_back(tmp_path, batch):
     assert_trees_equal(checkpoint.restore(tmp_path, like=state), state)
 
 
-def test_what_is_empty_comes_back(tmp_path, state):
+def test_empty_arrays_are_restored(tmp_path, state):
     state = state.replace(model_state=Pair({"none": jnp.zeros((0, 3))}, {}))
     checkpoint.save(tmp_path, state).result()
     assert_trees_equal(checkpoint.restore(tmp_path, like=state), state)
 
 
-def test_orbax_alone_can_read_the_arrays(tmp_path, state):
+def test_orbax_can_read_the_arrays(tmp_path, state):
     from orbax.checkpoint import v1 as ocp
 
     checkpoint.save(tmp_path, state).result()
@@ -84,14 +84,14 @@ def test_orbax_alone_can_read_the_arrays(tmp_path, state):
     np.testing.assert_array_equal(arrays[name], state.params.generator["Dense_0"]["kernel"])
 
 
-def test_relative_paths(tmp_path, monkeypatch, state):
+def test_relative_paths_are_accepted(tmp_path, monkeypatch, state):
     monkeypatch.chdir(tmp_path)
     checkpoint.save("here", state).result()
     assert checkpoint.latest(tmp_path / "here") == 0
     assert_trees_equal(checkpoint.restore("here", like=state), state)
 
 
-def test_a_home_folder_is_found_again(tmp_path, monkeypatch, state):
+def test_tilde_in_a_directory_is_expanded(tmp_path, monkeypatch, state):
     monkeypatch.setenv("HOME", str(tmp_path))
     checkpoint.save("~/run", state).result()
     assert checkpoint.steps("~/run") == checkpoint.steps(tmp_path / "run") == [0]
@@ -100,7 +100,7 @@ def test_a_home_folder_is_found_again(tmp_path, monkeypatch, state):
         checkpoint.save("~/run", state)
 
 
-def test_the_newest_few_are_kept(tmp_path, state):
+def test_newest_checkpoints_are_kept(tmp_path, state):
     for step in range(5):
         checkpoint.save(tmp_path, state.replace(step=jnp.int32(step)), keep=2).result()
     assert checkpoint.steps(tmp_path) == [3, 4]
@@ -108,14 +108,14 @@ def test_the_newest_few_are_kept(tmp_path, state):
     assert int(checkpoint.restore(tmp_path, like=state, step=3).step) == 3
 
 
-def test_multiples_of_a_number_are_kept(tmp_path, state):
+def test_multiples_of_keep_every_are_kept(tmp_path, state):
     for step in range(7):
         one = state.replace(step=jnp.int32(step))
         checkpoint.save(tmp_path, one, keep=1, keep_every=3).result()
     assert checkpoint.steps(tmp_path) == [0, 3, 6]
 
 
-def test_an_unfinished_save_is_not_the_latest(tmp_path, state):
+def test_unfinished_save_is_ignored_and_removed(tmp_path, state):
     checkpoint.save(tmp_path, state).result()
     (tmp_path / "7.saving" / "arrays.orbax-checkpoint-tmp").mkdir(parents=True)
     (tmp_path / "3.deleting").mkdir()
@@ -124,7 +124,7 @@ def test_an_unfinished_save_is_not_the_latest(tmp_path, state):
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "0", "9"]
 
 
-def test_no_step_is_saved_twice_and_some_must_be_kept(tmp_path, state):
+def test_saved_steps_and_keep_arguments_are_checked(tmp_path, state):
     checkpoint.save(tmp_path, state).result()
     with pytest.raises(ValueError, match=r"without intact .* of step 0 or later; got .*step 0"):
         checkpoint.save(tmp_path, state)
@@ -139,8 +139,8 @@ def test_no_step_is_saved_twice_and_some_must_be_kept(tmp_path, state):
         checkpoint.save(tmp_path, state, keep=0)
 
 
-def test_folders_of_the_user_are_let_be(tmp_path, state):
-    """Even numbered ones, and those whose names end as a remnant's does."""
+def test_folders_of_the_user_are_left_untouched(tmp_path, state):
+    """Folders with names like those of checkpoints and remnants are also kept."""
     for name in ("1", "007", "my.saving", "3.deleting.txt"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "mine").touch()
@@ -149,12 +149,12 @@ def test_folders_of_the_user_are_let_be(tmp_path, state):
     assert all((tmp_path / name / "mine").exists() for name in ("1", "007", "my.saving"))
     assert checkpoint.steps(tmp_path) == [1, 5]
     (tmp_path / "2024").mkdir()
-    with pytest.raises(ValueError, match=r"alone; got .*2024, which is no checkpoint of jaxgan"):
+    with pytest.raises(ValueError, match=r"got .*2024, which is not a checkpoint"):
         checkpoint.save(tmp_path, at(state, 6))
     assert (tmp_path / "2024").exists()
 
 
-def test_what_cannot_be_read_once_is_not_deleted(tmp_path, state, monkeypatch):
+def test_unreadable_checkpoint_is_renamed_and_not_deleted(tmp_path, state, monkeypatch):
     checkpoint.save(tmp_path, at(state, 7)).result()
 
     def broken(folder, sync=False):
@@ -162,20 +162,20 @@ def test_what_cannot_be_read_once_is_not_deleted(tmp_path, state, monkeypatch):
 
     with monkeypatch.context() as disk:
         disk.setattr(manifest, "_digest_files", broken)
-        with pytest.warns(UserWarning, match=r"set aside as 7\.damaged: .*Input/output error"):
+        with pytest.warns(UserWarning, match=r"renamed to 7\.damaged: .*Input/output error"):
             saving = checkpoint.save(tmp_path, at(state, 5))
         with pytest.raises(OSError, match="Step 5 could not be saved"):
             saving.result()
-    assert checkpoint.verify(tmp_path, 7) is None  # nothing was written in its stead either
+    assert checkpoint.verify(tmp_path, 7) is None  # and not overwritten
     with monkeypatch.context() as disk:
-        disk.setattr(read, "verify", lambda folder, step: "it seemed so")
-        with pytest.warns(UserWarning, match="it seemed so"):
+        disk.setattr(read, "verify", lambda folder, step: "simulated damage")
+        with pytest.warns(UserWarning, match="simulated damage"):
             checkpoint.save(tmp_path, at(state, 5)).result()
     (tmp_path / "7.damaged").rename(tmp_path / "7")
     assert checkpoint.verify(tmp_path, 7) is None
 
 
-def test_a_failed_save_is_told_and_harms_nothing(tmp_path, state, monkeypatch):
+def test_failed_save_is_reported_and_changes_no_file(tmp_path, state, monkeypatch):
     checkpoint.save(tmp_path, state).result()
 
     def full(path, arrays):
@@ -185,7 +185,7 @@ def test_a_failed_save_is_told_and_harms_nothing(tmp_path, state, monkeypatch):
     with monkeypatch.context() as disk:
         disk.setattr(storage.ocp, "save", full)
         saving = checkpoint.save(tmp_path, state.replace(step=jnp.int32(5)))
-        with pytest.raises(OSError, match=r"Step 5 could not be .*No space left .*stay: \[0\]"):
+        with pytest.raises(OSError, match=r"Step 5 could not be .*No space left .*remain: \[0\]"):
             saving.result()
         assert "No space left" in str(saving.exception())
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "0"]
@@ -193,14 +193,14 @@ def test_a_failed_save_is_told_and_harms_nothing(tmp_path, state, monkeypatch):
     assert checkpoint.save(tmp_path, state.replace(step=jnp.int32(5))).exception() is None
 
 
-def test_where_nothing_can_be_written(tmp_path, state):
+def test_save_below_a_file_fails_in_result(tmp_path, state):
     (tmp_path / "file").touch()
-    saving = checkpoint.save(tmp_path / "file" / "run", state)  # training goes on
+    saving = checkpoint.save(tmp_path / "file" / "run", state)  # training continues
     with pytest.raises(OSError, match=r"Step 0 could not be saved in .*file/run"):
         saving.result()
 
 
-def test_what_cannot_be_saved(tmp_path, state):
+def test_non_json_metadata_and_unequal_steps_are_rejected(tmp_path, state):
     with pytest.raises(TypeError, match="not JSON serializable"):
         checkpoint.save(tmp_path, state, metadata={"path": tmp_path})
     uneven = population.stack([state, state.replace(step=state.step + 3)])
@@ -209,7 +209,7 @@ def test_what_cannot_be_saved(tmp_path, state):
     assert checkpoint.steps(tmp_path) == []
 
 
-def test_what_is_no_array_is_named(tmp_path, state):
+def test_non_array_leaf_is_named(tmp_path, state):
     with pytest.raises(TypeError, match=r"\.generator\['n'\] must be an array; got 0\.5\."):
         checkpoint.save(tmp_path, state.replace(model_state=Pair({"n": 0.5}, {})))
 
@@ -217,7 +217,7 @@ def test_what_is_no_array_is_named(tmp_path, state):
 @pytest.mark.parametrize(
     "leaf", [np.float64(1 + 1e-12), np.array([2**40]), np.array([1.5], ">f4"), np.array(["text"])]
 )
-def test_leaves_that_jax_would_change_are_refused(tmp_path, state, leaf):
+def test_leaves_with_dtypes_that_jax_changes_are_rejected(tmp_path, state, leaf):
     odd = state.replace(model_state=Pair({"n": leaf}, {}))
     with pytest.raises(TypeError, match=r"\['n'\] must be of a dtype .*; got .*\. Convert it"):
         checkpoint.save(tmp_path, odd)
@@ -225,7 +225,7 @@ def test_leaves_that_jax_would_change_are_refused(tmp_path, state, leaf):
         checkpoint.restore(tmp_path, like=odd)
 
 
-def test_a_state_without_values_is_refused(tmp_path, gan, state, batch):
+def test_invalid_states_are_rejected(tmp_path, gan, state, batch):
     abstract = jax.eval_shape(gan.init, jax.random.key(0), batch)
     with pytest.raises(TypeError, match="an array with values; got ShapeDtypeStruct"):
         checkpoint.save(tmp_path, abstract)
@@ -236,20 +236,20 @@ def test_a_state_without_values_is_refused(tmp_path, gan, state, batch):
     with pytest.raises(TypeError, match=r"state\.step must be integers; got float32"):
         checkpoint.save(tmp_path, state.replace(step=jnp.float32(1.7)))
     jax.jit(lambda state: jax.tree.map(lambda x: x, state), donate_argnums=0)(state)
-    with pytest.raises(ValueError, match=r"got a donated one\. Save the state that the"):
+    with pytest.raises(ValueError, match=r"got a donated array\. Save the state that the"):
         checkpoint.save(tmp_path, state)
 
 
-def test_directories_that_cannot_hold_checkpoints(tmp_path, state):
+def test_unsupported_directories_are_rejected(tmp_path, state):
     with pytest.raises(ValueError, match=r"must be a path without '\['; got .*lr\[0\.1\]"):
         checkpoint.save(tmp_path / "lr[0.1]", state)
-    with pytest.raises(ValueError, match=r"must be a folder of this machine; got .gs://bucket"):
+    with pytest.raises(ValueError, match=r"must be a folder on this machine; got .gs://bucket"):
         checkpoint.save("gs://bucket", state)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "said"),
+    ("call", "error", "message"),
     [
         (
             lambda d, s: checkpoint.save(d, s, keep=2.5),
@@ -266,7 +266,7 @@ def test_directories_that_cannot_hold_checkpoints(tmp_path, state):
         (lambda d, s: checkpoint.save(d, s, metadata=CIRCLE), ValueError, "Circular reference"),
     ],
 )
-def test_invalid_arguments_are_refused(tmp_path, state, call, error, said):
-    with pytest.raises(error, match=said):
+def test_invalid_arguments_are_rejected(tmp_path, state, call, error, message):
+    with pytest.raises(error, match=message):
         call(tmp_path, state)
     assert checkpoint.steps(tmp_path) == []

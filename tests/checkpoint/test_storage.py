@@ -1,4 +1,4 @@
-"""Folders of checkpoints: which are jaxgan's, which are deleted, and what is read back."""
+"""Tests folders of checkpoints: which belong to jaxgan, which are deleted, and loading."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ def header(step):
 
 
 def stubs(folder, *steps):
-    """Folders that look like jaxgan's checkpoints."""
+    """Creates folders that look like jaxgan's checkpoints."""
     for step in steps:
         (folder / str(step) / "arrays").mkdir(parents=True)
 
@@ -35,25 +35,16 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_step_is_a_folder_named_by_a_number(tmp_path):
-    for name in (
-        "0",
-        "10",
-        "9",
-        "007",
-        "-1",
-        "1.saving",
-        "2.damaged",
-        "\u0663",
-        "x",
-    ):  # an Arabic 3
+def test_steps_are_folders_with_decimal_names(tmp_path):
+    arabic_3 = "\u0663"
+    for name in ("0", "10", "9", "007", "-1", "1.saving", "2.damaged", arabic_3, "x"):
         (tmp_path / name).mkdir()
     (tmp_path / "5").touch()
     assert storage.steps(tmp_path) == [0, 9, 10]
     assert storage.steps(tmp_path / "missing") == storage.steps(tmp_path / "5") == []
 
 
-def test_what_is_written_is_read_back(tmp_path):
+def test_written_arrays_are_loaded_unchanged(tmp_path):
     storage.write(tmp_path, LEAVES, header(4))
     contents = storage.verify(tmp_path / "4")
     loaded = storage.load(tmp_path / "4", contents["leaves"])
@@ -66,18 +57,18 @@ def test_what_is_written_is_read_back(tmp_path):
     assert storage.load(tmp_path / "4", {}) == {}
 
 
-def test_an_array_with_other_values_is_named(tmp_path):
+def test_array_with_wrong_digest_is_named(tmp_path):
     storage.write(tmp_path, LEAVES, header(4))
     specs = storage.verify(tmp_path / "4")["leaves"]
     other = {**specs, ".w": {**specs[".w"], "sha256": "0" * 64}}
-    with pytest.raises(DamagedCheckpointError, match=r"\.w has other values than were saved"):
+    with pytest.raises(DamagedCheckpointError, match=r"\.w differs from the saved values"):
         storage.load(tmp_path / "4", other)
     for spec in ({**specs[".w"], "dtype": "nonsense"}, {**specs[".w"], "shape": [-1]}):
-        with pytest.raises(DamagedCheckpointError, match="Orbax cannot read it"):
+        with pytest.raises(DamagedCheckpointError, match="Orbax cannot read the arrays"):
             storage.load(tmp_path / "4", {".w": spec})
 
 
-def test_a_write_sets_later_steps_aside_and_removes_remnants(tmp_path):
+def test_write_renames_later_steps_and_removes_remnants(tmp_path):
     stubs(tmp_path, 3, 4, 6)
     for name in ("2.saving", "1.deleting", "my.saving", "6.damaged"):
         (tmp_path / name).mkdir()
@@ -87,7 +78,7 @@ def test_a_write_sets_later_steps_aside_and_removes_remnants(tmp_path):
     assert names(tmp_path / "6.damaged") == ["arrays"]
 
 
-def test_a_failed_write_removes_what_a_thread_adds_after_the_error(tmp_path, monkeypatch):
+def test_failed_write_removes_files_that_a_thread_adds_later(tmp_path, monkeypatch):
     threads = []
 
     def fail(path, leaves):
@@ -118,13 +109,13 @@ def test_a_failed_write_removes_what_a_thread_adds_after_the_error(tmp_path, mon
 )
 def test_pruning_keeps_the_newest_and_the_multiples(tmp_path, keep, keep_every, left):
     stubs(tmp_path, 0, 3, 4, 8, 9, 12)
-    (tmp_path / "5").mkdir()  # the user's
+    (tmp_path / "5").mkdir()  # a folder of the user
     storage.prune(tmp_path, keep, keep_every)
     assert storage.steps(tmp_path) == sorted([5, *left])
     assert not list(tmp_path.glob("*.deleting"))
 
 
-def test_a_checkpoint_that_cannot_be_deleted_is_named(tmp_path, monkeypatch):
+def test_checkpoint_that_cannot_be_deleted_is_named(tmp_path, monkeypatch):
     stubs(tmp_path, 1, 2)
 
     def fail(path):

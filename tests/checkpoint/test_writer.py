@@ -1,4 +1,4 @@
-"""The thread that writes checkpoints: what it keeps alive, waits for and reports."""
+"""Tests the thread that writes checkpoints: memory, order of saves, and reported errors."""
 
 import gc
 import os
@@ -29,8 +29,8 @@ def at(state, step):
     return state.replace(step=jnp.int32(step))
 
 
-def test_a_save_keeps_no_device_array_alive(tmp_path, batch, monkeypatch):
-    """A state that is dropped while its checkpoint is being written frees its device memory."""
+def test_save_keeps_no_device_array_alive(tmp_path, batch, monkeypatch):
+    """A state that is deleted during its save frees its device memory."""
     began, release, save = threading.Event(), threading.Event(), storage.ocp.save
 
     def blocked(path, arrays):
@@ -40,7 +40,7 @@ def test_a_save_keeps_no_device_array_alive(tmp_path, batch, monkeypatch):
 
     monkeypatch.setattr(storage.ocp, "save", blocked)
     gan, key = make_gan(ema_half_life=10.0), jax.random.key(0)
-    gan.init(key, batch)  # makes the constants that JAX keeps
+    gan.init(key, batch)  # creates the constants that JAX keeps
     before = len(jax.live_arrays())
     state = gan.init(key, batch)
     kernel = np.array(state.params.generator["Dense_0"]["kernel"])
@@ -60,25 +60,25 @@ def test_a_save_keeps_no_device_array_alive(tmp_path, batch, monkeypatch):
     np.testing.assert_array_equal(restored["Dense_0"]["kernel"], kernel)
 
 
-def test_a_save_waits_for_the_one_before_it(tmp_path, state):
+def test_save_waits_for_the_previous_save(tmp_path, state):
     checkpoint.save(tmp_path, at(state, 10), keep=1)
     with pytest.raises(ValueError, match=r"intact .* of step 5 or later; got .* step 10"):
         checkpoint.save(tmp_path, at(state, 5), keep=1)
     assert checkpoint.steps(tmp_path) == [10]
 
 
-def test_a_failure_that_nobody_asked_about_is_told_by_the_next_save(tmp_path, state, monkeypatch):
+def test_unhandled_failure_is_reported_by_the_next_save(tmp_path, state, monkeypatch):
     with monkeypatch.context() as disk:
         disk.setattr(storage.ocp, "save", lambda path, arrays: 1 / 0)
         checkpoint.save(tmp_path, state)
         with pytest.warns(UserWarning, match="NOT SAVED: Step 0 could not be saved"):
             checkpoint.save(tmp_path, at(state, 1)).exception()
-    checkpoint.save(tmp_path, at(state, 2)).result()  # what was asked about is not told again
+    checkpoint.save(tmp_path, at(state, 2)).result()  # a handled error is not reported again
 
 
-def test_a_program_that_ends_waits_for_its_save(tmp_path):
-    hurried = PROGRAM.replace(".result()", "")
-    command = [*PYTHON, "-c", hurried, str(tmp_path)]
+def test_exiting_program_waits_for_its_save(tmp_path):
+    without_result = PROGRAM.replace(".result()", "")
+    command = [*PYTHON, "-c", without_result, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "NOT SAVED" not in done.stderr
@@ -89,7 +89,7 @@ def test_a_program_that_ends_waits_for_its_save(tmp_path):
     assert "NOT SAVED: Step 0 could not be saved in " in done.stderr
 
 
-def test_a_second_process_is_refused(tmp_path, state):
+def test_second_process_is_rejected(tmp_path, state):
     checkpoint.save(tmp_path, state).result()
     command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Tests IDX files that are written by hand, whole and corrupted."""
+"""Tests valid and corrupted IDX files."""
 
 import gzip
 import hashlib
@@ -30,7 +30,7 @@ def arrays():
 
 @pytest.fixture
 def folder(tmp_path, arrays, monkeypatch):
-    """A tiny dataset whose digests are known."""
+    """Writes a tiny dataset with known digests."""
     digests = {}
     for split in ("train", "test"):
         for kind, array in zip(("images", "labels"), arrays, strict=True):
@@ -41,7 +41,7 @@ def folder(tmp_path, arrays, monkeypatch):
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_a_split_is_its_two_files(folder, arrays, split):
+def test_split_is_read_from_its_two_files(folder, arrays, split):
     images, labels = idx.load("tiny", split, folder)
     np.testing.assert_array_equal(images, arrays[0][..., None])
     np.testing.assert_array_equal(labels, arrays[1])
@@ -49,12 +49,12 @@ def test_a_split_is_its_two_files(folder, arrays, split):
     images += 1  # a writable copy
 
 
-def test_found(tmp_path, folder):
+def test_found_detects_idx_files(tmp_path, folder):
     assert idx.found(folder)
     assert not idx.found(tmp_path / "nowhere")
 
 
-DAMAGES = [
+CORRUPTIONS = [
     (lambda content: content[:-20], "must be a complete gzip file; got"),
     (lambda content: content[:6], "must be a complete gzip file; got"),
     (lambda content: b"", "magic number 00000803 .*; got no bytes"),
@@ -63,24 +63,24 @@ DAMAGES = [
 ]
 
 
-@pytest.mark.parametrize(("damage", "said"), DAMAGES)
-def test_a_corrupted_file_is_refused_by_name(folder, damage, said):
+@pytest.mark.parametrize(("damage", "message"), CORRUPTIONS)
+def test_corrupted_file_is_named(folder, damage, message):
     path = folder / IMAGES
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match=f"{IMAGES}.*{said}"):
+    with pytest.raises(ValueError, match=f"{IMAGES}.*{message}"):
         idx.read(path, rank=3)
     with pytest.raises(ValueError, match=f"{IMAGES} must be the original file.*Download it again"):
         idx.load("tiny", "test", folder)
 
 
-def test_a_wrong_digest_is_refused_by_name(folder, arrays):
+def test_file_with_wrong_digest_is_named(folder, arrays):
     write(folder / LABELS, (arrays[1] + 1) % 10)
     with pytest.raises(ValueError, match=f"{LABELS} must be the original .* sha256 .*; got sha256"):
         idx.load("tiny", "test", folder)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         (
             {"magic": bytes((0, 0, 8, 1))},
@@ -89,27 +89,27 @@ def test_a_wrong_digest_is_refused_by_name(folder, arrays):
         ({"magic": bytes((0, 0, 13, 3))}, "got 00000d03"),
         (
             {"sizes": (8, 5, 4)},
-            r"160 bytes of data, as its sizes \(8, 5, 4\) say; got 140",
+            r"160 bytes of data for the sizes \(8, 5, 4\); got 140",
         ),
-        ({"sizes": (6, 5, 4)}, r"120 bytes of data, as its sizes \(6, 5, 4\) say; got more. Down"),
+        ({"sizes": (6, 5, 4)}, r"120 bytes of data for the sizes \(6, 5, 4\); got more. Down"),
         ({"sizes": (0, 5, 4)}, r"of 1 to \d+ bytes; got sizes \(0, 5, 4\)"),
         ({"sizes": (2**31, 2**31, 4)}, "got sizes"),
         ({"compress": False}, "a complete gzip file; got"),
     ],
 )
-def test_a_malformed_file_is_refused_by_name(tmp_path, arrays, changes, said):
+def test_malformed_file_is_named(tmp_path, arrays, changes, message):
     path = write(tmp_path / "x.gz", arrays[0], **changes)
-    with pytest.raises(ValueError, match=rf"x\.gz must be .*{said}"):
+    with pytest.raises(ValueError, match=rf"x\.gz must be .*{message}"):
         idx.read(path, rank=3)
 
 
-def test_a_header_that_ends_early(tmp_path):
+def test_truncated_header_is_rejected(tmp_path):
     (tmp_path / "x.gz").write_bytes(gzip.compress(bytes((0, 0, 8, 3, 0, 0))))
     with pytest.raises(ValueError, match=r"must be an IDX file with a header of 16 bytes; got 6"):
         idx.read(tmp_path / "x.gz", rank=3)
 
 
-def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
+def test_gzip_bomb_is_not_unpacked(tmp_path, monkeypatch):
     header, count = bytes((0, 0, 8, 1)) + struct.pack(">I", 10), 10
     (tmp_path / "x.gz").write_bytes(gzip.compress(header + bytes(20_000_000), 1))
     unpacked, read = [], gzip.GzipFile.read
@@ -120,12 +120,12 @@ def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
         return data
 
     monkeypatch.setattr(gzip.GzipFile, "read", counting_read)
-    with pytest.raises(ValueError, match=r"as its sizes .* say; got more"):
+    with pytest.raises(ValueError, match=r"for the sizes .*; got more"):
         idx.read(tmp_path / "x.gz", rank=1)
     assert 0 < sum(unpacked) <= len(header) + count + 1
 
 
-def test_missing_files_names_and_splits(folder):
+def test_missing_files_and_unknown_names_are_rejected(folder):
     (folder / LABELS).unlink()
     with pytest.raises(FileNotFoundError, match=rf"test labels must be an existing .*{LABELS}"):
         idx.load("tiny", "test", folder)

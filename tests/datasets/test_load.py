@@ -37,27 +37,27 @@ def test_idx_files_are_read_from_their_folder():
         datasets.load("mnist", "train", EMBEDDED_DIR)
 
 
-def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+def test_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "digits").symlink_to(EMBEDDED_DIR)
     data = datasets.load("mnist", "test", "~/digits")
     assert data.source == f"mnist test: 10,000 images, IDX files in {tmp_path / 'digits'}"
 
 
-def test_a_file_is_not_a_data_dir(tmp_path):
+def test_file_as_data_dir_is_rejected(tmp_path):
     (tmp_path / "a.gz").touch()
     with pytest.raises(ValueError, match=r"data_dir must be a folder; got the file .*a\.gz"):
         datasets.load("mnist", "train", tmp_path / "a.gz")
 
 
 @pytest.mark.parametrize("name", ["", "../mnist", "/mnist", "mnist/..", "c:\\mnist", "mnist\n"])
-def test_a_path_is_not_a_name(name):
+def test_path_as_name_is_rejected(name):
     with pytest.raises(ValueError, match="name must be a dataset's name, such as 'mnist'; got"):
         datasets.load(name)
 
 
 @pytest.mark.parametrize("arguments", [(3,), ("mnist", None), ("mnist", "test", 3)])
-def test_arguments_of_other_types_are_refused(arguments):
+def test_arguments_of_wrong_type_are_rejected(arguments):
     with pytest.raises(TypeError, match=r"must be (text|the path .*); got (3|None)"):
         datasets.load(*arguments)
 
@@ -69,7 +69,7 @@ def test_datasets_compare_by_identity():
     assert len({one, other}) == 2
 
 
-def test_without_tensorflow_datasets_mnist_falls_back(monkeypatch, caplog):
+def test_mnist_falls_back_without_tensorflow_datasets(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     assert len(datasets.load("mnist", "train").images) == 10_000
     assert "pip install 'jaxgan[examples]'" in caplog.text

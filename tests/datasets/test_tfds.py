@@ -1,4 +1,4 @@
-"""Tests tensorflow-datasets with small datasets that it prepares, and with a local server."""
+"""Tests tensorflow-datasets with small prepared datasets and a local server."""
 
 import http.server
 import logging
@@ -18,10 +18,10 @@ tfds = pytest.importorskip("tensorflow_datasets")
 
 
 class TinyDigits(tfds.core.GeneratorBasedBuilder):
-    """A dataset with twelve images of 6 x 5 x 3 in its split "train"."""
+    """Defines a dataset with twelve images of 6 x 5 x 3 in its split "train"."""
 
     VERSION = tfds.core.Version("1.0.0")
-    pkg_dir_path = pathlib.Path(__file__).parent  # where its metadata would be
+    pkg_dir_path = pathlib.Path(__file__).parent  # the folder of its metadata
 
     def _info(self):
         features = {
@@ -39,7 +39,7 @@ class TinyDigits(tfds.core.GeneratorBasedBuilder):
 
 
 class UnevenDigits(TinyDigits):
-    """Images of several shapes, which cannot be one array."""
+    """Defines images of several shapes, which do not fit in one array."""
 
     def _info(self):
         features = {
@@ -50,7 +50,7 @@ class UnevenDigits(TinyDigits):
 
 
 class FloatDigits(TinyDigits):
-    """Images of floats."""
+    """Defines float images."""
 
     def _info(self):
         features = {
@@ -76,25 +76,25 @@ def prepared(request, tmp_path_factory):
 
 
 def assert_is_tiny(data, num):
-    order = np.argsort(data.images[:, 0, 0, 0])  # tensorflow-datasets shuffles what it prepares
+    order = np.argsort(data.images[:, 0, 0, 0])  # tensorflow-datasets shuffles images
     np.testing.assert_array_equal(data.images[order], np.stack([tiny_image(i) for i in range(num)]))
     np.testing.assert_array_equal(data.labels[order], np.arange(num) % 10)
     assert (data.images.dtype, data.labels.dtype) == (np.uint8, np.int32)
 
 
 @pytest.mark.parametrize(("split", "num"), [("train", 12), ("test", 4)])
-def test_a_prepared_dataset_is_read_and_then_cached(prepared, split, num, monkeypatch):
+def test_prepared_dataset_is_read_and_cached(prepared, split, num, monkeypatch):
     data = datasets.load("tiny_digits", split, prepared)
     assert_is_tiny(data, num)
-    said = f"tiny_digits {split}: {num} images, tiny_digits/1.0.0, TFDS in"
-    assert data.source == f"{said} {prepared / 'tiny_digits' / '1.0.0'}"
-    monkeypatch.setattr("jaxgan.datasets._tfds._decode", None)  # the second time nothing is decoded
+    expected = f"tiny_digits {split}: {num} images, tiny_digits/1.0.0, TFDS in"
+    assert data.source == f"{expected} {prepared / 'tiny_digits' / '1.0.0'}"
+    monkeypatch.setattr("jaxgan.datasets._tfds._decode", None)  # the cache needs no decoding
     again = datasets.load("tiny_digits", split, str(prepared))
     np.testing.assert_array_equal(again.images, data.images)
     np.testing.assert_array_equal(again.labels, data.labels)
 
 
-def test_a_prepared_dataset_can_be_read_in_chunks(tmp_path):
+def test_prepared_dataset_can_be_streamed(tmp_path):
     builder = tfds.builder("tiny_digits", data_dir=tmp_path, file_format="array_record")
     builder.download_and_prepare()
     read = streaming.chunks(
@@ -109,7 +109,7 @@ def test_a_prepared_dataset_can_be_read_in_chunks(tmp_path):
     np.testing.assert_array_equal(labels[order], np.arange(12) % 10)
 
 
-def test_an_unprepared_dataset_is_prepared(tmp_path):
+def test_unprepared_dataset_is_prepared(tmp_path):
     data = datasets.load("tiny_digits", "train", tmp_path)
     assert_is_tiny(data, 12)
     info = tfds.builder("tiny_digits", data_dir=tmp_path).info
@@ -119,7 +119,7 @@ def test_an_unprepared_dataset_is_prepared(tmp_path):
 @pytest.mark.parametrize(
     "damage", [lambda b: b[:100], lambda b: b[:200] + b"!" + b[201:], lambda b: b""]
 )
-def test_a_corrupted_cache_is_decoded_again(tmp_path, damage, caplog):
+def test_corrupted_cache_is_rebuilt(tmp_path, damage, caplog):
     first = datasets.load("tiny_digits", "train", tmp_path)
     (cache,) = tmp_path.rglob("jaxgan-train.npz")
     cache.write_bytes(damage(cache.read_bytes()))
@@ -131,8 +131,8 @@ def test_a_corrupted_cache_is_decoded_again(tmp_path, damage, caplog):
 
 
 @pytest.mark.parametrize("flip", [0x02, 0xFF])
-def test_a_flip_anywhere_in_a_cache_never_gives_wrong_values(tmp_path, flip):
-    # More than the 4 KiB that zipfile reads at once, so that a first read does not reach the CRC.
+def test_flipped_byte_in_a_cache_never_gives_wrong_values(tmp_path, flip):
+    # Larger than the 4 KiB that zipfile reads at once, so that the first read ends before the CRC.
     images = np.random.default_rng(0).integers(0, 256, (3000, 1, 2, 1), dtype=np.uint8)
     labels = np.arange(3000, dtype=np.int32)
     cache = tmp_path / "jaxgan-train.npz"
@@ -143,12 +143,12 @@ def test_a_flip_anywhere_in_a_cache_never_gives_wrong_values(tmp_path, flip):
         for i in range(start, start + 400):
             cache.write_bytes(whole[:i] + bytes((whole[i] ^ flip,)) + whole[i + 1 :])
             arrays = _tfds._read_cache(cache, images.shape)
-            if arrays is not None:  # the byte does not matter, as in a date
+            if arrays is not None:  # an irrelevant byte, such as one of a date
                 np.testing.assert_array_equal(arrays[0], images, err_msg=f"byte {i}", strict=True)
                 np.testing.assert_array_equal(arrays[1], labels, err_msg=f"byte {i}", strict=True)
 
 
-def test_a_cache_of_another_length_is_decoded_again(tmp_path, caplog):
+def test_cache_of_wrong_length_is_rebuilt(tmp_path, caplog):
     datasets.load("tiny_digits", "train", tmp_path)
     (cache,) = tmp_path.rglob("jaxgan-train.npz")
     np.savez(cache, images=np.zeros((3, 6, 5, 3), np.uint8), labels=np.zeros(3, np.int32))
@@ -156,27 +156,27 @@ def test_a_cache_of_another_length_is_decoded_again(tmp_path, caplog):
     assert "3, 6, 5, 3" in caplog.text
 
 
-def test_unknown_splits_and_datasets_are_refused(prepared, tmp_path):
-    said = r"split must be one of \['test', 'train'\] for tiny_digits; got 'trian'"
-    with pytest.raises(ValueError, match=said):
+def test_unknown_splits_and_datasets_are_rejected(prepared, tmp_path):
+    expected = r"split must be one of \['test', 'train'\] for tiny_digits; got 'trian'"
+    with pytest.raises(ValueError, match=expected):
         datasets.load("tiny_digits", "trian", prepared)
     with pytest.raises(ValueError, match=r"name must be one of .*list_builders.*'no_such_digits'"):
         datasets.load("no_such_digits", "train", tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "expected"),
     [("uneven_digits", r"shape=\(None, None, 3\)"), ("float_digits", "dtype=float32")],
 )
-def test_images_of_several_shapes_or_of_floats_are_refused(tmp_path, name, said):
+def test_images_of_several_shapes_or_floats_are_rejected(tmp_path, name, expected):
     with pytest.raises(
         ValueError,
-        match=f"{name}/1.0.0 must be a dataset of .* uint8 images (?s:.*){said}",
+        match=f"{name}/1.0.0 must be a dataset of .* uint8 images (?s:.*){expected}",
     ):
         datasets.load(name, "train", tmp_path)
 
 
-def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+def test_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     data = datasets.load("tiny_digits", "test", "~/tfds")
     assert data.source.endswith(f"TFDS in {tmp_path / 'tfds' / 'tiny_digits' / '1.0.0'}")
@@ -199,7 +199,7 @@ NO_HTTP = b"220 smtp at your service\r\n"
 
 @pytest.fixture
 def mnist_server(request, tmp_path, monkeypatch):
-    """Downloads MNIST from a server on this machine, which gives one answer to all requests."""
+    """Serves one response to all MNIST downloads, from a local server."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -224,7 +224,7 @@ def mnist_server(request, tmp_path, monkeypatch):
         server.shutdown()
 
 
-def test_without_network_mnist_falls_back_and_says_so(tmp_path, monkeypatch, no_network, caplog):
+def test_mnist_falls_back_without_network_and_logs_it(tmp_path, monkeypatch, no_network, caplog):
     monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path))
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     data = datasets.load("mnist", "train")
@@ -238,7 +238,7 @@ def test_without_network_mnist_falls_back_and_says_so(tmp_path, monkeypatch, no_
 
 
 @pytest.mark.parametrize(
-    ("mnist_server", "said"),
+    ("mnist_server", "expected"),
     [
         pytest.param(FORBIDDEN, "DownloadError: Failed to get url .* HTTP code: 403", id="403"),
         pytest.param(LOGIN_PAGE, "NonMatchingChecksumError", id="login page"),
@@ -246,17 +246,17 @@ def test_without_network_mnist_falls_back_and_says_so(tmp_path, monkeypatch, no_
     ],
     indirect=["mnist_server"],
 )
-def test_a_network_that_does_not_serve_is_no_network(mnist_server, said, tmp_path, caplog):
+def test_mnist_falls_back_on_invalid_responses(mnist_server, expected, tmp_path, caplog):
     data = datasets.load("mnist", "train")
     assert data.source == "mnist: the 10,000 test digits that ship with jaxgan"
     (record,) = [r for r in caplog.records if r.name == "jaxgan"]
-    assert re.search(said, record.message)
+    assert re.search(expected, record.message)
     assert "\n" not in record.message
-    with pytest.raises(RuntimeError, match=f"Cannot load 'mnist'.*{said}"):
+    with pytest.raises(RuntimeError, match=f"Cannot load 'mnist'.*{expected}"):
         datasets.load("mnist", "train", data_dir=tmp_path)
 
 
-def test_without_network_nothing_else_falls_back(tmp_path, no_network):
+def test_only_mnist_without_data_dir_falls_back(tmp_path, no_network):
     with pytest.raises(
         RuntimeError, match=r"Cannot load 'mnist'.*preparing failed \(OSError: no network\)"
     ):

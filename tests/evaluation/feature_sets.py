@@ -1,4 +1,4 @@
-"""Sets of features of several kinds, and brute force on them."""
+"""Sets of features of several kinds, and brute-force metrics of them."""
 
 import math
 
@@ -12,7 +12,7 @@ def features(num=200, dims=8, *, seed=0, shift=0.0):
 
 
 def rank_deficient(num=200, *, seed=0, shift=0.0):
-    """Half of the units are dead, and two are the same."""
+    """Returns features with dead units and two equal units."""
     x = features(num, 4, seed=seed, shift=shift)
     return np.concatenate([x, x[:, :1], np.zeros((num, 5))], axis=1)
 
@@ -28,8 +28,8 @@ SETS = {
 each_set = pytest.mark.parametrize("sets", SETS.values(), ids=SETS.keys())
 
 
-def brute_force_neighbours(x, y):
-    """The shares of real and of fake whose nearest other is nearer in their own set."""
+def brute_force_neighbors(x, y):
+    """Returns the fractions of each set whose nearest neighbor is in their own set."""
 
     def share(own, other):
         within = np.array([[((a - b) ** 2).sum() for b in own] for a in own])

@@ -1,4 +1,4 @@
-"""Features of images in batches, and the images that are refused."""
+"""Tests features of images in batches, and the errors for invalid images."""
 
 import numpy as np
 import pytest
@@ -12,11 +12,11 @@ def digits():
     return jaxgan.datasets.load("mnist", "test", data_dir="embedded")
 
 
-def test_features_do_not_depend_on_batches_or_on_how_images_are_given(digits):
+def test_features_do_not_depend_on_batch_size_or_image_dtype(digits):
     features = evaluation.mnist_v1().features
     whole = evaluation.embed(features, digits.images[:11])
     assert whole.shape == (11, 128)
-    assert (whole >= 0).all()  # after their ReLU
+    assert (whole >= 0).all()  # after a ReLU
     parts = evaluation.embed(features, digits.images[:11], batch_size=4)
     np.testing.assert_allclose(parts, whole, atol=1e-4)
     scaled = np.asarray(jaxgan.images.normalize(digits.images[:11]))
@@ -30,7 +30,7 @@ def test_features_do_not_depend_on_batches_or_on_how_images_are_given(digits):
         (np.full((2, 28, 28, 1), 200.0), ValueError, r"must be in \[-1, 1\]; got 200 to 200"),
         (np.full((2, 28, 28, 1), np.nan), ValueError, "must be finite"),
         (np.eye(28).reshape(1, 28, 28, 1), ValueError, r"some below 0; got 0 to 1\..* 2 \* x - 1"),
-        (np.zeros((0, 28, 28, 1), np.uint8), ValueError, "at least one"),
+        (np.zeros((0, 28, 28, 1), np.uint8), ValueError, "without empty axes"),
         (
             np.zeros((28, 28, 1), np.uint8),
             ValueError,
@@ -41,12 +41,12 @@ def test_features_do_not_depend_on_batches_or_on_how_images_are_given(digits):
         ([[1.0], [2.0, 3.0]], TypeError, "must be of numbers"),
     ],
 )
-def test_images_that_are_refused(images, error, message):
+def test_invalid_images_are_rejected(images, error, message):
     with pytest.raises(error, match=message):
         evaluation.embed(evaluation.mnist_v1().features, images)
 
 
-def test_blank_images_and_images_in_the_right_range_pass(digits):
+def test_blank_and_correctly_scaled_images_are_accepted(digits):
     flat = lambda images: images.reshape(images.shape[0], -1)
     for blank in (0.0, 0.5, 1.0):
         seen = evaluation.embed(flat, np.full((3, 2, 2, 1), blank))
@@ -73,6 +73,6 @@ def test_progress_is_called_after_each_batch(digits):
         (lambda x: {"a": x}, TypeError, r"must be float \[num, dims\]; got {'a'"),
     ],
 )
-def test_a_feature_function_that_returns_no_features(function, error, message):
+def test_invalid_results_of_a_feature_function_are_rejected(function, error, message):
     with pytest.raises(error, match=message):
         evaluation.embed(function, np.zeros((2, 4, 4, 1), np.uint8))

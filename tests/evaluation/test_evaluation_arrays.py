@@ -1,4 +1,4 @@
-"""Distances and neighbors against brute force, and the features that every metric refuses."""
+"""Compares distances and neighbors with brute force, and tests invalid features."""
 
 from fractions import Fraction
 
@@ -15,7 +15,7 @@ from jaxgan import evaluation
 from jaxgan.evaluation import _arrays as arrays
 
 
-def test_blocks_do_not_change_a_thing(monkeypatch):
+def test_block_size_does_not_change_metrics(monkeypatch):
     x, y = SETS["full rank"]
     metrics = (
         evaluation.precision_recall,
@@ -29,7 +29,7 @@ def test_blocks_do_not_change_a_thing(monkeypatch):
 
 
 @each_set
-def test_distances_and_neighbours_are_brute_forces(sets):
+def test_distances_and_neighbors_match_brute_force(sets):
     x, y = sets
     brute = ((x[:, None] - y) ** 2).sum(-1)
     tolerance = 1e-9 * brute.max()
@@ -44,7 +44,7 @@ def test_distances_and_neighbours_are_brute_forces(sets):
 
 
 @pytest.mark.parametrize("offset", [1e6, 1e8])
-def test_distances_far_from_the_origin_are_direct_differences(offset):
+def test_distances_far_from_the_origin_are_accurate(offset):
     draw = np.random.default_rng(0)
     x, y = offset + draw.normal(size=(50, 3)), offset + draw.normal(size=(40, 3))
     brute = ((x[:, None] - y) ** 2).sum(-1)
@@ -55,7 +55,7 @@ def test_distances_far_from_the_origin_are_direct_differences(offset):
     np.testing.assert_allclose(distances, brute.min(axis=1), rtol=8 * np.finfo(float).eps)
 
 
-def test_copies_are_at_distance_0():
+def test_copies_have_distance_zero():
     x = features(500, 16, shift=3.0)
     distances, which = arrays.nearest(x.copy(), x)
     np.testing.assert_array_equal(which, np.arange(500))
@@ -88,7 +88,7 @@ def broken(value):
     [
         (broken(np.nan), ValueError, r"1 of 60 values are not, the first is nan at \[7, 1\]"),
         (broken(np.inf), ValueError, "must be finite"),
-        (np.zeros((0, 3)), ValueError, r"with at least one of each; got shape \(0, 3\)"),
+        (np.zeros((0, 3)), ValueError, r"without empty axes; got shape \(0, 3\)"),
         (
             np.zeros((20, 3), np.uint8),
             TypeError,
@@ -102,23 +102,23 @@ def broken(value):
         (np.zeros((20, 3), bool), TypeError, r"must be float \[num, dims\]; got bool"),
         (np.array([["a"] * 3] * 20), TypeError, "must be numbers; got <U1"),
         (np.zeros((20, 3, 1)), ValueError, r"must be float \[num, dims\]; got shape \(20, 3, 1\)"),
-        (np.zeros((20, 0)), ValueError, r"with at least one of each; got shape \(20, 0\)"),
+        (np.zeros((20, 0)), ValueError, r"without empty axes; got shape \(20, 0\)"),
         (features(20, 2), ValueError, "must be of equal dimensions; got [23] and [23]"),
     ],
 )
-def test_what_no_metric_takes(metric, bad, error, message):
+def test_invalid_features_are_rejected_by_every_metric(metric, bad, error, message):
     with pytest.raises(error, match=message):
         metric(features(20, 3), bad)
 
 
-def test_what_is_no_images_is_not_told_to_be_embedded():
+def test_error_for_none_does_not_suggest_embed():
     with pytest.raises(TypeError, match="real must be numbers; got None") as caught:
         evaluation.frechet(None, features())
     assert "embed" not in str(caught.value)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, ml_dtypes.bfloat16])
-def test_features_of_any_float_type(dtype):
+def test_features_of_any_float_dtype_are_accepted(dtype):
     x, y = (z.astype(dtype) for z in SETS["full rank"])
     wide = [z.astype(np.float64) for z in (x, y)]
     assert evaluation.frechet(jnp.asarray(x), y) == pytest.approx(
@@ -126,9 +126,9 @@ def test_features_of_any_float_type(dtype):
     )
 
 
-def test_features_from_another_library():
+def test_features_of_another_library_are_accepted():
     class Tensor:
-        """Converts itself to numpy, as the tensors of PyTorch do."""
+        """Converts to numpy, as PyTorch tensors do."""
 
         def __init__(self, values):
             self.values = values
@@ -147,7 +147,7 @@ def test_features_are_limited_in_magnitude():
 
 
 @pytest.mark.parametrize(("num", "width"), [(1, 1), (7, 3), (100, 10), (5, 1000)])
-def test_blocks_cut_rows_in_order_and_bound_memory(monkeypatch, num, width):
+def test_blocks_are_in_order_and_bound_memory(monkeypatch, num, width):
     monkeypatch.setattr(arrays, "_BLOCK_BYTES", 8 * 32)
     cut = list(arrays.blocks(num, width))
     assert [row for rows in cut for row in range(rows.start, rows.stop)] == list(range(num))
@@ -156,28 +156,28 @@ def test_blocks_cut_rows_in_order_and_bound_memory(monkeypatch, num, width):
     assert all((size + 1) * width > 32 for size in sizes[:-1])  # no block is smaller than needed
 
 
-def test_the_middle_is_the_median_of_few_rows():
+def test_middle_is_the_median_of_few_rows():
     points = np.array([[3.0, -1.0], [0.0, 7.0], [1.0, 1e30], [2.0, 5.0]])
     assert arrays.middle(points).tolist() == [1.5, 6.0]
 
 
-def test_the_middle_of_many_rows_is_near_their_median():
+def test_middle_of_many_rows_is_near_their_median():
     points = features(30_000, 3, shift=5.0)
-    points[np.random.default_rng(1).random(30_000) < 0.1] = 1e30  # a tenth exploded
+    points[np.random.default_rng(1).random(30_000) < 0.1] = 1e30  # one tenth are outliers
     spread = np.quantile(points, 0.6, axis=0) - np.quantile(points, 0.4, axis=0)
     assert (np.abs(arrays.middle(points) - np.median(points, axis=0)) < spread).all()
 
 
 def exact_squared_distances(a, b):
-    """In rational arithmetic, so that ties are ties."""
+    """Computes distances in rational arithmetic, so that ties are exact."""
     a, b = ([[Fraction(value) for value in row] for row in z.tolist()] for z in (a, b))
     return [[sum((s - t) ** 2 for s, t in zip(x, y, strict=True)) for y in b] for x in a]
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
 @pytest.mark.parametrize("rows_at_once", [1, 4, 1000])
-def test_the_kth_neighbour_with_ties_and_rows_left_out(monkeypatch, k, rows_at_once):
-    """Points on a grid have many ties; any of the tied rows is right, except the one left out."""
+def test_kth_neighbor_with_ties_and_rows_left_out(monkeypatch, k, rows_at_once):
+    """Any tied row is accepted, except the one left out. Points on a grid have many ties."""
     monkeypatch.setattr(arrays, "_BLOCK_BYTES", 8 * 20 * rows_at_once)
     draw = np.random.default_rng(k)
     a, b = draw.integers(-2, 3, (15, 2)).astype(float), draw.integers(-2, 3, (20, 2)).astype(float)
@@ -193,13 +193,13 @@ def test_the_kth_neighbour_with_ties_and_rows_left_out(monkeypatch, k, rows_at_o
             assert distances[i] == row[which[i]] == sorted(row[j] for j in allowed)[k - 1]
 
 
-def test_the_first_of_the_nearest_rows_is_chosen():
+def test_first_of_tied_nearest_rows_is_returned():
     points = np.array([[0.0], [2.0], [2.0], [0.0]])
     assert arrays.nearest(np.array([[1.0], [2.0]]), points)[1].tolist() == [0, 1]
     assert arrays.nearest(points, points)[1].tolist() == [3, 2, 1, 0]
 
 
-def test_neighbour_distances_are_exact_to_rounding():
+def test_neighbor_distances_are_accurate_to_rounding():
     x, y = features(20, 5, seed=1, shift=1e6), features(30, 5, seed=2, shift=1e6)
     exact = exact_squared_distances(x, y)
     distances, which = arrays.nearest(x, y)
@@ -218,12 +218,12 @@ def test_neighbour_distances_are_exact_to_rounding():
         lambda: arrays.middle(np.zeros((4, 2), np.float32)),
     ],
 )
-def test_the_shapes_of_inner_functions_are_checked_in_tests(call):
+def test_shapes_of_private_functions_are_checked_in_tests(call):
     with pytest.raises(jaxtyping.TypeCheckError, match="checking the parameters of jaxgan"):
         call()
 
 
 @pytest.mark.parametrize("module", ["arrays", "frechet", "inception", "kernel", "manifold"])
-def test_inner_functions_of_each_module_have_shapes(module):
+def test_private_functions_of_each_module_have_shapes(module):
     prefix = f"jaxgan.evaluation._{module}."
     assert any(name.startswith(prefix) for name in shape_checks.CHECKED)

@@ -1,4 +1,4 @@
-"""The classifier that ships with jaxgan, and the network of random weights."""
+"""Tests the classifier that ships with jaxgan, and the network of random weights."""
 
 import hashlib
 import math
@@ -17,22 +17,22 @@ def digits():
     return jaxgan.datasets.load("mnist", "test", data_dir="embedded")
 
 
-def test_the_classifier_knows_the_test_digits(digits):
-    """A thousand of the harder ones; all 10,000 are for the slow test."""
+def test_classifier_is_accurate_on_some_test_digits(digits):
+    """The accuracy is at least 98% on 1,000 of the harder digits. The slow test uses all."""
     found = evaluation.embed(evaluation.mnist_v1().probabilities, digits.images[2000:3000])
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
     assert (found.argmax(1) == digits.labels[2000:3000]).mean() >= 0.98
 
 
 @pytest.mark.slow
-def test_the_classifier_is_as_accurate_as_it_says(digits):
+def test_classifier_accuracy_is_as_documented(digits):
     found = evaluation.embed(evaluation.mnist_v1().probabilities, digits.images)
     assert (found.argmax(1) == digits.labels).mean() == pytest.approx(0.9939, abs=2e-4)
 
 
-def test_random_features_are_the_same_everywhere_and_tell_sets_apart(digits):
+def test_random_features_are_reproducible_and_distinguish_sets(digits):
     features = evaluation.embed(evaluation.random_v1(), digits.images[:600])
-    # Another implementation of the first unit's sum, in float64, of the frozen stream.
+    # A second implementation in float64, with weights from numpy's fixed random stream.
     x = digits.images[0].astype(np.float64) / 127.5 - 1
     draw, channels = np.random.RandomState(0), 1
     for width in (32, 64, 128):
@@ -53,7 +53,7 @@ def test_random_features_are_the_same_everywhere_and_tell_sets_apart(digits):
     assert evaluation.frechet(features[:300], noisy) > 5 * near
 
 
-def test_damaged_weights_are_refused(tmp_path):
+def test_corrupted_weights_are_rejected(tmp_path):
     shipped = Path(jaxgan.__file__).parent / "data" / "classifiers" / "mnist-v1.npz"
     data = bytearray(shipped.read_bytes())
     assert len(data) < 5e6
@@ -72,7 +72,7 @@ def test_damaged_weights_are_refused(tmp_path):
     assert evaluation.load_classifier(shipped, name="x", sha256=digest).name == "x"
 
 
-def test_the_script_that_trains_the_classifier_in_two_steps(tmp_path, load_few):
+def test_training_script_of_the_classifier_runs(tmp_path, load_few):
     load_few(500)
     script = Path(__file__).parents[2] / "examples" / "train_classifier.py"
     options = ["--data-dir", "embedded", "--steps", "2", "--batch-size", "20"]
@@ -82,13 +82,13 @@ def test_the_script_that_trains_the_classifier_in_two_steps(tmp_path, load_few):
     assert evaluation.load_classifier(tmp_path / "c.npz", name="c").name == "c"
 
 
-def test_a_classifier_that_is_missing(tmp_path):
+def test_missing_classifier_file_is_rejected(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"a\.npz must be an \.npz file.*; got no file"):
         evaluation.load_classifier(tmp_path / "a.npz", name="x")
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 1), (28, 28, 3)])
 @pytest.mark.parametrize("function", [evaluation.mnist_v1().features, evaluation.random_v1()])
-def test_images_of_another_shape_than_a_network_takes(function, shape):
+def test_images_of_wrong_shape_are_rejected(function, shape):
     with pytest.raises(ValueError, match=r"must be of shape \(28, 28, 1\); got"):
         function(np.zeros((2, *shape), np.float32))

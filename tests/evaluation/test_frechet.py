@@ -1,4 +1,4 @@
-"""The Frechet distance against SciPy and formulas."""
+"""Compares the Frechet distance with SciPy and formulas."""
 
 import itertools
 import math
@@ -13,39 +13,39 @@ from jaxgan import evaluation
 
 def scipy_frechet(x, y):
     s, t = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
-    root = scipy.linalg.sqrtm(s)  # of a symmetric matrix, which it does well, if not too singular
+    root = scipy.linalg.sqrtm(s)  # accurate for symmetric matrices that are far from singular
     trace = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ t @ root), 0)).sum()
     return ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(s) + np.trace(t) - 2 * trace
 
 
 @pytest.mark.parametrize("name", ["full rank", "tiny", "large offset"])
-def test_frechet_is_scipys(name):
+def test_frechet_matches_scipy(name):
     x, y = SETS[name]
     assert evaluation.frechet(x, y) == pytest.approx(scipy_frechet(x, y), rel=1e-9, abs=1e-9)
 
 
-def test_frechet_of_dead_units_is_that_without_them():
+def test_frechet_ignores_dead_units():
     x, y = SETS["rank deficient"]
-    scale = np.array([math.sqrt(2), 1, 1, 1])  # the double unit is one of twice the variance
+    scale = np.array([math.sqrt(2), 1, 1, 1])  # two equal units act as one of twice the variance
     expected = scipy_frechet(x[:, :4] * scale, y[:, :4] * scale)
     assert evaluation.frechet(x, y) == pytest.approx(expected, rel=1e-9)
 
 
-def test_frechet_of_diagonal_gaussians_is_the_formula_by_hand():
+def test_frechet_of_diagonal_gaussians_matches_the_formula():
     signs = np.array(list(itertools.product([-1.0, 1.0], repeat=3)))  # mean 0, covariance 8/7 I
     x, y = signs * [1.0, 2.0, 3.0], signs * [2.0, 2.0, 1.0] + [0.0, 5.0, 0.0]
     assert evaluation.frechet(x, y) == pytest.approx(25 + 8 / 7 * (1 + 0 + 4))
 
 
 @each_set
-def test_a_frechet_distance_is_zero_to_itself_and_symmetric(sets):
+def test_frechet_is_symmetric_and_zero_for_equal_sets(sets):
     x, y = sets
     scale = np.trace(np.cov(x, rowvar=False))
     assert 0 <= evaluation.frechet(x, x) < 1e-7 * scale
     assert evaluation.frechet(x, y) == pytest.approx(evaluation.frechet(y, x), abs=1e-9 * scale)
 
 
-def test_merged_moments_are_numpys():
+def test_merged_moments_match_numpy():
     x = features(97, shift=100.0)
     merged = evaluation.merge(evaluation.moments(x[i : i + 10]) for i in range(0, 97, 10))
     assert merged.count == 97
@@ -62,14 +62,14 @@ def test_merged_moments_are_numpys():
         ([[-1.0, 0.0], [0.0, 1.0]], "no negative diagonal"),
     ],
 )
-def test_a_scatter_that_no_features_have(scatter, message):
+def test_impossible_scatter_is_rejected(scatter, message):
     real = evaluation.Moments(101, np.zeros(2), np.array(scatter))
     with pytest.raises(ValueError, match=message):
         evaluation.frechet(real, features(dims=2))
 
 
 def with_a_negative_eigenvalue(scatter):
-    """Returns a scatter with, where two units are the same, what float32 may leave of a zero."""
+    """Replaces the zero eigenvalue of two equal units by a negative one, as float32 can."""
     difference = np.zeros(len(scatter))
     difference[[0, 4]] = math.sqrt(0.5), -math.sqrt(0.5)
     negative = np.finfo(np.float32).eps * np.linalg.norm(scatter, 2)
@@ -84,7 +84,7 @@ def summed_in_float32(scatter):
 
 
 @pytest.mark.parametrize("damage", [with_a_negative_eigenvalue, summed_in_float32])
-def test_the_rounding_of_a_float32_scatter_is_accepted(damage):
+def test_rounding_of_a_float32_scatter_is_accepted(damage):
     """The distance changes by at most 2 |A - B|, for the exact covariance B and the rounded one A.
 
     |.| is the sum of singular values, and A+ is A without its negative eigenvalues. Powers and
@@ -124,6 +124,6 @@ def test_the_rounding_of_a_float32_scatter_is_accepted(damage):
         (lambda: evaluation.merge([]), "got none"),
     ],
 )
-def test_what_a_frechet_distance_says_of_its_arguments(call, message):
+def test_invalid_arguments_of_frechet_are_rejected(call, message):
     with pytest.raises(ValueError, match=message):
         call()

@@ -1,4 +1,4 @@
-"""The Inception score against plain Python."""
+"""Compares the Inception score with plain Python."""
 
 import math
 
@@ -11,13 +11,13 @@ from jaxgan import evaluation
 
 
 def exp_kl(rows):
-    """The Inception score of one split, in plain Python."""
+    """Computes the Inception score of one split in plain Python."""
     marginal = rows.mean(0)
     kls = [sum(a * math.log(a / m) for a, m in zip(r, marginal, strict=True) if a) for r in rows]
     return math.exp(np.mean(kls))
 
 
-def test_inception_score_by_hand():
+def test_inception_score_matches_hand_computed_values():
     p = np.array([[0.5, 0.5], [1.0, 0.0], [0.25, 0.75], [1.0, 0.0]])
     halves = [exp_kl(p[:2]), exp_kl(p[2:])]
     found = evaluation.inception_score(p, splits=2)
@@ -36,7 +36,7 @@ def test_inception_score_by_hand():
     ],
     ids=["one row", "one class", "an empty class", "two classes that never occur"],
 )
-def test_inception_score_of_little_or_degenerate_input_is_brute_forces(p):
+def test_inception_score_of_degenerate_input_matches_brute_force(p):
     assert evaluation.inception_score(p, splits=1).value == pytest.approx(exp_kl(p), rel=1e-12)
     splits = min(3, len(p))
     expected = np.mean([exp_kl(part) for part in np.array_split(p, splits)])
@@ -44,7 +44,7 @@ def test_inception_score_of_little_or_degenerate_input_is_brute_forces(p):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
-def test_probabilities_sum_to_1_as_exactly_as_their_type_can(dtype):
+def test_rounded_probabilities_are_accepted(dtype):
     p = np.random.default_rng(0).dirichlet([0.3] * 10, 500)
     exact = evaluation.inception_score(p).value
     assert evaluation.inception_score(p.astype(dtype)).value == pytest.approx(exact, rel=2e-3)
@@ -64,6 +64,6 @@ def test_probabilities_sum_to_1_as_exactly_as_their_type_can(dtype):
         ),
     ],
 )
-def test_what_an_inception_score_says_of_its_arguments(call, message):
+def test_invalid_arguments_of_inception_score_are_rejected(call, message):
     with pytest.raises(ValueError, match=message):
         call()

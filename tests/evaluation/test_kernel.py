@@ -1,4 +1,4 @@
-"""The kernel distance against the polynomial kernel of scikit-learn."""
+"""Compares the kernel distance with the polynomial kernel of scikit-learn."""
 
 import math
 
@@ -12,7 +12,7 @@ from jaxgan.evaluation import _arrays as arrays
 
 
 def squared_mmd(x, y):
-    """By scikit-learn's kernel."""
+    """Computes the squared MMD with scikit-learn's kernel."""
     n = len(x)
     xx, yy, xy = (polynomial_kernel(a, b, 3, coef0=1) for a, b in ((x, x), (y, y), (x, y)))
     off = xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)
@@ -20,24 +20,25 @@ def squared_mmd(x, y):
 
 
 @pytest.mark.parametrize("subsets", [None, 3])
-def test_kernel_distance_is_scikit_learns_polynomial_kernel(subsets):
+def test_kernel_distance_matches_scikit_learn(subsets):
     x, y = features(60, seed=1), features(60, seed=2, shift=0.3)
     found = evaluation.kernel_distance(x, y, block_size=60, subsets=subsets)
-    assert found.value == pytest.approx(squared_mmd(x, y), rel=1e-10)  # all, in any order
+    # Each block contains all rows.
+    assert found.value == pytest.approx(squared_mmd(x, y), rel=1e-10)
     assert found.num_blocks == (subsets or 1)
 
 
 @each_set
-def test_kernel_distance_of_every_kind_of_set_is_scikit_learns(sets):
+def test_kernel_distance_of_each_set_matches_scikit_learn(sets):
     num = min(map(len, sets))
     x, y = (z[:num] for z in sets)
-    terms = polynomial_kernel(x, x, 3, coef0=1).max()  # which nearly cancel, at a large offset
+    terms = polynomial_kernel(x, x, 3, coef0=1).max()  # these terms nearly cancel at a large offset
     found = evaluation.kernel_distance(x, y, block_size=num).value
     assert found == pytest.approx(squared_mmd(x, y), rel=1e-10, abs=1e-14 * terms)
 
 
-def test_kernel_distance_shuffles_before_it_cuts():
-    """Of sorted sets every block must be mixed; and another seed cuts otherwise."""
+def test_kernel_distance_shuffles_before_it_forms_blocks():
+    """Blocks of sorted sets are mixed, and the seed changes the blocks."""
     x = np.sort(np.random.default_rng(0).normal(size=(400, 1)), axis=0)
     found = evaluation.kernel_distance(x, x, block_size=40)
     in_order = [squared_mmd(x[i : i + 40], x[i : i + 40]) for i in range(0, 400, 40)]
@@ -47,15 +48,15 @@ def test_kernel_distance_shuffles_before_it_cuts():
     assert len(set(halves)) > 1
 
 
-def test_a_block_of_the_kernel_distance_is_computed_in_parts(monkeypatch):
+def test_kernel_distance_does_not_depend_on_memory_blocks(monkeypatch):
     x, y = features(60, seed=1), features(60, seed=2, shift=0.3)
     whole = evaluation.kernel_distance(x, y, block_size=60).value
     monkeypatch.setattr(arrays, "_BLOCK_BYTES", 8 * 60 * 7)  # seven rows at a time
     assert evaluation.kernel_distance(x, y, block_size=60).value == pytest.approx(whole, rel=1e-12)
 
 
-def test_kernel_distance_uses_each_point_once_and_its_error_is_right():
-    """Far-off points, two of each set, must enter one block each; and errors cover the truth."""
+def test_kernel_distance_standard_error_is_correct():
+    """The standard errors match the spread of 60 distances of equal distributions."""
     found = [
         evaluation.kernel_distance(
             features(400, 3, seed=s) / 3, features(400, 3, seed=s) / 3 + 0, block_size=40
@@ -75,7 +76,7 @@ def test_kernel_distance_uses_each_point_once_and_its_error_is_right():
     assert 0.4 < (errors**2).mean() / spread**2 < 2.5
 
 
-def test_disjoint_blocks_leave_out_less_than_one_block():
+def test_disjoint_blocks_omit_less_than_one_block():
     """3 blocks of 5 rows use 15 of 17 rows, so the values of two rows do not matter."""
     x, y = features(17, 2, seed=1), features(19, 2, seed=2)
     found = evaluation.kernel_distance(x, y, block_size=5)
@@ -98,6 +99,6 @@ def test_disjoint_blocks_leave_out_less_than_one_block():
         (lambda: evaluation.kernel_distance(features(), features(), block_size=1), "block_size"),
     ],
 )
-def test_what_a_kernel_distance_says_of_its_arguments(call, message):
+def test_invalid_arguments_of_kernel_distance_are_rejected(call, message):
     with pytest.raises(ValueError, match=message):
         call()

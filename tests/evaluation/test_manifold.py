@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage against prdc and brute force."""
+"""Compares precision, recall, density and coverage with prdc and brute force."""
 
 import numpy as np
 import prdc
@@ -10,10 +10,10 @@ from jaxgan import evaluation
 
 @each_set
 @pytest.mark.parametrize("k", [1, 2])
-def test_precision_recall_density_and_coverage_are_prdcs(sets, k):
+def test_precision_recall_density_and_coverage_match_prdc(sets, k):
     x, y = sets
     if len(y) == k + 1:
-        pytest.skip("prdc needs one point more")
+        pytest.skip("prdc needs one more point")
     expected = prdc.compute_prdc(x, y, nearest_k=k)
     found = {
         **evaluation.precision_recall(x, y, k=k)._asdict(),
@@ -31,7 +31,7 @@ def brute_force_precision_recall(x, y, k):
 
 
 @pytest.mark.parametrize("far", [1e4, 1e12])
-def test_one_exploded_sample_leaves_the_balls_of_the_others_as_they_are(far):
+def test_outlier_does_not_change_the_balls_of_other_points(far):
     x, y = np.random.default_rng(0).normal(size=(2, 200, 16))
     y[17] = far
     for a, b in ((x, y), (y, x)):
@@ -40,8 +40,8 @@ def test_one_exploded_sample_leaves_the_balls_of_the_others_as_they_are(far):
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3, 16, 128])
-def test_what_lies_on_the_edge_of_a_ball_is_in_it(dims):
-    """Of a copy every ball holds its centre, and k neighbours, of which the last is on the edge."""
+def test_balls_include_their_edge(dims):
+    """Every ball contains its center and k neighbors. The k-th neighbor is on the edge."""
     kinds = [(1.0, 0.0), (1e-3, 1e4), (1e6, 1e6)] * (20 if dims < 4 else 1)
     for seed, (scale, offset) in enumerate(kinds):
         x = scale * np.random.default_rng(seed).normal(size=(300, dims)) + offset
@@ -50,13 +50,13 @@ def test_what_lies_on_the_edge_of_a_ball_is_in_it(dims):
         assert evaluation.precision_recall(x, x.copy(), k=3) == (1.0, 1.0)
 
 
-def test_the_edge_of_a_ball_of_radius_0_is_in_it():
+def test_balls_of_radius_zero_include_their_center():
     same = np.ones((6, 2))  # balls of radius 0
     assert evaluation.density_coverage(same, same[:3], k=5) == (6 / 5, 1.0)
     assert evaluation.precision_recall(same, same, k=5) == (1.0, 1.0)
 
 
-def test_a_large_set_never_is_in_memory_at_once():
+def test_memory_is_bounded_for_large_sets():
     tracemalloc = pytest.importorskip("tracemalloc")
     x = np.random.default_rng(0).normal(size=(9_000, 2))  # all distances would be 650 MB
     tracemalloc.start()
@@ -84,6 +84,6 @@ def test_a_large_set_never_is_in_memory_at_once():
         (lambda: evaluation.density_coverage(features(), features(), k=0), "k must be at least 1"),
     ],
 )
-def test_what_a_metric_of_balls_says_of_its_arguments(call, message):
+def test_invalid_arguments_of_manifold_metrics_are_rejected(call, message):
     with pytest.raises(ValueError, match=message):
         call()

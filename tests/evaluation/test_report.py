@@ -1,4 +1,4 @@
-"""All metrics at once."""
+"""Tests the report of all metrics."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from feature_sets import features
 from jaxgan import evaluation
 
 
-def test_the_scores_are_those_of_each_metric():
+def test_scores_equal_those_of_each_metric():
     x, y, train = features(60, 3, seed=1), features(60, 3, seed=2, shift=0.3), features(90, 3)
     assert evaluation.compare(x, y, train=train) == {
         "frechet": evaluation.frechet(x, y),

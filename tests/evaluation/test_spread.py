@@ -1,4 +1,4 @@
-"""The mean and the standard error of runs."""
+"""Tests the mean and the standard error of runs."""
 
 import math
 
@@ -15,7 +15,7 @@ def test_mean_and_standard_error():
     assert math.isnan(error)
 
 
-def test_the_standard_error_is_that_of_many_means():
+def test_standard_error_matches_the_spread_of_many_means():
     runs = np.random.default_rng(0).normal(size=(2_000, 9))
     found = [evaluation.mean_and_error(run) for run in runs]
     means, errors = np.array(found).T
@@ -24,7 +24,7 @@ def test_the_standard_error_is_that_of_many_means():
     assert (errors**2).mean() == pytest.approx(means.var(ddof=1), rel=0.15)
 
 
-def test_runs_of_every_real_type_are_formatted():
+def test_values_of_every_real_dtype_are_formatted():
     for values in ([1, 3], np.array([1, 3], np.uint8), np.array([1, 3], np.float16)):
         assert evaluation.plus_minus(values, digits=0) == "2 +- 1"
 
@@ -32,7 +32,7 @@ def test_runs_of_every_real_type_are_formatted():
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [
-        ([], ValueError, "at least one"),
+        ([], ValueError, "without empty axes"),
         ([[1.0, 2.0]], ValueError, r"\[runs\]; got shape \(1, 2\)"),
         ([True, False], TypeError, "values must be real numbers; got bool"),
         ([1j], TypeError, "values must be real numbers; got complex128"),
@@ -40,6 +40,6 @@ def test_runs_of_every_real_type_are_formatted():
         ([1.0, math.nan], ValueError, r"1 of 2 values are not, the first is nan at \[1\]"),
     ],
 )
-def test_runs_that_are_refused(values, error, message):
+def test_invalid_values_are_rejected(values, error, message):
     with pytest.raises(error, match=message):
         evaluation.mean_and_error(values)

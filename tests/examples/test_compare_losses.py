@@ -1,4 +1,4 @@
-"""examples/compare_losses.py: what it compares, and an epoch of it."""
+"""examples/compare_losses.py: its parts, and a run of one epoch."""
 
 import importlib
 import json
@@ -35,7 +35,7 @@ def arguments(compare_losses, monkeypatch):
 
 
 @pytest.mark.parametrize("networks", ["mlp", pytest.param("infogan", marks=pytest.mark.slow)])
-def test_every_loss_plays_with_the_same_networks(compare_losses, arguments, networks):
+def test_all_losses_use_the_same_networks(compare_losses, arguments, networks):
     args, start = arguments("--networks", networks), np.zeros((1, 28, 28, 1), np.float32)
     shapes = set()
     for name in compare_losses.METHODS:
@@ -45,7 +45,7 @@ def test_every_loss_plays_with_the_same_networks(compare_losses, arguments, netw
     assert len(shapes) == 1
 
 
-def test_the_weights_of_wgan_stay_clipped(compare_losses, arguments):
+def test_wgan_clips_weights(compare_losses, arguments):
     images = np.random.default_rng(0).normal(size=(8, 28, 28, 1)).astype(np.float32)
     gan = compare_losses.make_gan("wgan", arguments("--networks", "mlp"))
     state = gan.init(jax.random.key(0), images)
@@ -55,7 +55,7 @@ def test_the_weights_of_wgan_stay_clipped(compare_losses, arguments):
     assert largest() <= 0.01 + 1e-6
 
 
-def test_a_score_is_of_what_a_file_would_hold(compare_losses):
+def test_score_equals_that_of_quantized_images(compare_losses):
     rng = np.random.default_rng(0)
     real = rng.integers(0, 256, (90, 2, 2, 1), np.uint8)
     flat = lambda images: images.reshape(images.shape[0], -1)
@@ -74,34 +74,34 @@ def digits():
 
 
 @pytest.fixture
-def judge(compare_losses, digits):
-    """Says whether a run with these samples has collapsed; of other digits than those it knows."""
+def has_collapsed(compare_losses, digits):
+    """Returns a function that detects collapse, with other digits as references."""
     features = evaluation.mnist_v1().features
     spaces = {"mnist-v1": compare_losses.load_space(features, digits.images[1::6])}
-    known = digits.images[3::6], digits.labels[3::6]
-    one_class = compare_losses.score_one_class(*known, spaces, NUM)
+    references = digits.images[3::6], digits.labels[3::6]
+    one_class = compare_losses.score_one_class(*references, spaces, NUM)
 
-    def has_collapsed(images):
+    def collapsed(images):
         scores = compare_losses.score(images, spaces)
         return compare_losses.collapsed([scores["mnist-v1"]], [scores["coverage"]], one_class) == 1
 
-    return has_collapsed
+    return collapsed
 
 
-def test_what_makes_few_kinds_of_images_has_collapsed(judge, digits):
+def test_few_kinds_of_images_count_as_collapse(has_collapsed, digits):
     images, labels = digits.images[::6], digits.labels[::6]
     one_of_each = np.stack([images[labels == i][0] for i in range(10)])
     for image in (one_of_each[1], one_of_each[8], np.zeros_like(images[0])):
-        assert judge(np.repeat(image[None], NUM, axis=0))
-    assert judge(np.tile(one_of_each, (NUM // 10, 1, 1, 1)))
+        assert has_collapsed(np.repeat(image[None], NUM, axis=0))
+    assert has_collapsed(np.tile(one_of_each, (NUM // 10, 1, 1, 1)))
     for i in range(10):
-        assert judge(images[labels == i][:NUM])
-    assert judge(np.full((NUM, 28, 28, 1), math.nan, np.float32))
-    assert not judge(images)
-    assert not judge(images[:1000])
+        assert has_collapsed(images[labels == i][:NUM])
+    assert has_collapsed(np.full((NUM, 28, 28, 1), math.nan, np.float32))
+    assert not has_collapsed(images)
+    assert not has_collapsed(images[:1000])
 
 
-def test_the_best_stands_first_and_the_collapsed_are_counted(compare_losses, capsys):
+def test_table_puts_the_best_first_and_counts_collapses(compare_losses, capsys):
     def make(loss, distances, coverages):
         return {"loss": loss, "a": distances, "coverage": coverages, "skipped_steps": [0, 3]}
 
@@ -121,7 +121,7 @@ def test_the_best_stands_first_and_the_collapsed_are_counted(compare_losses, cap
     assert header.count("|") == first.count("|") == floor.count("|") == second.count("|")
 
 
-def test_a_loss_in_small(tmp_path, load_few):
+def test_small_run_writes_all_results(tmp_path, load_few):
     load_few(1600)
     options = ["--data-dir", "embedded", "--networks", "mlp", "--losses", "wgan"]
     options += ["--epochs", "1", "--runs", "2", "--batch-size", "800", "--samples", "1000"]
@@ -146,7 +146,7 @@ def test_a_loss_in_small(tmp_path, load_few):
     assert (tmp_path / "run" / "distances.png").exists()
 
 
-def test_too_few_samples_are_refused(arguments, capsys):
+def test_too_few_samples_are_rejected(arguments, capsys):
     with pytest.raises(SystemExit):
         arguments("--samples", "999")
     assert "--samples must be at least 1000; got 999" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""examples/custom_network.py: two steps on embedded digits, and two more."""
+"""examples/custom_network.py: two steps on embedded digits, and two more after --resume."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def run(*options):
     return run_here(EXAMPLES / "custom_network.py", "--data-dir", "embedded", *options)
 
 
-def test_two_steps_leave_a_picture_and_can_be_continued(tmp_path, load_few):
+def test_two_steps_write_a_picture_and_resume(tmp_path, load_few):
     load_few(200)
     options = ("--batch-size", "100", "--workdir", str(tmp_path / "run"))
     done = run(*options, "--epochs", "1")
@@ -32,15 +32,15 @@ def test_two_steps_leave_a_picture_and_can_be_continued(tmp_path, load_few):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--batch-size", "10001"), "from 1 to the number of images, 10000; got 10001"),
         (("--epochs", "0"), "--epochs must be at least 1; got 0"),
     ],
 )
-def test_bad_options_are_told_in_a_line(options, said, tmp_path):
+def test_bad_option_is_rejected_without_a_traceback(options, message, tmp_path):
     done = run(*options, "--workdir", str(tmp_path / "run"))
     assert done.returncode != 0
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()

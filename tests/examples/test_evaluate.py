@@ -1,4 +1,4 @@
-"""examples/evaluate.py, on two steps of examples/mnist.py."""
+"""examples/evaluate.py, after two steps of examples/mnist.py."""
 
 import importlib
 import json
@@ -22,32 +22,32 @@ def run(script, *options):
     return run_here(EXAMPLES / script, "--data-dir", "embedded", *options)
 
 
-def test_the_report_of_two_steps(tmp_path, load_few):
+def test_report_after_two_steps(tmp_path, load_few):
     load_few(2400)
     workdir = tmp_path / "run"
     options = ["--epochs", "1", "--batch-size", "1200", "--workdir", str(workdir)]
     assert run("mnist.py", *options).returncode == 0
     done = run("evaluate.py", "--checkpoint", str(workdir), "--samples", "1000", "--draws", "2")
     assert done.returncode == 0, done.stderr
-    assert "the scores flatter the run" in done.stderr
+    assert "the scores are too good" in done.stderr
     with Image.open(workdir / "evaluation" / "report.png") as picture:
         assert picture.width > 1000
     report = json.loads((workdir / "evaluation" / "report.json").read_text())
     assert (report["step"], report["num_samples"], report["num_train"]) == (2, 1000, 1200)
     assert done.stdout.count("\n| mnist-v1 | ") == done.stdout.count("\n| random-v1 | ") == 8
 
-    refused = run("evaluate.py", "--checkpoint", str(workdir), "--samples", "1000", "--draws", "1")
-    assert refused.returncode == 1
-    *_, line = refused.stderr.splitlines()
+    rejected = run("evaluate.py", "--checkpoint", str(workdir), "--samples", "1000", "--draws", "1")
+    assert rejected.returncode == 1
+    *_, line = rejected.stderr.splitlines()
     assert "The report must be a new file; got" in line
-    assert line.endswith(" --overwrite replaces what is there.")
+    assert line.endswith(" --overwrite replaces it.")
 
     for scores in (report["floor"], *report["draws"]):
         assert sum(scores["shares"].values()) == pytest.approx(1.0)
         assert sum(share > 0 for share in scores["shares"].values()) == scores["classes"]["classes"]
     assert report["floor"]["classes"]["classes"] == 10
 
-    # The floors are the metrics of the two halves; and noise is far above them.
+    # The floor compares two halves of the digits. Generated noise scores far above it.
     digits = jaxgan.datasets.load("mnist", "test", data_dir="embedded").images
     train, test = (
         evaluation.embed(evaluation.random_v1(), x) for x in (digits[0:2000:2], digits[1:2000:2])
@@ -62,7 +62,7 @@ def test_the_report_of_two_steps(tmp_path, load_few):
     assert not np.array_equal(*(list(draw["mnist-v1"].values()) for draw in report["draws"]))
 
 
-def test_a_missing_run_is_told_in_a_line(tmp_path):
+def test_missing_run_is_reported_without_a_traceback(tmp_path):
     done = run("evaluate.py", "--checkpoint", str(tmp_path))
     assert done.returncode == 1
     assert "config.json" in done.stderr
@@ -70,17 +70,17 @@ def test_a_missing_run_is_told_in_a_line(tmp_path):
 
 
 @pytest.mark.parametrize("config", ["{}", "[1]", "{", '{"seed": 0, "networks": "none"}'])
-def test_a_folder_of_something_else_is_told_in_a_line(tmp_path, config):
+def test_other_config_is_rejected_without_a_traceback(tmp_path, config):
     (tmp_path / "config.json").write_text(config)
     done = run("evaluate.py", "--checkpoint", str(tmp_path))
     assert done.returncode == 1
     *_, line = done.stderr.splitlines()
-    assert "config.json must be of a run of examples/mnist.py; got" in line
+    assert "config.json must be from a run of examples/mnist.py; got" in line
     assert "Traceback" not in done.stderr
 
 
-def test_broken_parameters_are_told_in_a_line_and_a_cut_is_told(tmp_path, monkeypatch):
-    """Before anything is scored; and with more samples asked for than there are images."""
+def test_non_finite_samples_and_too_many_samples_are_reported(tmp_path, monkeypatch):
+    """Reduces --samples to the number of images, and rejects NaN before scoring."""
     monkeypatch.syspath_prepend(EXAMPLES)
     mnist = importlib.import_module("mnist")
     monkeypatch.setattr(sys, "argv", ["mnist.py"])
@@ -92,7 +92,7 @@ def test_broken_parameters_are_told_in_a_line_and_a_cut_is_told(tmp_path, monkey
     checkpoint.save(tmp_path / "checkpoints", broken).result()
     done = run("evaluate.py", "--checkpoint", str(tmp_path), "--samples", "20000")
     assert done.returncode == 1
-    *_, cut, line = done.stderr.splitlines()
-    assert cut == "--samples is 5000: there are no more images to compare with."
-    assert line.startswith("5000 of 5000 samples hold NaN or infinity: the parameters of step 0")
+    *_, reduction, line = done.stderr.splitlines()
+    assert reduction == "--samples is reduced to 5000, the number of real images."
+    assert line.startswith("Samples must be finite; got NaN or infinity in 5000 of 5000 at step 0")
     assert "Traceback" not in done.stderr

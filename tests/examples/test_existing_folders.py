@@ -1,4 +1,4 @@
-"""Every example, run for two steps, treats an existing folder alike."""
+"""All examples treat an existing folder the same way (runs of two steps)."""
 
 import importlib
 import json
@@ -28,7 +28,7 @@ OPTIONS = {  # two steps of each
 
 @pytest.fixture(autouse=True)
 def few_digits(request, load_few):
-    """Leaves two batches. The comparison of losses needs more digits than samples."""
+    """Limits the digits to two batches. compare_losses needs more digits than samples."""
     load_few(2500 if "compare_losses" in request.node.name else 200)
 
 
@@ -38,7 +38,7 @@ def run(name, *options):
 
 @pytest.fixture
 def options_of(monkeypatch, capsys):
-    """Returns the options that the help of a script names."""
+    """Returns a function that lists the options in the help of a script."""
 
     def options(name):
         monkeypatch.syspath_prepend(EXAMPLES)
@@ -50,7 +50,7 @@ def options_of(monkeypatch, capsys):
     return options
 
 
-def check_refusal(done, options):
+def check_rejection(done, options):
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     *_, line = done.stderr.splitlines()
@@ -59,25 +59,25 @@ def check_refusal(done, options):
 
 
 def make_run(workdir, file):
-    """A run that has ended; `runs.begin` would hold its folder until this process ends."""
+    """Makes a finished run without `runs.begin`, which locks the folder in this process."""
     (workdir / "config.json").write_text('{"of": "another run"}')
     for name in (".lock", file):
         (workdir / name).touch()
     return workdir
 
 
-# The suite has the scripts that people read first; all share the function that opens a folder.
+# The default suite runs three scripts. All scripts open folders with the same function.
 FIRST = ("minimal", "from_scratch", "mnist")
 EVERY = [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in OPTIONS]
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_run_is_kept_unless_the_user_replaces_it(name, tmp_path, options_of):
+def test_existing_run_is_replaced_only_with_overwrite(name, tmp_path, options_of):
     workdir = make_run(tmp_path, "old.png")
-    refused = run(name, "--workdir", str(workdir))
-    check_refusal(refused, options_of(name))
+    rejected = run(name, "--workdir", str(workdir))
+    check_rejection(rejected, options_of(name))
     holding = f"{workdir}, which holds config.json, old.png."
-    assert f"workdir must be empty or missing; got {holding}" in refused.stderr
+    assert f"workdir must be empty or missing; got {holding}" in rejected.stderr
     assert {path.name for path in workdir.iterdir()} == {".lock", "config.json", "old.png"}
 
     done = run(name, "--workdir", str(workdir), "--overwrite")
@@ -88,23 +88,25 @@ def test_a_run_is_kept_unless_the_user_replaces_it(name, tmp_path, options_of):
 
 
 @pytest.mark.parametrize("name", ["minimal", "mixtures"])
-def test_other_files_are_kept(name, tmp_path):
+def test_overwrite_keeps_other_files(name, tmp_path):
     workdir = make_run(tmp_path, "notes.txt")
-    refused = run(name, "--workdir", str(workdir), "--overwrite")
-    check_refusal(refused, {"--workdir"})
-    assert "which holds notes.txt. Move or delete them." in refused.stderr
+    rejected = run(name, "--workdir", str(workdir), "--overwrite")
+    check_rejection(rejected, {"--workdir"})
+    assert "which holds notes.txt. Move or delete them." in rejected.stderr
     assert (workdir / "notes.txt").exists()
 
 
 @pytest.mark.parametrize("name", ["mnist", "custom_network"])
-def test_a_run_is_not_continued_and_replaced(name, tmp_path):
-    refused = run(name, "--workdir", str(tmp_path), "--resume", "--overwrite")
-    assert refused.returncode == 2
-    assert "not allowed with argument" in refused.stderr
+def test_resume_and_overwrite_exclude_each_other(name, tmp_path):
+    rejected = run(name, "--workdir", str(tmp_path), "--resume", "--overwrite")
+    assert rejected.returncode == 2
+    assert "not allowed with argument" in rejected.stderr
 
 
-def test_a_file_is_kept_unless_the_user_replaces_it(tmp_path, options_of):
+def test_existing_output_file_is_kept(tmp_path, options_of):
     output = tmp_path / "classifier.npz"
     output.write_bytes(b"old")
-    check_refusal(run("train_classifier", "--output", str(output)), options_of("train_classifier"))
+    check_rejection(
+        run("train_classifier", "--output", str(output)), options_of("train_classifier")
+    )
     assert output.read_bytes() == b"old"

@@ -1,4 +1,4 @@
-"""examples/mixtures.py: what it draws, and two small epochs of it."""
+"""examples/mixtures.py: its parts, and a run of two small epochs."""
 
 import importlib
 import json
@@ -21,7 +21,7 @@ def mixtures(monkeypatch):
 
 
 @pytest.mark.parametrize(("mixture", "num"), [("ring", 8), ("grid", 25)])
-def test_the_training_points_are_a_perfect_sampler(mixtures, mixture, num):
+def test_training_points_cover_all_modes(mixtures, mixture, num):
     means, sigma = mixtures.MIXTURES[mixture]
     found = evaluation.mixture_coverage(mixtures.draw_points(mixture, 20_000, seed=0), means, sigma)
     assert found.modes == len(means) == num
@@ -29,18 +29,11 @@ def test_the_training_points_are_a_perfect_sampler(mixtures, mixture, num):
     assert found.kl < 10 * found.kl_floor
 
 
-def test_a_method_in_small(tmp_path):
+def test_small_run_writes_all_results(tmp_path):
     sizes = {"epochs": 2, "runs": 2, "points": 40, "batch-size": 4, "samples": 50}
     sizes |= {"generator-width": 4, "discriminator-width": 3}
     options = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
-    some = [
-        "--mixtures",
-        "ring",
-        "--methods",
-        "pacgan2",
-        "--workdir",
-        str(tmp_path / "run"),
-    ]
+    some = ["--mixtures", "ring", "--methods", "pacgan2", "--workdir", str(tmp_path / "run")]
     done = run_here(EXAMPLES / "mixtures.py", *options, *some)
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("| ring")]
@@ -55,32 +48,32 @@ def test_a_method_in_small(tmp_path):
 
 
 def test_only_runs_of_high_quality_count_as_collapsed(mixtures):
-    """Points strewn at random reach many modes, and say nothing; nor do few good ones."""
+    """Uniformly random points reach many modes, but are not of high quality."""
     means = mixtures.MIXTURES["grid"][0].astype(np.float32)
-    strewn = np.random.default_rng(0).uniform(-5, 5, (2500, 2)).astype(np.float32)
+    uniform = np.random.default_rng(0).uniform(-5, 5, (2500, 2)).astype(np.float32)
     in_one_mode = np.tile(means[7], (2500, 1))
-    runs = [strewn, in_one_mode, mixtures.draw_points("grid", 2500, seed=4), strewn * np.nan]
+    runs = [uniform, in_one_mode, mixtures.draw_points("grid", 2500, seed=4), uniform * np.nan]
     found = [mixtures.count("grid", np.asarray(run)) for run in runs]
     assert [run.modes for run in found][1:] == [1, 25, 0]
     assert found[0].modes > 12
     cells = [cell.strip() for cell in mixtures.row("grid", "gan", found, 3).split("|")]
-    assert cells[7:10] == ["2 of 4", "1 of 2", "3"]  # under way, collapsed, skipped steps
-    assert cells[5].endswith("(3 of 4 runs)")  # the mean KL is of those that have one
+    assert cells[7:10] == ["2 of 4", "1 of 2", "3"]  # not converged, collapsed, skipped steps
+    assert cells[5].endswith("(3 of 4 runs)")  # the mean KL is over runs with a KL
 
 
 @pytest.mark.parametrize(
     "options",
     [("--learning-rate", "-1"), ("--gamma", "nan"), ("--generator-width", "0"), ("--runs", "0")],
 )
-def test_options_that_make_no_sense_are_refused(mixtures, monkeypatch, capsys, options):
+def test_bad_options_are_rejected(mixtures, monkeypatch, capsys, options):
     monkeypatch.setattr(sys, "argv", ["mixtures.py", *options])
     with pytest.raises(SystemExit):
         mixtures.parse_arguments()
     assert options[0] in capsys.readouterr().err
 
 
-def test_the_defaults_are_the_papers(mixtures, monkeypatch):
-    """PacGAN, appendix: 100,000 points, 400 epochs, Adam 1e-4, batches of 100, 10 runs."""
+def test_defaults_equal_the_paper(mixtures, monkeypatch):
+    """PacGAN's appendix has 100,000 points, 400 epochs, Adam 1e-4, batch 100 and 10 runs."""
     monkeypatch.setattr(sys, "argv", ["mixtures.py"])
     args = mixtures.parse_arguments()
     assert (args.points, args.epochs, args.batch_size, args.runs) == (100_000, 400, 100, 10)
@@ -89,8 +82,8 @@ def test_the_defaults_are_the_papers(mixtures, monkeypatch):
     assert mixtures.make_gan("rpgan", args) is not None
 
 
-def test_an_epoch_shows_each_point_once_to_a_single_gan(mixtures):
-    """Nothing is skipped or repeated: a stand-in GAN adds up what it is shown."""
+def test_epoch_uses_each_point_once(mixtures):
+    """A stand-in GAN sums its batches. The sum equals the sum of all points."""
     import jax
     import jax.numpy as jnp
 

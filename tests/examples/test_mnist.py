@@ -1,4 +1,4 @@
-"""examples/mnist.py, for two steps an epoch, on the embedded digits."""
+"""examples/mnist.py with two steps an epoch on the embedded digits."""
 
 import functools
 import importlib
@@ -43,7 +43,7 @@ def run_quickly(workdir, *options):
 
 @pytest.fixture
 def caching(tmp_path_factory):
-    """An environment where compiled programs are kept, as they are for users."""
+    """Returns an environment with a compilation cache, as users have."""
     folder = str(tmp_path_factory.mktemp("cache"))
     return {**USERS, "JAX_ENABLE_COMPILATION_CACHE": "1", "XDG_CACHE_HOME": folder}
 
@@ -79,7 +79,7 @@ def two_epochs(tmp_path_factory):
     return workdir
 
 
-def test_the_work_directory_holds_what_it_should(two_epochs):
+def test_workdir_has_all_files(two_epochs):
     assert {path.name for path in two_epochs.iterdir()} == {
         ".lock",
         "checkpoints",
@@ -100,7 +100,7 @@ def test_the_work_directory_holds_what_it_should(two_epochs):
     assert checkpoint.steps(two_epochs / "checkpoints") == [2, 4]
 
 
-def test_the_summary_and_metrics_say_what_was_run(two_epochs):
+def test_summary_and_metrics_describe_the_run(two_epochs):
     summary = json.loads((two_epochs / "summary.json").read_text())
     assert summary["source"] == "mnist: the 10,000 test digits that ship with jaxgan"
     assert (summary["num_images"], summary["epochs"], summary["steps"]) == (10_000, 2, 4)
@@ -119,9 +119,9 @@ def test_the_summary_and_metrics_say_what_was_run(two_epochs):
 
 
 def check_resume(mnist, whole, workdir, run):
-    """Stops a run after one epoch of two, resumes it, and compares it with a whole run."""
+    """Compares a run that was resumed after one epoch of two with an uninterrupted run."""
     assert run(workdir, "--epochs", "1").returncode == 0
-    # A line that was logged after the checkpoint must not be there twice.
+    # The resumed run must replace a line that was logged after the checkpoint.
     with (workdir / "metrics.jsonl").open("a") as log:
         log.write('{"epoch": 2, "lost": true}\n')
     resumed = run(workdir, "--epochs", "2", "--resume")
@@ -132,13 +132,13 @@ def check_resume(mnist, whole, workdir, run):
         assert (workdir / name).read_bytes() == (whole / name).read_bytes()
 
 
-def test_resume_is_the_same_run_to_the_bit(mnist, two_epochs, tmp_path):
+def test_resumed_run_is_bit_identical(mnist, two_epochs, tmp_path):
     check_resume(mnist, two_epochs, tmp_path, run_quickly)
 
 
 @pytest.mark.slow
-def test_a_new_process_resumes_the_run_to_the_bit(mnist, tmp_path, caching):
-    """The resumed run loads what the first compiled. The whole run compiles for itself.
+def test_resume_in_a_new_process_is_bit_identical(mnist, tmp_path, caching):
+    """The resumed run loads programs from the cache. The uninterrupted run compiles its own.
 
     In the default suite, tests/torture/test_torture.py resumes a killed run in new processes.
     """
@@ -147,19 +147,19 @@ def test_a_new_process_resumes_the_run_to_the_bit(mnist, tmp_path, caching):
     check_resume(mnist, tmp_path / "whole", tmp_path / "resumed", resumable)
 
 
-def test_a_resumed_run_is_guarded(two_epochs):
-    refused = run_quickly(two_epochs, "--epochs", "1")
-    assert refused.returncode == 1
-    assert "must be empty or missing" in refused.stderr
-    refused = run_quickly(two_epochs, "--epochs", "2", "--resume", "--seed", "3")
-    assert refused.returncode == 1
-    assert refused.stderr.endswith("run to resume; got seed 3, there 0.\n")
+def test_resume_rejects_other_options(two_epochs):
+    rejected = run_quickly(two_epochs, "--epochs", "1")
+    assert rejected.returncode == 1
+    assert "must be empty or missing" in rejected.stderr
+    rejected = run_quickly(two_epochs, "--epochs", "2", "--resume", "--seed", "3")
+    assert rejected.returncode == 1
+    assert rejected.stderr.endswith("run to resume; got seed 3, there 0.\n")
 
 
 @pytest.mark.parametrize(
     "signum", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 )
-def test_a_signal_finishes_the_epoch_saves_and_says_how_to_resume(mnist, tmp_path, signum):
+def test_signal_ends_the_epoch_saves_and_prints_how_to_resume(mnist, tmp_path, signum):
     endless = command(tmp_path, "--epochs", "100000")
     with subprocess.Popen(endless, stderr=subprocess.PIPE, text=True, env=QUICKLY) as process:
         try:
@@ -178,7 +178,7 @@ def test_a_signal_finishes_the_epoch_saves_and_says_how_to_resume(mnist, tmp_pat
     assert json.loads((tmp_path / "summary.json").read_text())["epochs"] == last["epoch"]
 
 
-def test_an_exception_in_the_loop_leaves_the_epoch_saved(mnist, tmp_path, monkeypatch):
+def test_exception_in_the_loop_keeps_the_saved_epoch(mnist, tmp_path, monkeypatch):
     monkeypatch.setattr(mnist.images, "grid", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run_quickly(tmp_path, "--epochs", "3")
@@ -187,7 +187,7 @@ def test_an_exception_in_the_loop_leaves_the_epoch_saved(mnist, tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--epochs", "0"), "--epochs must be at least 1; got 0"),
         (("--batch-size", "0"), "--batch-size must be at least 1; got 0"),
@@ -198,19 +198,19 @@ def test_an_exception_in_the_loop_leaves_the_epoch_saved(mnist, tmp_path, monkey
         (("--dataset", "kmnist"), "must be 'mnist'"),
     ],
 )
-def test_bad_options_are_told_in_a_line(mnist, tmp_path, monkeypatch, capsys, options, said):
+def test_bad_option_creates_no_folder(mnist, tmp_path, monkeypatch, capsys, options, message):
     monkeypatch.setattr(sys, "argv", ["mnist.py", *arguments(tmp_path / "run", *options)])
     with pytest.raises(SystemExit) as stopped:
         mnist.main()
     assert stopped.value.code not in (0, None)
-    assert said in f"{stopped.value.code} {capsys.readouterr().err}"
-    assert not (tmp_path / "run").exists()  # a corrected command finds nothing in its way
+    assert message in f"{stopped.value.code} {capsys.readouterr().err}"
+    assert not (tmp_path / "run").exists()  # a corrected command needs no --overwrite
 
 
-def test_a_run_that_lost_its_log_or_frames(two_epochs, tmp_path):
+def test_resume_without_log_and_frames(two_epochs, tmp_path):
     shutil.copytree(two_epochs, tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "frames")
-    (tmp_path / "metrics.jsonl").write_text("{oops")  # the checkpoint knows all of it
+    (tmp_path / "metrics.jsonl").write_text("{oops")  # the checkpoint has all records
     done = run_quickly(tmp_path, "--epochs", "2", "--resume")
     assert done.returncode == 0, done.stderr
     assert "No training.gif" in done.stderr
@@ -218,7 +218,7 @@ def test_a_run_that_lost_its_log_or_frames(two_epochs, tmp_path):
     assert untimed(tmp_path) == untimed(two_epochs)
 
 
-def test_losses_and_penalties_by_name(tmp_path):
+def test_loss_and_penalty_options(tmp_path):
     options = ("--epochs", "1", "--loss", "relativistic", "--penalty", "r1_r2")
     done = run_quickly(tmp_path, *options)
     assert done.returncode == 0, done.stderr
@@ -227,7 +227,7 @@ def test_losses_and_penalties_by_name(tmp_path):
     assert (config["loss"], config["penalty"]) == ("relativistic", "r1_r2")
 
 
-def test_too_many_skipped_steps_in_a_row_stop_the_run(mnist):
+def test_too_many_skipped_steps_stop_the_run(mnist):
     fine = {"generator_skipped": np.array([1, 0] * 300), "discriminator_skipped": np.zeros(600)}
     mnist.stop_if_not_finite(fine, epoch=3)
     bad = {**fine, "discriminator_skipped": np.arange(600) >= 500}
@@ -236,8 +236,8 @@ def test_too_many_skipped_steps_in_a_row_stop_the_run(mnist):
 
 
 @pytest.mark.slow
-def test_the_recipe_learns_digits_and_does_not_collapse(tmp_path):
-    """Ten epochs of the embedded digits: varied as real ones, and neither player has won."""
+def test_ten_epochs_learn_digits_without_collapse(tmp_path):
+    """Samples are as diverse as real digits, and the discriminator is not certain."""
     assert run(tmp_path, "--epochs", "10", "--batch-size", "100").returncode == 0
     summary = json.loads((tmp_path / "summary.json").read_text())
     last = summary["last_epoch"]

@@ -1,4 +1,4 @@
-"""examples/stacked_mnist.py: its images and modes, and two steps of it."""
+"""examples/stacked_mnist.py: its images and modes, and a run of two steps."""
 
 import functools
 import importlib
@@ -31,7 +31,7 @@ def data():
     return jaxgan.datasets.load("mnist", "test", "embedded")
 
 
-def test_channels_are_the_chosen_digits(stacked, data):
+def test_stack_puts_a_digit_in_each_channel(stacked, data):
     triples = stacked.stack(data.images, np.array([[5, 0, 7], [2, 2, 1]]))
     assert triples.shape == (2, 28, 28, 3)
     assert triples.dtype == np.uint8
@@ -40,7 +40,7 @@ def test_channels_are_the_chosen_digits(stacked, data):
     np.testing.assert_array_equal(triples[1, :, :, 1], data.images[2, :, :, 0])
 
 
-def test_triples_are_the_same_each_time_and_of_all_digits(stacked):
+def test_triples_are_reproducible_and_reach_all_modes(stacked):
     digits = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
     triples = stacked.draw_triples(digits, 30_000, seed=1)
     np.testing.assert_array_equal(triples, stacked.draw_triples(digits, 30_000, seed=1))
@@ -50,30 +50,30 @@ def test_triples_are_the_same_each_time_and_of_all_digits(stacked):
     assert found.kl == pytest.approx(found.kl_floor, rel=0.2)
 
 
-def test_a_mode_is_the_number_that_the_channels_make(stacked, data):
+def test_mode_is_the_three_digit_number(stacked, data):
     indices = np.random.default_rng(0).integers(0, 1000, (100, 3))
     pictures = jaxgan.images.normalize(stacked.stack(data.images, indices))
     read = functools.partial(stacked.read_modes, evaluation.mnist_v1())
     expected = data.labels[indices] @ [100, 10, 1]
-    assert (np.asarray(read(pictures)) == expected).mean() > 0.95  # the classifier errs at times
+    assert (np.asarray(read(pictures)) == expected).mean() > 0.95  # the classifier can err
     np.testing.assert_array_equal(read(pictures.at[3, 5, 5, 1].set(math.nan))[2:4] >= 0, [1, 0])
 
 
-def test_a_run_that_is_not_finite_reaches_no_mode(stacked):
+def test_non_finite_run_reaches_no_mode(stacked):
     found = stacked.count(lambda rows: rows, np.array([7, 7, -1, 9]))
     assert (found.modes, found.kl, found.num_samples) == (0, math.inf, 4)
     found = stacked.count(lambda rows: rows, np.arange(2500) % 1000)  # in several batches
     assert (found.modes, found.num_samples) == (1000, 2500)
-    dead = found._replace(modes=0, kl=math.inf)
-    row = stacked.row("veegan", "dcgan", [found._replace(kl=0.5), dead], np.array([0, 9]))
+    failed = found._replace(modes=0, kl=math.inf)
+    row = stacked.row("veegan", "dcgan", [found._replace(kl=0.5), failed], np.array([0, 9]))
     assert row == (
         "| dcgan | 500.0 +- 500.0 | 0.500 (1 of 2 runs) | 1 of 2 | 9 | 78.9 +- 6.5 / 4.50 |"
     )
-    row = stacked.row("veegan", "rpgan", [dead], np.array([9]))
+    row = stacked.row("veegan", "rpgan", [failed], np.array([9]))
     assert row == "| rpgan | 0.0 | none | 1 of 1 | 9 |  |"
 
 
-def test_latents_are_uniform(stacked):
+def test_uniform_latents_are_uniform(stacked):
     class Identity(nn.Module):
         def __call__(self, latents, *, train):
             return latents
@@ -85,7 +85,7 @@ def test_latents_are_uniform(stacked):
 
 
 @pytest.mark.parametrize(("setting", "method"), [("veegan", "rpgan"), ("unrolled-half", "dcgan")])
-def test_every_setting_makes_a_gan(stacked, monkeypatch, setting, method):
+def test_every_setting_builds_a_gan(stacked, monkeypatch, setting, method):
     monkeypatch.setattr(sys, "argv", ["stacked_mnist.py", "--setting", setting, "--features", "2"])
     args = stacked.parse_arguments()
     sizes = (args.steps, args.runs, args.batch_size, args.samples)
@@ -96,7 +96,7 @@ def test_every_setting_makes_a_gan(stacked, monkeypatch, setting, method):
     assert setting == "veegan" or count == 1861
 
 
-def test_a_method_in_small(tmp_path):
+def test_small_run_writes_all_results(tmp_path):
     sizes = {"steps": 2, "runs": 2, "triples": 64, "batch-size": 8, "samples": 40}
     options = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
     some = ["--data-dir", "embedded", "--setting", "unrolled-quarter"]
@@ -126,10 +126,10 @@ def test_a_method_in_small(tmp_path):
         ("unrolled-half", 500_000, 50, 128, 25_600, (1e-4, 2e-4)),
     ],
 )
-def test_the_defaults_are_the_papers(
+def test_defaults_equal_the_papers(
     stacked, monkeypatch, setting, steps, runs, batch_size, samples, rates
 ):
-    """50 epochs of 128,000 triples are 100,000 steps; Adam's rates are seen in its first step."""
+    """50 epochs of 128,000 triples are 100,000 steps. A stand-in for Adam records the rates."""
     monkeypatch.setattr(sys, "argv", ["stacked_mnist.py", "--setting", setting])
     args = stacked.parse_arguments()
     assert (args.steps, args.runs, args.batch_size, args.samples) == (
@@ -146,9 +146,9 @@ def test_the_defaults_are_the_papers(
     assert tuple(used) == rates
 
 
-def test_too_few_triples_are_refused(stacked, monkeypatch, capsys):
+def test_too_few_triples_are_rejected(stacked, monkeypatch, capsys):
     options = ["--setting", "unrolled-half", "--methods", "pacdcgan4", "--triples", "511"]
     monkeypatch.setattr(sys, "argv", ["stacked_mnist.py", *options])
     with pytest.raises(SystemExit):
         stacked.parse_arguments()
-    assert "--triples must be a batch of packs at least; got 511" in capsys.readouterr().err
+    assert "--triples must be at least one batch of packs; got 511" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""examples/sweep.py: a population of four, two steps an epoch, on embedded digits."""
+"""examples/sweep.py with four members and two steps an epoch on the embedded digits."""
 
 import importlib
 import json
@@ -21,14 +21,14 @@ def run(*options):
     return run_here(EXAMPLES / "sweep.py", "--data-dir", "embedded", *options)
 
 
-def test_a_sweep_in_small(tmp_path, monkeypatch, load_few):
+def test_small_sweep_writes_all_results(tmp_path, monkeypatch, load_few):
     load_few(1000)
     workdir = tmp_path / "run"
     options = ["--batch-size", "500", "--epochs", "2", "--seeds", "2"]
     done = run(*options, "--learning-rates", *RATES, "--workdir", str(workdir))
     assert done.returncode == 0, done.stderr
     check_table_and_files(workdir, done.stdout)
-    check_a_member_is_a_run_of_its_own(workdir, monkeypatch)
+    check_a_member_equals_a_single_run(workdir, monkeypatch)
 
 
 def check_table_and_files(workdir, printed):
@@ -52,7 +52,7 @@ def check_table_and_files(workdir, printed):
     assert f"| 0.01 | {median:.3g} " in rows[1]
 
 
-def check_a_member_is_a_run_of_its_own(workdir, monkeypatch):
+def check_a_member_equals_a_single_run(workdir, monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     sweep = importlib.import_module("sweep")
     data = jaxgan.datasets.load("mnist", "train", "embedded")
@@ -76,10 +76,10 @@ def check_a_member_is_a_run_of_its_own(workdir, monkeypatch):
     state = jax.jit(alone.init)(jax.random.key(1), batch)
     train = lambda s: jaxgan.training.epochs(alone, s, data.images, num_epochs=2, batch_size=500)
     state, _ = jax.jit(train)(state)
-    # Adam makes whole steps of gradients that are next to nothing, so single weights may be apart.
-    # A wrong beta1 sets the mean weight 6e-4 apart, other rounding 6e-6.
+    # Adam makes full steps even for tiny gradients, so single weights may differ. The mean
+    # difference is 6e-4 for a wrong beta1, and 6e-6 for other rounding.
     assert distance(member.params, state.params) < 1e-4
-    assert distance(population.pick(states, 0).params, state.params) > 1e-2  # of another seed
+    assert distance(population.pick(states, 0).params, state.params) > 1e-2  # another seed
 
 
 def distance(a, b) -> float:
@@ -87,13 +87,13 @@ def distance(a, b) -> float:
     return max(float(np.abs(x - y).mean()) for x, y in pairs if x.ndim > 1)
 
 
-def test_bad_options_are_refused_in_a_line(tmp_path):
-    for options, said in (
+def test_bad_option_is_rejected_without_a_traceback(tmp_path):
+    for options, message in (
         (("--seeds", "0"), "--seeds must be at least 1; got 0"),
         (("--learning-rates", "0"), "--learning-rates must be positive"),
     ):
         fixed = ("--batch-size", "5000", "--seeds", "1")
         done = run("--workdir", str(tmp_path / "new"), *fixed, *options)
         assert done.returncode != 0
-        assert said in done.stderr
+        assert message in done.stderr
         assert "Traceback" not in done.stderr

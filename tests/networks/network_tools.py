@@ -1,4 +1,4 @@
-"""Inputs and programs of networks, for the tests of every family."""
+"""Inputs and helpers for the tests of networks."""
 
 import functools
 
@@ -21,7 +21,7 @@ def count(module, *inputs, **options) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(shapes(module, *inputs, **options)["params"]))
 
 
-# As one program each: operation by operation, every one of them would be compiled by itself.
+# Jitted, because otherwise every operation would compile separately.
 def init(module, *inputs, **options):
     return jax.jit(functools.partial(module.init, **options))(jax.random.key(1), *inputs)
 
@@ -31,7 +31,7 @@ def apply(module, variables, *inputs, **options):
 
 
 def network_of(module) -> jaxgan.Network:
-    """As a network that makes its parameters in one program, also where `gan.init` is not one."""
+    """Returns a network with a jitted `init`, so that an eager `gan.init` compiles one program."""
     network = networks.from_linen(module)
     return network._replace(init=jax.jit(network.init))
 
@@ -45,7 +45,7 @@ def images(size: int, channels: int, batch: int = 2) -> jax.Array:
 
 
 def random_like(params):
-    """Biases begin at zero; a test that adds them up should see them."""
+    """Draws non-zero parameters, because zero biases would hide errors."""
     generator = np.random.default_rng(1)
     draw = lambda leaf: jnp.asarray(generator.normal(0, 0.1, leaf.shape), leaf.dtype)
     return jax.tree.map(draw, params)

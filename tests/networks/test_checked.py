@@ -1,4 +1,4 @@
-"""Fields and inputs of modules are checked by their annotations."""
+"""Tests that fields and inputs of modules are checked by their annotations."""
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ def test_valid_fields_are_accepted(fields):
 
 
 @pytest.mark.parametrize(
-    ("fields", "error", "said"),
+    ("fields", "error", "message"),
     [
         ({"count": 0}, ValueError, r"Module\.count must be at least 1; got 0\."),
         ({"count": True}, TypeError, r"Module\.count must be an integer; got True\."),
@@ -51,12 +51,12 @@ def test_valid_fields_are_accepted(fields):
         ({"dtype": 3}, TypeError, r"Module\.dtype must be a float dtype or None; got 3\."),
     ],
 )
-def test_invalid_fields_are_refused(fields, error, said):
-    with pytest.raises(error, match=said):
+def test_invalid_fields_are_rejected(fields, error, message):
+    with pytest.raises(error, match=message):
         Module(**fields)
 
 
-def test_an_input_of_another_shape_or_dtype_is_refused():
+def test_input_of_wrong_shape_or_dtype_is_rejected():
     with pytest.raises(ValueError, match=r"The input of Module must be float \[batch, features\]"):
         jax.eval_shape(lambda: Module().apply({}, jnp.ones(3)))
     with pytest.raises(TypeError, match=r"got int32 of shape \(2, 3\)"):
@@ -67,5 +67,5 @@ def test_sides_must_be_multiples():
     check_sides("images", (8, 12, 3), 4, "two halvings")
     with pytest.raises(ValueError) as caught:  # noqa: PT011  the whole message is compared
         check_sides("images", (8, 14, 3), 4, "two halvings", "Pad them.")
-    said = "The sides of images must be multiples of 4 (two halvings); got (8, 14, 3). Pad them."
-    assert str(caught.value) == said
+    message = "The sides of images must be multiples of 4 (two halvings); got (8, 14, 3). Pad them."
+    assert str(caught.value) == message

@@ -1,4 +1,4 @@
-"""DCGAN against the numbers of parameters of its papers; sizes of images by hand."""
+"""Compares DCGAN's numbers of parameters with its papers, and tests the image sizes."""
 
 import pytest
 from network_tools import TRAIN, count, images, latents
@@ -6,8 +6,8 @@ from network_tools import TRAIN, count, images, latents
 from jaxgan import networks
 from jaxgan.networks._dcgan import halvings
 
-# Each sum is one layer a term, weights and biases (or a batch normalization's scales and shifts),
-# worked out by hand from the paper's table.
+# Each term is one layer's weights and biases, or a batch normalization's scales and shifts,
+# computed by hand from the paper's table.
 FIGURES = {
     # Figure 1: 100 x (4 x 4 x 1024), then 5 x 5 to 512, 256, 128 and 3 channels
     "DCGAN generator, 64 pixels": (
@@ -16,7 +16,7 @@ FIGURES = {
         TRAIN,
         1_638_400 + 2_048 + 13_107_200 + 1_024 + 3_276_800 + 512 + 819_200 + 256 + 9_603,
     ),
-    # its mirror image: 5 x 5 from 3 to 64, 128, 256 and 512 channels, then 4 x 4 x 512 to 1
+    # the reverse: 5 x 5 from 3 to 64, 128, 256 and 512 channels, then 4 x 4 x 512 to 1
     "DCGAN discriminator, 64 pixels": (
         networks.DCGANDiscriminator(),
         (images(64, 3),),
@@ -41,7 +41,7 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_parameters_are_as_many_as_in_the_paper(name):
+def test_number_of_parameters_matches_the_paper(name):
     module, inputs, options, expected = FIGURES[name]
     assert count(module, *inputs, **options) == expected
 

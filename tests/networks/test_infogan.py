@@ -1,12 +1,12 @@
-"""InfoGAN against the numbers of parameters of its paper."""
+"""Compares InfoGAN's numbers of parameters with its paper."""
 
 import pytest
 from network_tools import TRAIN, count, images, latents, shapes
 
 from jaxgan import networks
 
-# Each sum is one layer a term, weights and biases (or a batch normalization's scales and shifts),
-# worked out by hand from the paper's table.
+# Each term is one layer's weights and biases, or a batch normalization's scales and shifts,
+# computed by hand from the paper's table.
 FIGURES = {
     # Table 1 of InfoGAN: 1024 units, 7 x 7 x 128, 4 x 4 to 64, 4 x 4 to 1
     "InfoGAN generator": (
@@ -26,13 +26,13 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_parameters_are_as_many_as_in_the_paper(name):
+def test_number_of_parameters_matches_the_paper(name):
     module, inputs, options, expected = FIGURES[name]
     assert count(module, *inputs, **options) == expected
 
 
 @pytest.mark.parametrize(
-    ("module", "inputs", "options", "said"),
+    ("module", "inputs", "options", "message"),
     [
         (
             networks.InfoGANGenerator((30, 30, 1)),
@@ -42,6 +42,6 @@ def test_parameters_are_as_many_as_in_the_paper(name):
         ),
     ],
 )
-def test_sizes_that_cannot_be_halved_are_refused(module, inputs, options, said):
-    with pytest.raises(ValueError, match=said):
+def test_indivisible_sizes_are_rejected(module, inputs, options, message):
+    with pytest.raises(ValueError, match=message):
         shapes(module, inputs, **options)

@@ -1,4 +1,4 @@
-"""The shared layers against flax and numpy."""
+"""Compares the shared layers with flax and numpy."""
 
 import functools
 
@@ -19,12 +19,12 @@ from jaxgan import networks
 
 
 @pytest.mark.parametrize("kernel_size", [3, 4, 5])
-def test_upconv_is_a_transposed_convolution_gradients_and_all(kernel_size):
+def test_upconv_and_its_gradients_match_conv_transpose(kernel_size):
     x = images(7, 3)
-    ours = networks.UpConv(4, kernel_size)
-    theirs = nn.ConvTranspose(4, (kernel_size, kernel_size), strides=(2, 2))
-    variables = {"params": random_like(shapes(theirs, x)["params"])}
-    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, shapes(ours, x))
+    upconv = networks.UpConv(4, kernel_size)
+    reference = nn.ConvTranspose(4, (kernel_size, kernel_size), strides=(2, 2))
+    variables = {"params": random_like(shapes(reference, x)["params"])}
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, shapes(upconv, x))
     weights = jax.random.normal(jax.random.key(2), (2, 14, 14, 4))
 
     @functools.partial(jax.jit, static_argnums=0)
@@ -33,18 +33,20 @@ def test_upconv_is_a_transposed_convolution_gradients_and_all(kernel_size):
         y = module.apply(variables, x)
         return jnp.sum(weights * y), y
 
-    (ours, our_y), (theirs, their_y) = (gradient(m, variables, x) for m in (ours, theirs))
-    assert our_y.shape == their_y.shape == (2, 14, 14, 4)
-    np.testing.assert_allclose(our_y, their_y, atol=1e-5)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), ours, theirs)
+    (upconv, upconv_y), (reference, reference_y) = (
+        gradient(m, variables, x) for m in (upconv, reference)
+    )
+    assert upconv_y.shape == reference_y.shape == (2, 14, 14, 4)
+    np.testing.assert_allclose(upconv_y, reference_y, atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), upconv, reference)
 
 
-def test_upconv_refuses_other_kernels():
+def test_upconv_rejects_other_kernels():
     with pytest.raises(ValueError, match="kernel_size must be 3, 4 or 5; got 7"):
         shapes(networks.UpConv(4, 7), images(7, 3))
 
 
-def test_conditional_batch_norm_against_numpy():
+def test_conditional_batch_norm_matches_numpy():
     norm = networks.ConditionalBatchNorm(num_classes=3)
     x, labels = images(4, 5, batch=6) * 2.0 + 3.0, jnp.array([0, 1, 2, 2, 1, 0])
     variables = init(norm, x, labels, train=False)
@@ -62,7 +64,7 @@ def test_conditional_batch_norm_against_numpy():
     np.testing.assert_allclose(stats["var"], 0.9 + 0.1 * var, rtol=1e-5)
 
 
-def test_minibatch_stddev_against_numpy():
+def test_minibatch_stddev_matches_numpy():
     x = images(3, 2, batch=8)
     y = apply(networks.MinibatchStddev(4), {}, x)
     np.testing.assert_array_equal(y[..., :2], x)
@@ -71,7 +73,7 @@ def test_minibatch_stddev_against_numpy():
         expected = np.sqrt(group.var(axis=0) + 1e-8).mean()
         np.testing.assert_allclose(y[i, ..., 2], expected, rtol=1e-5)
     same = apply(networks.MinibatchStddev(4), {}, jnp.ones((8, 3, 3, 2)))
-    np.testing.assert_allclose(same[..., 2], 1e-4, rtol=1e-5)  # the root of 1e-8: no variety at all
+    np.testing.assert_allclose(same[..., 2], 1e-4, rtol=1e-5)  # the root of 1e-8, for equal images
     assert apply(networks.MinibatchStddev(4), {}, x[:2]).shape == (2, 3, 3, 3)
     with pytest.raises(ValueError, match="must be a multiple of 4; got 6 images"):
         apply(networks.MinibatchStddev(4), {}, x[:6])

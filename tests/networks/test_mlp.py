@@ -1,4 +1,4 @@
-"""The perceptrons against numpy and the recipe's numbers of parameters."""
+"""Compares the perceptrons with numpy and the recipe's numbers of parameters."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ from network_tools import apply, count, images, init, latents, random_like
 
 from jaxgan import networks
 
-# Each sum is one layer a term, weights and biases (or a batch normalization's scales and shifts),
-# worked out by hand from the paper's table.
+# Each term is one layer's weights and biases, or a batch normalization's scales and shifts,
+# computed by hand from the paper's table.
 FIGURES = {
     # 100 x 128, 128 x 128, 128 x 784
     "MLP generator": (networks.MLPGenerator(), (latents(100),), {}, 12_928 + 16_512 + 101_136),
@@ -21,7 +21,7 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_parameters_are_as_many_as_in_the_paper(name):
+def test_number_of_parameters_matches_the_paper(name):
     module, inputs, options, expected = FIGURES[name]
     assert count(module, *inputs, **options) == expected
 
@@ -35,7 +35,7 @@ def mlp_in_numpy(params, x):
     return x
 
 
-def test_mlp_generator_is_the_perceptron_of_the_recipe():
+def test_mlp_generator_matches_numpy():
     generator = networks.MLPGenerator()
     params = random_like(init(generator, latents(100))["params"])
     expected = np.tanh(mlp_in_numpy(params, latents(100))).reshape(2, 28, 28, 1)
@@ -43,7 +43,7 @@ def test_mlp_generator_is_the_perceptron_of_the_recipe():
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_mlp_discriminator_is_the_perceptron_of_the_recipe():
+def test_mlp_discriminator_matches_numpy():
     discriminator = networks.MLPDiscriminator()
     params = random_like(init(discriminator, images(28, 1))["params"])
     logits = apply(discriminator, {"params": params}, images(28, 1))

@@ -1,4 +1,4 @@
-"""All families: one update, bfloat16, batch statistics, and (slow) training on digits."""
+"""Tests every family: one update, bfloat16, batch statistics, and training on digits (slow)."""
 
 import functools
 import re
@@ -20,7 +20,7 @@ from jaxgan import networks
 
 
 def small_pair(family: str, dtype=None, size: int = 8) -> jaxgan.Pair:
-    """A narrow pair of each family, for images of `size` pixels and one channel."""
+    """Returns a narrow pair of a family, for images of `size` pixels and one channel."""
     shape = (size, size, 1)
     return {
         "mlp": lambda: jaxgan.Pair(
@@ -77,7 +77,7 @@ def batch_for(family: str) -> list[jax.Array]:
 
 
 @pytest.mark.parametrize("family", SOME)
-def test_a_family_plays(family):
+def test_update_and_sample_of_each_family(family):
     gan, batch = small_gan(family), batch_for(family)
     state = jax.jit(gan.init)(jax.random.key(0), *batch)
     after, metrics = jax.jit(gan.update)(state, *batch)
@@ -89,8 +89,8 @@ def test_a_family_plays(family):
 
 
 @pytest.mark.parametrize("family", SOME)
-def test_bfloat16_is_what_it_computes_in_and_nothing_else(family):
-    """Parameters, statistics, logits and images are float32; the convolutions are not."""
+def test_bfloat16_is_used_only_for_computation(family):
+    """Convolutions use bfloat16. Parameters, statistics, logits and images are float32."""
 
     def traced(dtype):
         gan, batch = small_gan(family, dtype), batch_for(family)
@@ -108,8 +108,8 @@ def test_bfloat16_is_what_it_computes_in_and_nothing_else(family):
     assert not of_type(narrow, "f32")
 
 
-def test_a_discriminator_step_normalises_real_and_fake_apart_and_the_generator_step_nothing():
-    """The statistics after an update are those of two passes: real, then fake."""
+def test_batch_statistics_are_updated_by_real_and_fake_separately():
+    """The discriminator's statistics are those of two passes, real then fake, and no third."""
     gan = small_gan("unrolled", optimizer=jaxgan.Pair(optax.set_to_zero(), optax.set_to_zero()))
     real = jnp.tanh(images(8, 1, batch=8))
     state = gan.init(jax.random.key(0), real)
@@ -134,10 +134,10 @@ def test_a_discriminator_step_normalises_real_and_fake_apart_and_the_generator_s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_family_trains_on_digits(family):
-    """200 steps on digits: nothing skipped, and samples nearer to the digits' mean image."""
+def test_each_family_trains_on_digits(family):
+    """200 steps skip no update and move samples closer to the digits' mean image."""
     digits, labels = jaxgan.datasets.load("mnist", "test", data_dir="embedded")
-    digits = np.pad(digits, ((0, 0), (2, 2), (2, 2), (0, 0)))  # 32 pixels, which all can make
+    digits = np.pad(digits, ((0, 0), (2, 2), (2, 2), (0, 0)))  # every family has 32 pixels
     conditional = family.startswith("conditional")
     shape, wide = (32, 32, 1), {"num_classes": 10} if conditional else {}
     pair = {
@@ -190,5 +190,5 @@ def test_a_family_trains_on_digits(family):
     for player in jaxgan.Pair._fields:
         assert int(metrics[f"{player}_skipped"].sum()) == 0
         assert np.isfinite(metrics[f"{player}_loss"]).all()
-    # Three of the families kept 0.5 to 0.65 of the distance when this was written, the others less.
+    # Measured: three families kept 0.5 to 0.65 of the distance, the others less.
     assert distance(state) < 0.8 * before

@@ -1,4 +1,4 @@
-"""PacGAN's networks of points against the numbers of parameters of the papers, and numpy."""
+"""Compares PacGAN's networks with numpy and the papers' numbers of parameters."""
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,10 @@ from network_tools import TRAIN, apply, count, init, latents, network_of, random
 import jaxgan
 from jaxgan import networks
 
-# Each sum is one layer a term, weights and biases (or a batch normalization's scales and shifts),
-# worked out by hand from the paper's table.
+# Each term is one layer's weights and biases, or a batch normalization's scales and shifts,
+# computed by hand from the paper's table.
 FIGURES = {
-    # 2 x 400, three of 400 x 400, four normalisations, 400 x 2
+    # 2 x 400, three of 400 x 400, four normalizations, 400 x 2
     "PacGAN generator": (
         networks.PacGANGenerator(),
         (latents(2),),
@@ -38,12 +38,12 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_parameters_are_as_many_as_in_the_paper(name):
+def test_number_of_parameters_matches_the_paper(name):
     module, inputs, options, expected = FIGURES[name]
     assert count(module, *inputs, **options) == expected
 
 
-def test_a_dense_pair_of_points_plays_packed():
+def test_pacgan_pair_updates_with_packed_points():
     gan = jaxgan.gan(
         network_of(networks.PacGANGenerator(features=(8, 8), dtype=jnp.bfloat16)),
         network_of(networks.PacGANDiscriminator(features=(8, 8), dtype=jnp.bfloat16)),

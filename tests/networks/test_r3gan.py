@@ -1,4 +1,4 @@
-"""R3GAN against the numbers of parameters of its paper; resampling by hand."""
+"""Compares R3GAN's numbers of parameters with its paper, and tests resampling."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,11 +8,11 @@ from network_tools import apply, count, images, init, latents, shapes
 from jaxgan import networks
 from jaxgan.networks._r3gan import resample
 
-# Each sum is one layer a term, weights and biases (or a batch normalization's scales and shifts),
-# worked out by hand from the paper's table.
+# Each term is one layer's weights and biases, or a batch normalization's scales and shifts,
+# computed by hand from the paper's table.
 FIGURES = {
     # 4 x 4 x 768 and 64 x 768; eight blocks of 768 x 1536, 1536 x 16 x 9, 1536 x 768 and two
-    # biases of 1536; 768 x 3. The paper says 20.7 M.
+    # biases of 1536; 768 x 3. The paper reports 20.7 M.
     "R3GAN generator": (
         networks.R3GANGenerator(),
         (latents(64),),
@@ -29,13 +29,13 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_parameters_are_as_many_as_in_the_paper(name):
+def test_number_of_parameters_matches_the_paper(name):
     module, inputs, options, expected = FIGURES[name]
     assert count(module, *inputs, **options) == expected
 
 
-def test_r3gan_begins_as_its_resampled_basis():
-    """Fix-up: the last layer of each block is zero, so a new network is linear in the latents."""
+def test_new_r3gan_generator_is_linear():
+    """The last layer of each block starts at zero (Fix-up), so the generator is linear."""
     generator = networks.R3GANGenerator((8, 8, 1), (8, 4), group_size=4)
     variables = init(generator, latents(6))
     x, y = (apply(generator, variables, scale * latents(6)) for scale in (1.0, 3.0))
@@ -48,12 +48,12 @@ def test_resampling_is_bilinear():
     up = resample(row, 2)[0, 3, :, 0]
     np.testing.assert_allclose(up, [0, 0.25, 0.75, 1.75, 3.25, 3.5, 2.5, 2], rtol=1e-6)
     down = resample(row, 0.5)[0, 1, :, 0]
-    # 1 3 3 1 over eight; at the edges what lies outside is left out and the rest made up to one.
+    # Weights 1 3 3 1 over 8. At the edges, the weights inside are rescaled to sum to 1.
     np.testing.assert_allclose(down, [(3 * 0 + 3 * 1 + 4) / 7, (1 + 3 * 4 + 3 * 2) / 7], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("module", "inputs", "options", "said"),
+    ("module", "inputs", "options", "message"),
     [
         (networks.R3GANGenerator((28, 28, 1)), latents(3), {}, r"multiples of 8 \(4 widths\); got"),
         (networks.R3GANDiscriminator(), images(28, 1), {}, r"multiples of 8 .*; got \(28, 28"),
@@ -65,6 +65,6 @@ def test_resampling_is_bilinear():
         ),
     ],
 )
-def test_sizes_and_groups_that_do_not_divide_are_refused(module, inputs, options, said):
-    with pytest.raises(ValueError, match=said):
+def test_indivisible_sizes_and_groups_are_rejected(module, inputs, options, message):
+    with pytest.raises(ValueError, match=message):
         shapes(module, inputs, **options)

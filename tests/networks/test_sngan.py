@@ -1,4 +1,4 @@
-"""SN-GAN against the numbers of parameters of its paper, and numpy's singular values."""
+"""Compares SN-GAN with its paper's numbers of parameters and numpy's singular values."""
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +8,10 @@ from network_tools import LABELS, TRAIN, count, images, latents, network_of, sha
 
 from jaxgan import networks
 
-# Each sum is one layer a term, weights and biases (or a batch normalization's scales and shifts),
-# worked out by hand from the paper's table.
+# Each term is one layer's weights and biases, or a batch normalization's scales and shifts,
+# computed by hand from the paper's table.
 FIGURES = {
-    # Table 4: 128 x 4096, three blocks (two 3 x 3, a 1 x 1, two normalisations), 3 x 3 to 3
+    # Table 4: 128 x 4096, three blocks (two 3 x 3, a 1 x 1, two normalizations), 3 x 3 to 3
     "SN-GAN generator": (
         networks.SNGANGenerator(),
         (latents(128),),
@@ -25,7 +25,7 @@ FIGURES = {
         TRAIN,
         (3_584 + 147_584 + 512) + (2 * 147_584 + 16_512) + 2 * (2 * 147_584) + 129,
     ),
-    # ten scales and shifts in each of the seven normalisations
+    # ten scales and shifts in each of the seven normalizations
     "SN-GAN generator, ten classes": (
         networks.SNGANGenerator(num_classes=10),
         (latents(128), LABELS),
@@ -43,7 +43,7 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_parameters_are_as_many_as_in_the_paper(name):
+def test_number_of_parameters_matches_the_paper(name):
     module, inputs, options, expected = FIGURES[name]
     assert count(module, *inputs, **options) == expected
 
@@ -53,7 +53,7 @@ def weight_matrix(kernel):
 
 
 def test_spectral_norm_divides_by_the_largest_singular_value():
-    """After many passes the estimate is that of numpy's SVD, in every layer."""
+    """After many passes, the estimate matches numpy's SVD in every layer."""
     network = network_of(networks.SNGANDiscriminator(features=6, num_classes=3))
     x, labels = images(8, 2), jnp.array([0, 2])
     params, model_state = network.init(jax.random.key(0), x, labels)
@@ -74,18 +74,18 @@ def test_spectral_norm_divides_by_the_largest_singular_value():
         np.testing.assert_allclose(sigmas[name], largest, rtol=1e-4, err_msg=name)
     assert not np.allclose(jax.tree.leaves(first)[0], jax.tree.leaves(model_state)[0], atol=1e-4)
 
-    # A pass outside of training uses the vectors and leaves them alone.
+    # A pass outside of training does not update the vectors.
     @jax.jit
-    def judge(model_state):
+    def discriminate(model_state):
         logits, same = network.apply(params, model_state, x, labels, train=False, key=None)
         assert same is model_state
         return logits
 
-    np.testing.assert_allclose(judge(model_state), logits, rtol=1e-4)
+    np.testing.assert_allclose(discriminate(model_state), logits, rtol=1e-4)
 
 
-def test_projection_adds_the_product_with_the_embedding_of_the_class():
-    """The logits of all classes differ by the normalised embeddings' products with one h."""
+def test_projection_adds_the_product_with_the_class_embedding():
+    """The logits of all classes differ by the products of the normalized embeddings with one h."""
     network = network_of(networks.SNGANDiscriminator(features=6, num_classes=3))
     x = jnp.repeat(images(8, 2, batch=1), 3, axis=0)
     params, model_state = network.init(jax.random.key(0), x, jnp.arange(3))
@@ -99,14 +99,14 @@ def test_projection_adds_the_product_with_the_embedding_of_the_class():
     plain, _ = run(without)
     np.testing.assert_allclose(plain, plain[:1].repeat(3), rtol=1e-5)
     doubled = {**params, "classes": jax.tree.map(lambda k: 2.0 * k, params["classes"])}
-    np.testing.assert_allclose(run(doubled)[0], logits, rtol=1e-4)  # normalised
+    np.testing.assert_allclose(run(doubled)[0], logits, rtol=1e-4)  # embeddings are normalized
     assert len(set(np.round(np.asarray(logits - plain), 6).tolist())) == 3
 
 
 @pytest.mark.parametrize(
-    ("module", "inputs", "options", "said"),
+    ("module", "inputs", "options", "message"),
     [
-        (networks.SNGANGenerator((28, 28, 1)), latents(3), TRAIN, r"multiples of 8 .*28.*padded"),
+        (networks.SNGANGenerator((28, 28, 1)), latents(3), TRAIN, r"multiples of 8 .*28.*Pad"),
         (networks.SNGANDiscriminator(4), images(6, 1), TRAIN, r"multiples of 4 .*; got \(6, 6, 1"),
         (
             networks.SNGANGenerator(num_classes=3),
@@ -122,6 +122,6 @@ def test_projection_adds_the_product_with_the_embedding_of_the_class():
         ),
     ],
 )
-def test_sizes_and_missing_labels_are_refused(module, inputs, options, said):
-    with pytest.raises(ValueError, match=said):
+def test_sizes_and_missing_labels_are_rejected(module, inputs, options, message):
+    with pytest.raises(ValueError, match=message):
         shapes(module, inputs, **options)

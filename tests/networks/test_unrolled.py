@@ -1,12 +1,12 @@
-"""Unrolled GAN against the numbers of parameters of its paper."""
+"""Compares Unrolled GAN's numbers of parameters with its paper."""
 
 import pytest
 from network_tools import TRAIN, count, images, latents
 
 from jaxgan import networks
 
-# Each sum is one layer a term, weights and biases (or a batch normalization's scales and shifts),
-# worked out by hand from the paper's table.
+# Each term is one layer's weights and biases, or a batch normalization's scales and shifts,
+# computed by hand from the paper's table.
 FIGURES = {
     # 256 x (4 x 4 x 64), 3 x 3 to 32, 16, 8 and 3 channels
     "unrolled setting, generator": (
@@ -32,6 +32,6 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_parameters_are_as_many_as_in_the_paper(name):
+def test_number_of_parameters_matches_the_paper(name):
     module, inputs, options, expected = FIGURES[name]
     assert count(module, *inputs, **options) == expected

@@ -1,4 +1,4 @@
-"""What is wrong with inputs, as hypothesis strategies, and what must become of them."""
+"""Defines hypothesis strategies for bad inputs, and checks that jaxgan rejects them."""
 
 import collections
 import math
@@ -18,7 +18,7 @@ import jaxgan
 from jaxgan._internal import checks
 
 PACKAGE = str(Path(jaxgan.__file__).parent)
-SECONDS = 20  # of processor time: a check takes milliseconds, a hang for ever
+SECONDS = 20  # of processor time; a check takes milliseconds
 KEY, X = jax.random.key(0), np.zeros((2, 4, 4, 1), np.float32)
 POINTS = np.random.default_rng(0).normal(size=(9, 2))
 
@@ -30,7 +30,7 @@ NOT_FINITE = st.sampled_from([math.nan, math.inf, -math.inf])
 
 
 def number(least=None, most=None):
-    """No number, not finite, or out of range."""
+    """Draws values that are not numbers, not finite, or out of range."""
     out = [NOTHING, st.sampled_from([True, 1j, np.zeros(2)]), NOT_FINITE]
     if least is not None:
         out.append(st.floats(max_value=least, exclude_max=True, min_value=-1e30))
@@ -40,14 +40,14 @@ def number(least=None, most=None):
 
 
 def whole(least=1, most=2**31 - 1):
-    """No whole number, or out of range, by one or by far."""
+    """Draws values that are not integers, or out of range by any distance."""
     wrong = st.sampled_from([True, 2.0, math.nan, math.inf, np.float32(1), 1j, np.ones(3)])
     far = [st.integers(-(10**30), least - 1), st.integers(most + 1, 10**30)]
     return st.one_of(NOTHING, wrong, *far)
 
 
 def array(rank, kinds="iubc", least=1):
-    """No array, of a wrong dtype, of a wrong rank, or with nothing in it."""
+    """Draws values that are not arrays, and arrays of wrong dtype or rank, or empty."""
     dtypes = {"i": np.int32, "u": np.uint8, "b": np.bool_, "c": np.complex64, "f": np.float32}
     good = "f" if "f" not in kinds else "i"
     shape = lambda r: st.tuples(*[st.integers(1, 5)] * r)
@@ -59,35 +59,36 @@ def array(rank, kinds="iubc", least=1):
 
 
 def features(least=1):
-    """No features, too few, not finite, or larger than can be squared."""
-    spoilt = st.builds(
+    """Draws features that are not arrays, too few, non-finite, or too large to square."""
+    broken = st.builds(
         lambda at, value: np.where(np.arange(18).reshape(9, 2) == at, value, POINTS),
         st.integers(0, 17),
         st.one_of(NOT_FINITE, st.sampled_from([1e60, -1e300])),
     )
     few = st.integers(0, least - 1).map(lambda n: np.zeros((n, 2)))
-    return st.one_of(array(2), spoilt, few)
+    return st.one_of(array(2), broken, few)
 
 
-TRIED: dict[str, list[str]] = collections.defaultdict(list)  # which values, by argument
+TRIED: dict[str, list[str]] = collections.defaultdict(list)  # tried values by argument
 
 
 class Case(NamedTuple):
     name: str
-    bad: Any  # a strategy of what is wrong
-    call: Any  # what must refuse it
-    said: str | None = None  # where the value itself is not what an error should show
+    bad: Any  # a strategy for bad values
+    call: Any  # the call that must reject them
+    match: str | None = None  # a pattern of the message, which by default must show the value
 
 
 def tokens(value):
-    """What of a value an error may show."""
+    """Returns texts; an error about the value must contain one of them."""
     if isinstance(value, np.ndarray | jax.Array):
         found = {str(value.shape), str(value.dtype), "nan", "inf", "1e+60", "1e+300", "row"}
         return found | {f"{value.shape[0]} " if value.shape else "()"}
     return {checks.show(value), str(value), type(value).__name__}
 
 
-def refuse(case, value):
+def check_rejected(case, value):
+    """Checks that the call raises a short, specific error from jaxgan, without delay."""
     TRIED[case.name].append(repr(value)[:200])
     start = time.process_time()
     with pytest.raises((TypeError, ValueError)) as caught:
@@ -96,8 +97,8 @@ def refuse(case, value):
     where = [frame.filename for frame in traceback.extract_tb(caught.tb)]
     message = str(caught.value)
     assert where[-1].startswith(PACKAGE), (where[-1], message)
-    if case.said is not None:
-        caught.match(case.said)
+    if case.match is not None:
+        caught.match(case.match)
     else:
         assert any(token in message for token in tokens(value)), message
     assert message.count("\n") == 0 or "JAX" in message
@@ -105,14 +106,14 @@ def refuse(case, value):
 
 
 def summary():
-    """How many values were tried."""
+    """Returns a line with the number of tried values."""
     values = [value for values in TRIED.values() for value in values]
     distinct = sum(len(set(values)) for values in TRIED.values())
-    return f"{len(values)} bad inputs ({distinct} distinct) were given to {len(TRIED)} arguments"
+    return f"Tried {len(values)} bad inputs ({distinct} distinct) for {len(TRIED)} arguments."
 
 
-def refused(cases: Callable[[], Iterator[Case]]) -> Any:
-    """The test that every case of a table is refused: a few values of each, many with `-m slow`."""
+def rejected(cases: Callable[[], Iterator[Case]]) -> Any:
+    """Returns a test that jaxgan rejects every case: 2 values of each, 20 with `-m slow`."""
     table = list(cases())
     names = [f"{i}-{case.name}" for i, case in enumerate(table)]
 
@@ -124,7 +125,7 @@ def refused(cases: Callable[[], Iterator[Case]]) -> Any:
         @hypothesis.settings(max_examples=examples, derandomize=True, database=None, deadline=None)
         @hypothesis.given(case.bad)
         def check(value):
-            refuse(case, value)
+            check_rejected(case, value)
 
         check()
 

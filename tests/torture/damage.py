@@ -1,10 +1,10 @@
-"""Damages checkpoints in every way at every file, and sees whether one wrong value is ever loaded.
+"""Damages checkpoints in several ways, and checks that `restore` never loads wrong values.
 
     python tests/torture/damage.py --cases 500 --output damage.json
 
-Of two checkpoints the newer has a file truncated or deleted, a block of it zeroed, or a single bit
-flipped: every file in turn, at random places. Each time `restore` must name the damage in a warning
-and return the older checkpoint, to the bit.
+The script truncates, deletes or partly zeroes a file of the newer of two checkpoints, or flips a
+bit. It damages every file in turn, at random places. Each time `restore` must warn about the
+damage and return the older checkpoint, bit-identical.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from jaxgan import checkpoint
 
 
 def flip(path: Path, rng: random.Random) -> None:
-    data = bytearray(path.read_bytes() or b"\0")  # an empty file has no bit to flip
+    data = bytearray(path.read_bytes() or b"\0")  # an empty file gets a byte
     data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     path.write_bytes(data)
 
@@ -46,11 +46,11 @@ def delete(path: Path, rng: random.Random) -> None:
 
 
 def zero(path: Path, rng: random.Random) -> None:
-    """What a power failure leaves: the length is right, and a block is not."""
+    """Zeroes a block and keeps the length, like a power failure."""
     data = bytearray(path.read_bytes())
     start = rng.randrange(len(data)) if data else 0
     block = bytes(len(data[start : start + 4096]))
-    if data[start : start + 4096] == block:  # nothing would change
+    if data[start : start + 4096] == block:  # zeroing would not change the file
         path.unlink()
     else:
         data[start : start + 4096] = block
@@ -79,30 +79,30 @@ def same(a: jaxgan.TrainState, b: jaxgan.TrainState) -> bool:
 
 
 def attempt(folder: Path, states: list[jaxgan.TrainState]) -> str:
-    """What `restore` makes of a folder whose newer checkpoint is damaged."""
-    with warnings.catch_warnings(record=True) as told:
+    """Returns the outcome of `restore` in a folder whose newer checkpoint is damaged."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = checkpoint.restore(folder, like=states[0])
-    named = any("step 10:" in str(warning.message) for warning in told)
+    named = any("step 10:" in str(warning.message) for warning in caught)
     if same(found, states[0]):
         return "older, and reported" if named else "older, and silent"
     return "newer" if same(found, states[1]) else "WRONG VALUES"
 
 
 def torture(folder: Path, cases: int | None, seed: int) -> dict:
-    """Damages that many times; None is each file once in each way (Orbax varies their number)."""
+    """Counts the outcomes of `cases` damages; None damages each file once in each way."""
     rng, states, outcomes = random.Random(seed), make_states(), Counter()
-    sound = folder / "sound"
+    intact = folder / "intact"
     for state in states:
-        checkpoint.save(sound, state).result()
-    files = sorted(path for path in (sound / "10").rglob("*") if path.is_file())
+        checkpoint.save(intact, state).result()
+    files = sorted(path for path in (intact / "10").rglob("*") if path.is_file())
     ways = list(itertools.product(DAMAGES, files))
-    cases = cases or len(ways)
+    cases = cases or len(ways)  # Orbax varies the number of files
     chosen = itertools.islice(itertools.cycle(ways), cases)
     for kind, file in tqdm(list(chosen), unit="case"):
         damaged = folder / "damaged"
-        shutil.copytree(sound, damaged)
-        DAMAGES[kind](damaged / file.relative_to(sound), rng)
+        shutil.copytree(intact, damaged)
+        DAMAGES[kind](damaged / file.relative_to(intact), rng)
         outcomes[attempt(damaged, states)] += 1
         shutil.rmtree(damaged)
     return {"cases": cases, "files": len(files), "outcomes": dict(outcomes)}

@@ -1,11 +1,10 @@
-"""Kills a run again and again, half of the times during a save, and sees whether it ends the same.
+"""Kills a run many times, half of them during a save, and checks that its result is identical.
 
     python tests/torture/kill.py --kills 200 --output kills.json
 
-The run is `examples/mnist.py` on the embedded digits, with a checkpoint an epoch. SIGKILL comes at
-a random moment, from the first import on, and the run is resumed, until all kills are done and it
-may end. Then it must have the digests of every leaf, the metrics and the pictures of a run that was
-never killed.
+The run is `examples/mnist.py` on the embedded digits, with a checkpoint an epoch. The script sends
+SIGKILL at a random time after the start, resumes the run, and repeats this for all kills. The final
+digests of every leaf, the metrics and the pictures must equal those of an uninterrupted run.
 """
 
 import argparse
@@ -26,11 +25,11 @@ from jaxgan import checkpoint
 from jaxgan.checkpoint import _manifest as manifest
 
 SCRIPT = Path(__file__).parent.parent.parent / "examples" / "mnist.py"
-LIFETIME = 9.0  # seconds, at most, to a kill that waits for no save: about as long as a few epochs
-AHEAD = 40  # epochs that a killed run still had before it
+LIFETIME = 9.0  # maximum seconds to a kill that does not wait for a save; a few epochs
+AHEAD = 40  # minimum epochs that a killed run has left
 SECONDS = ("seconds", "steps_per_second")
-# Warnings are errors: a run that falls back on an older checkpoint must not pass. JAX warns about a
-# compiled program that a kill has cut, and compiles it again.
+# Warnings are errors, so that a run that falls back to an older checkpoint fails. JAX warns about
+# programs in the cache that a kill truncated, and compiles them again.
 PYTHON = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning"]
 PYTHON += ["-W", "ignore:Error reading persistent compilation cache entry"]
 
@@ -57,7 +56,7 @@ def remnants(workdir: Path) -> set[Path]:
 
 
 def wait_for_a_save(run: subprocess.Popen, workdir: Path, old: set[Path], skip: int) -> None:
-    """Returns once the save after `skip` others has begun, or the run has ended."""
+    """Waits until the save after `skip` other saves begins, or until the run ends."""
     seen = set(old)
     while run.poll() is None:
         new = remnants(workdir) - seen
@@ -74,7 +73,7 @@ def kill(
     """Starts and kills the run.
 
     Returns:
-      Whether half a save is left; None if the run ended before the kill.
+      Whether an unfinished save remains; None if the run ended before the kill.
     """
     old = remnants(workdir)
     with start(workdir, epochs, batch_size, cache) as run:
@@ -86,7 +85,7 @@ def kill(
         run.kill()
         errors = run.communicate()[1]
     if run.returncode > 0:
-        raise AssertionError(f"The run ended by itself, with {run.returncode}:\n{errors}")
+        raise AssertionError(f"The run failed with exit status {run.returncode}:\n{errors}")
     if run.returncode == 0:
         return None
     return bool(remnants(workdir) - old)
@@ -96,11 +95,11 @@ def finish(workdir: Path, epochs: int, batch_size: int, cache: Path) -> None:
     with start(workdir, epochs, batch_size, cache) as run:
         errors = run.communicate()[1]
     if run.returncode != 0:
-        raise AssertionError(f"The run ended with {run.returncode}:\n{errors}")
+        raise AssertionError(f"The run failed with exit status {run.returncode}:\n{errors}")
 
 
 def outcome(workdir: Path) -> dict:
-    """All that must not depend on kills."""
+    """Returns the results that must not depend on kills."""
     checkpoints = workdir / "checkpoints"
     newest = checkpoint.latest(checkpoints)
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
@@ -115,9 +114,9 @@ def outcome(workdir: Path) -> dict:
 def torture(
     folder: Path, kills: int, batch_size: int, seed: int, ahead: int = AHEAD, run_whole=finish
 ) -> dict:
-    """Kills one run, half of the times in a save; returns counts, and whether it ended the same.
+    """Kills one run, half of the times in a save; returns counts, and whether results are equal.
 
-    `run_whole` runs the script without a kill, and has the arguments of `finish`.
+    `run_whole` runs the script without a kill, with the arguments of `finish`.
     """
     rng, killed, in_saves, epochs = random.Random(seed), folder / "killed", 0, ahead
     for number in tqdm(range(kills), unit="kill"):
@@ -128,7 +127,7 @@ def torture(
         in_saves += in_save
         log = killed / "metrics.jsonl"
         logged = len(log.read_text().splitlines()) if log.exists() else 0
-        epochs = max(epochs, ahead + logged)  # the log may know an epoch that is not saved
+        epochs = max(epochs, ahead + logged)  # the log may have an unsaved epoch
     finish(killed, epochs, batch_size, folder / "cache")
     run_whole(folder / "whole", epochs, batch_size, folder / "cache")
     same = outcome(killed) == outcome(folder / "whole")

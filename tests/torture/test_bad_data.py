@@ -1,6 +1,6 @@
-"""What trains, draws, reads and samples refuses what it cannot use, by name.
+"""Training, sampling, images, datasets and populations reject bad arguments by name.
 
-`pytest -m slow tests/torture` tries some thousand inputs, the ordinary suite a few of each kind.
+`pytest -m slow tests/torture` tries thousands of inputs; the default suite tries two of each kind.
 """
 
 import functools
@@ -22,7 +22,7 @@ from bad import (
     X,
     array,
     number,
-    refused,
+    rejected,
     whole,
 )
 from conftest import BATCH, SHAPE, make_gan
@@ -48,14 +48,14 @@ ADAM = Pair(optax.adam(1e-3), optax.adam(1e-3))
 
 
 @functools.cache
-def game(**changes):
-    """A small GAN and the shapes of its state: nothing is compiled."""
+def small_gan(**changes):
+    """Returns a small GAN and the shapes of its state, without compilation."""
     gan = make_gan(**changes)
     return gan, jax.eval_shape(gan.init, KEY, jnp.zeros((BATCH, *SHAPE)))
 
 
 def train(function, **changes):
-    gan, state = game()
+    gan, state = small_gan()
     given = {"gan": gan, "images": np.zeros((BATCH, *SHAPE), np.uint8), "labels": None}
     given |= {"batch_size": 2, "num_steps" if function is training.steps else "num_epochs": 1}
     return jax.eval_shape(lambda s: function(**{"state": s, **given, **changes}), state)
@@ -181,12 +181,12 @@ def dataset_cases():
     yield Case("split", no_text, lambda x: load("mnist", x))
     yield Case(
         "data_dir",
-        st.sampled_from([3, b"a", "", "a\0b", __file__, ["a"], "~nobody-here/x"]),
+        st.sampled_from([3, b"a", "", "a\0b", __file__, ["a"], "~unknown-user/x"]),
         lambda x: load("mnist", data_dir=x),
     )
     yield Case(
         "npz.read",
-        st.sampled_from([None, 3, b"a", "", "a\0b", "~nobody-here/x"]),
+        st.sampled_from([None, 3, b"a", "", "a\0b", "~unknown-user/x"]),
         lambda x: npz.read(x, {"a": (3,)}, [np.float32]),
     )
     idx = functools.partial(load, data_dir=EMBEDDED_DIR)
@@ -236,8 +236,8 @@ def member_cases():
     yield Case("create of integers", integers, lambda x: create(Pair(x, x)))
     yield Case("create.optimizer", NOTHING, lambda x: create(optimizer=x))
     no_optimizers = st.sampled_from([Pair(1, 2), Pair(None, None), Pair(FLIP, FLIP)])
-    said = "optimizer must be a jaxgan.Pair of optax"
-    yield Case("create of no optimizers", no_optimizers, lambda x: create(optimizer=x), said)
+    message = "optimizer must be a jaxgan.Pair of optax"
+    yield Case("create of no optimizers", no_optimizers, lambda x: create(optimizer=x), message)
     yield Case(
         "create.model_state",
         NO_FUNCTION.filter(lambda x: x is not None),
@@ -247,8 +247,8 @@ def member_cases():
     yield Case("replace", st.sampled_from(["stpe", "Key"]), lambda x: state.replace(**{x: 0}))
 
 
-test_training = refused(training_cases)
-test_sampling = refused(sampling_cases)
-test_picture = refused(picture_cases)
-test_dataset = refused(dataset_cases)
-test_member = refused(member_cases)
+test_training_rejects_bad_arguments = rejected(training_cases)
+test_sampling_rejects_bad_arguments = rejected(sampling_cases)
+test_images_reject_bad_arguments = rejected(picture_cases)
+test_datasets_reject_bad_arguments = rejected(dataset_cases)
+test_populations_reject_bad_arguments = rejected(member_cases)

@@ -1,6 +1,6 @@
-"""Losses, penalties, augmentations, networks and `gan` refuse what they cannot use, by name.
+"""Losses, penalties, augmentations, networks and `gan` reject bad arguments by name.
 
-`pytest -m slow tests/torture` tries some thousand inputs, the ordinary suite a few of each kind.
+`pytest -m slow tests/torture` tries thousands of inputs; the default suite tries two of each kind.
 """
 
 import functools
@@ -22,7 +22,7 @@ from bad import (
     X,
     array,
     number,
-    refused,
+    rejected,
     whole,
 )
 from conftest import BATCH, LATENT_DIM, SHAPE, make_gan
@@ -44,14 +44,14 @@ ADAM = Pair(optax.adam(1e-3), optax.adam(1e-3))
 
 
 @functools.cache
-def game(**changes):
-    """A small GAN and the shapes of its state: nothing is compiled."""
+def small_gan(**changes):
+    """Returns a small GAN and the shapes of its state, without compilation."""
     gan = make_gan(**changes)
     return gan, jax.eval_shape(gan.init, KEY, jnp.zeros((BATCH, *SHAPE)))
 
 
 def update(images=IMAGES, labels=None, gan=None):
-    gan, state = gan or game()
+    gan, state = gan or small_gan()
     return jax.eval_shape(lambda s: gan.update(s, images, labels), state)
 
 
@@ -59,7 +59,7 @@ def penalize(penalty, real=X, fake=X, critic=CRITIC, key=KEY, state=()):
     return penalty.apply(state, critic, real, fake, key=key, step=0)
 
 
-def game_of(changes):
+def changed_state(changes):
     gan = make_gan(**changes)
     return jax.eval_shape(gan.init, KEY, jnp.zeros((BATCH, *SHAPE)))
 
@@ -178,21 +178,21 @@ def gan_cases():
     )
     for name in ("generator", "discriminator"):
         wrong = st.sampled_from([None, 3, "MLP", len, networks.MLPGenerator])
-        said = "A player must be"
-        yield Case(name, wrong, lambda x, name=name: make_gan(**{name: x}), said)
+        message = "A player must be"
+        yield Case(name, wrong, lambda x, name=name: make_gan(**{name: x}), message)
     for name in ("penalty", "augmentation"):
         wrong = NO_FUNCTION.filter(lambda x: x is not None)
         yield Case(name, wrong, lambda x, name=name: make_gan(**{name: x}))
-    init = lambda key=KEY, x=X: game()[0].init(key, x)
+    init = lambda key=KEY, x=X: small_gan()[0].init(key, x)
     yield Case("init.key", NO_KEY, init)
     yield Case("init.images", array(4, least=2), lambda x: init(x=x))
     yield Case("init.nan", NOT_FINITE, lambda x: init(x=np.full_like(X, x)))
-    yield Case("update.images", array(4, least=2), update, said="Images must be")
+    yield Case("update.images", array(4, least=2), update, match="Images must be")
     some = array(1, "fbc").filter(lambda x: x is not None)
     yield Case("update.labels", some, lambda x: update(labels=x), "num_classes=None")
-    yield Case("update.state", NOTHING, lambda x: game()[0].update(x, IMAGES))
+    yield Case("update.state", NOTHING, lambda x: small_gan()[0].update(x, IMAGES))
     yield Case(
-        "sample.state", NOTHING, lambda x: game()[0].sample(x, np.ones((1, LATENT_DIM), "f"))
+        "sample.state", NOTHING, lambda x: small_gan()[0].sample(x, np.ones((1, LATENT_DIM), "f"))
     )
     labelled = make_gan(num_classes=3)
     yield Case("init.labels", array(1, "fbc"), lambda x: labelled.init(KEY, IMAGES, x), "abels")
@@ -204,11 +204,11 @@ def gan_cases():
         {"augmentation": ada},
         {"generator": networks.MLPGenerator(SHAPE, features=(3,))},
     ]
-    mixed = lambda x: update(gan=(game()[0], game_of(x)))
+    mixed = lambda x: update(gan=(small_gan()[0], changed_state(x)))
     yield Case("update of another", st.sampled_from(others), mixed, "another GAN")
     wide = np.zeros((5, 8, 8, 1), "f")
     yield Case("images of another size", st.just(wide), update)
-    latents = lambda x: jax.eval_shape(lambda s: game()[0].sample(s, x), game()[1])
+    latents = lambda x: jax.eval_shape(lambda s: small_gan()[0].sample(s, x), small_gan()[1])
     yield Case("latents", array(2), latents)
     narrow = st.integers(1, 9).filter(lambda n: n != LATENT_DIM)
     yield Case("latents", narrow.map(lambda n: np.zeros((2, n), "f")), latents)
@@ -267,8 +267,8 @@ def network_cases():
         yield Case(adapter.__name__, NO_FUNCTION, adapter, "must be")
 
 
-test_loss = refused(loss_cases)
-test_penalty = refused(penalty_cases)
-test_augment = refused(augment_cases)
-test_gan = refused(gan_cases)
-test_network = refused(network_cases)
+test_losses_reject_bad_arguments = rejected(loss_cases)
+test_penalties_reject_bad_arguments = rejected(penalty_cases)
+test_augmentations_reject_bad_arguments = rejected(augment_cases)
+test_gan_rejects_bad_arguments = rejected(gan_cases)
+test_networks_reject_bad_arguments = rejected(network_cases)

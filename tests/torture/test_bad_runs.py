@@ -1,4 +1,4 @@
-"""What saves, restores and begins runs refuses what it cannot use, by name, and writes nothing."""
+"""Checkpoints and runs reject bad arguments by name, before they write files."""
 
 import functools
 
@@ -6,14 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from bad import KEY, NO_BOOL, NOT_FINITE, NOTHING, Case, refused, whole
+from bad import KEY, NO_BOOL, NOT_FINITE, NOTHING, Case, rejected, whole
 from hypothesis import strategies as st
 
 from jaxgan import Pair, checkpoint, runs
 from jaxgan._internal import file_lock
 from jaxgan.train_state import create
 
-NO_PATH = st.sampled_from([None, 3, b"a", "", "a\0b", "~nobody-here/x", ["a"]])
+NO_PATH = st.sampled_from([None, 3, b"a", "", "a\0b", "~unknown-user/x", ["a"]])
 NO_DICT = st.sampled_from([None, 3, "abc", [1], object])
 NO_JSON = st.sampled_from([object(), {"a": {1, 2}}, [1j], b"x", np.zeros(2), {(1, 2): 3}, KEY])
 
@@ -29,7 +29,7 @@ def holding(leaf):
 
 
 def no_leaf():
-    """What is no array, or comes back from JAX as another one."""
+    """Draws values that are not arrays, and arrays that JAX would change."""
     wide = st.sampled_from([np.float64, np.int64, np.uint64, np.complex128])
     arrays = st.builds(np.ones, st.integers(1, 3), wide)
     other = st.sampled_from([np.array(["a"]), np.array([1.5], ">f4"), np.array([object()])])
@@ -94,10 +94,10 @@ def run_cases():
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_written(tmp_path):
+def check_that_no_file_is_written(tmp_path):
     yield
     assert not list(tmp_path.iterdir())
 
 
-test_checkpoint = refused(checkpoint_cases)
-test_runs = refused(run_cases)
+test_checkpoints_reject_bad_arguments = rejected(checkpoint_cases)
+test_runs_reject_bad_arguments = rejected(run_cases)

@@ -1,12 +1,12 @@
-"""Metrics refuse what they cannot use, by name.
+"""Metrics reject bad arguments by name.
 
-`pytest -m slow tests/torture` tries some thousand inputs, the ordinary suite a few of each kind.
+`pytest -m slow tests/torture` tries thousands of inputs; the default suite tries two of each kind.
 """
 
 import math
 
 import numpy as np
-from bad import NO_FUNCTION, NOT_FINITE, POINTS, Case, X, array, features, number, refused, whole
+from bad import NO_FUNCTION, NOT_FINITE, POINTS, Case, X, array, features, number, rejected, whole
 from hypothesis import strategies as st
 
 from jaxgan import evaluation
@@ -95,4 +95,4 @@ def score_cases():
     yield Case("sha256", st.sampled_from([3, b"a"]), lambda x: weights(sha256=x))
 
 
-test_score = refused(score_cases)
+test_metrics_reject_bad_arguments = rejected(score_cases)

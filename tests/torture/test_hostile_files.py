@@ -1,4 +1,4 @@
-"""Files that were made to do harm: bombs, lies in headers, pickles; none costs memory or time."""
+"""jaxgan rejects malicious files (bombs, false headers, pickles) without much memory or time."""
 
 import ast
 import contextlib
@@ -29,7 +29,7 @@ PACKED = gzip.compress(bytes((0, 0, 8, 1)) + struct.pack(">I", 40) + bytes(range
 
 @contextlib.contextmanager
 def little_memory():
-    """For what may allocate a few mebibytes and no more."""
+    """Fails if the block allocates more than 8 MiB."""
     tracemalloc.start()
     try:
         yield
@@ -41,7 +41,7 @@ def little_memory():
 
 class Evil:
     def __reduce__(self):
-        return (pytest.fail, ("a pickle was read",))
+        return (pytest.fail, ("loaded a pickle",))
 
 
 def members(path, **contents):
@@ -51,16 +51,16 @@ def members(path, **contents):
     return path
 
 
-def lying(path, content, compression):
-    """An `.npz` file that claims to hold `content`, CRC and all, and unpacks to 64 MiB more."""
+def false_sizes(path, content, compression):
+    """Writes an `.npz` with the size and CRC of `content` that unpacks to 64 MiB more."""
     with zipfile.ZipFile(path, "w", compression) as file:
         file.writestr("a.npy", content + bytes(64 * MEBIBYTE))
         info = file.getinfo("a.npy")
-    packed, told = path.read_bytes(), struct.pack("<LL", info.compress_size, info.file_size)
-    assert packed.count(told) == 2  # in the member's own header, and in the directory
+    packed, sizes = path.read_bytes(), struct.pack("<LL", info.compress_size, info.file_size)
+    assert packed.count(sizes) == 2  # in the member's header and in the directory
     crcs = [struct.pack("<L", crc) for crc in (info.CRC, zlib.crc32(content))]
-    claimed = struct.pack("<LL", info.compress_size, len(content))
-    path.write_bytes(packed.replace(told, claimed).replace(*crcs))
+    false = struct.pack("<LL", info.compress_size, len(content))
+    path.write_bytes(packed.replace(sizes, false).replace(*crcs))
     return path
 
 
@@ -70,40 +70,40 @@ def saved(array):
     return file.getvalue()
 
 
-def claiming(shape, descr="|u1"):
+def header_only(shape, descr="|u1"):
     header = io.BytesIO()
-    claim = {"descr": descr, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(header, claim)
+    fields = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, fields)
     return header.getvalue()
 
 
 @pytest.mark.parametrize("examples", [30, pytest.param(500, marks=pytest.mark.slow)])
-def test_a_spoilt_idx_file_is_refused_by_name(tmp_path, examples):
-    path = tmp_path / "spoilt.gz"
+def test_corrupted_idx_file_is_rejected_by_name(tmp_path, examples):
+    path = tmp_path / "corrupted.gz"
     cut = st.integers(0, len(PACKED) - 1).map(lambda n: PACKED[:n])
     more = st.binary(min_size=1, max_size=50).filter(any).map(lambda tail: PACKED + tail)
     other = st.binary(max_size=100)
     headers = st.binary(min_size=8, max_size=8).filter(lambda h: h != gzip.decompress(PACKED)[:8])
-    lying = headers.map(lambda header: gzip.compress(header + bytes(range(40)), mtime=0))
+    false_header = headers.map(lambda header: gzip.compress(header + bytes(range(40)), mtime=0))
 
     @hypothesis.settings(max_examples=examples, derandomize=True, database=None, deadline=None)
-    @hypothesis.given(st.one_of(cut, more, other, lying))
+    @hypothesis.given(st.one_of(cut, more, other, false_header))
     def check(content):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"spoilt\.gz must be .*; got"):
+        with pytest.raises(ValueError, match=r"corrupted\.gz must be .*; got"):
             idx.read(path, rank=1)
 
     check()
 
 
 @pytest.mark.parametrize("sizes", [(2**31,), (2**32 - 1,), (10,)])
-def test_a_gzip_bomb_is_not_unpacked(tmp_path, sizes):
+def test_gzip_bomb_is_not_unpacked(tmp_path, sizes):
     with gzip.open(tmp_path / "bomb.gz", "wb", 1) as file:
         file.write(bytes((0, 0, 8, 1)) + struct.pack(">I", *sizes))
         for _ in range(64):
             file.write(bytes(MEBIBYTE))
-    said = r"bomb\.gz must be .*; got (sizes \(\d+,\)|more)"
-    with little_memory(), pytest.raises(ValueError, match=said):
+    message = r"bomb\.gz must be .*; got (sizes \(\d+,\)|more)"
+    with little_memory(), pytest.raises(ValueError, match=message):
         idx.read(tmp_path / "bomb.gz", rank=1)
     (tmp_path / "bomb.gz").rename(tmp_path / idx.FILES["train", "images"])
     with little_memory(), pytest.raises(ValueError, match="must be the original file"):
@@ -111,13 +111,13 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path, sizes):
 
 
 @pytest.mark.parametrize(
-    ("contents", "said"),
+    ("contents", "message"),
     [
         ({"a": saved(np.array([Evil()]))}, "object"),
         ({"a": saved(np.array(["text"] * 3))}, "must be float32"),
         ({"a": saved(np.zeros(4, np.float32))}, r"shape \(4,\)"),
-        ({"a": claiming((2**50,))}, r"shape \(1125899906842624,\)"),
-        ({"a": claiming((3,), "<f4")}, "a must be 12 bytes; got 0"),
+        ({"a": header_only((2**50,))}, r"shape \(1125899906842624,\)"),
+        ({"a": header_only((3,), "<f4")}, "a must be 12 bytes; got 0"),
         ({"a": pickle.dumps(Evil())}, ""),
         ({"a": bytes(64 * MEBIBYTE)}, "at most 16396 bytes, unpacked; got 67108864"),
         ({"b": saved(np.zeros(3, np.float32))}, r"must be \['a.npy'\]; got \['b.npy'\]"),
@@ -125,41 +125,41 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path, sizes):
         ({}, r"must be \['a.npy'\]; got \[\]"),
     ],
 )
-def test_a_hostile_npz_file_is_refused_by_name(tmp_path, contents, said):
-    path = members(tmp_path / "hostile.npz", **contents)
-    said = rf"hostile\.npz is corrupted.*{said}"
-    with little_memory(), pytest.raises(ValueError, match=said):
+def test_malicious_npz_file_is_rejected_by_name(tmp_path, contents, message):
+    path = members(tmp_path / "malicious.npz", **contents)
+    message = rf"malicious\.npz is corrupted.*{message}"
+    with little_memory(), pytest.raises(ValueError, match=message):
         npz.read(path, {"a": (3,)}, [np.float32])
 
 
 @pytest.mark.parametrize(
-    ("compression", "said"),
+    ("compression", "message"),
     [
-        (zipfile.ZIP_STORED, "as it claims; got more"),
-        (zipfile.ZIP_DEFLATED, "as it claims; got more"),
+        (zipfile.ZIP_STORED, "as declared; got more"),
+        (zipfile.ZIP_DEFLATED, "as declared; got more"),
         (zipfile.ZIP_BZIP2, "stored or deflated; got compression"),
         (zipfile.ZIP_LZMA, "stored or deflated; got compression"),
     ],
 )
-def test_a_bomb_that_claims_to_be_small_is_not_unpacked(tmp_path, compression, said):
+def test_npz_bomb_with_a_false_size_is_not_unpacked(tmp_path, compression, message):
     for module in {zipfile.ZIP_BZIP2: ["bz2"], zipfile.ZIP_LZMA: ["lzma"]}.get(compression, []):
-        pytest.importorskip(module)  # not every Python was built with them
-    path = lying(tmp_path / "bomb.npz", saved(np.zeros(3, np.float32)), compression)
-    said = rf"bomb\.npz is corrupted.*{said}"
-    with little_memory(), pytest.raises(ValueError, match=said):
+        pytest.importorskip(module)  # some Python builds lack the module
+    path = false_sizes(tmp_path / "bomb.npz", saved(np.zeros(3, np.float32)), compression)
+    message = rf"bomb\.npz is corrupted.*{message}"
+    with little_memory(), pytest.raises(ValueError, match=message):
         npz.read(path, {"a": (3,)}, [np.float32])
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_a_flipped_bit_of_a_member_is_found_by_its_checksum(tmp_path, compression):
-    values = np.random.default_rng(0).normal(size=5000)  # more than is unpacked at once
+def test_checksum_detects_a_flipped_bit_in_a_member(tmp_path, compression):
+    values = np.random.default_rng(0).normal(size=5000)  # more than one block
     with zipfile.ZipFile(tmp_path / "a.npz", "w", compression) as file:
         file.writestr("a.npy", saved(values))
-    whole = (tmp_path / "a.npz").read_bytes()
+    intact = (tmp_path / "a.npz").read_bytes()
     found = npz.read(tmp_path / "a.npz", {"a": (5000,)}, [np.float64])["a"]
     np.testing.assert_array_equal(found, values)
     for at in range(1000, 36_000, 1234):
-        flipped = whole[:at] + bytes((whole[at] ^ 1,)) + whole[at + 1 :]
+        flipped = intact[:at] + bytes((intact[at] ^ 1,)) + intact[at + 1 :]
         (tmp_path / "a.npz").write_bytes(flipped)
         with pytest.raises(ValueError, match=r"a\.npz is corrupted"):
             npz.read(tmp_path / "a.npz", {"a": (5000,)}, [np.float64])
@@ -168,36 +168,36 @@ def test_a_flipped_bit_of_a_member_is_found_by_its_checksum(tmp_path, compressio
 @pytest.mark.parametrize(
     "content", [b"", b"PK", b"\x93NUMPY", b"\x80\x04K\x01.", saved(np.ones(3))]
 )
-def test_what_is_no_npz_file(tmp_path, content):
+def test_file_that_is_not_npz_is_rejected(tmp_path, content):
     (tmp_path / "weights.npz").write_bytes(content)
     with pytest.raises(ValueError, match=r"weights\.npz is corrupted"):
         evaluation.load_classifier(tmp_path / "weights.npz", name="x")
     assert _tfds._read_cache(tmp_path / "weights.npz", (3, 2, 2, 1)) is None
 
 
-def test_weights_that_are_pickled_or_not_finite(tmp_path):
+def test_pickled_or_non_finite_weights_are_rejected(tmp_path):
     shipped = Path(jaxgan.__file__).parent / "data" / "classifiers" / "mnist-v1.npz"
     with np.load(shipped, allow_pickle=False) as file:
         weights = dict(file)
-    for wrong, said in (
+    for wrong, message in (
         (np.array([Evil()] * 10), "object"),
         (np.full(10, np.nan, "f"), "is nan at"),
     ):
         np.savez(tmp_path / "w.npz", **{**weights, "Dense_1/bias": wrong})
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             evaluation.load_classifier(tmp_path / "w.npz", name="x")
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + bytes(40), b"\x80\x04K\x01."]
 )
-def test_a_picture_that_is_none(tmp_path, content):
+def test_corrupted_picture_is_rejected(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.png must be a picture; got a corrupted file"):
         images.animate(tmp_path / "a.gif", [tmp_path / "a.png"])
 
 
-def test_an_iterator_that_gives_none_does_not_end_a_stream():
+def test_stream_rejects_a_chunk_of_none():
     stream = jaxgan.streaming.stream(lambda *x: x, None, iter([None]))
     with pytest.raises(TypeError, match="Chunk 0 must be an array, or a tuple of arrays; got None"):
         next(stream)

@@ -1,4 +1,4 @@
-"""The short forms of kill.py and damage.py, and a disk that is full."""
+"""Checkpoints survive kills, damage (short runs of kill.py and damage.py) and a full disk."""
 
 import importlib
 import os
@@ -27,7 +27,7 @@ def script(monkeypatch):
     return importlib.import_module
 
 
-def test_a_killed_run_ends_as_if_it_had_not_been(script, tmp_path):
+def test_killed_run_resumes_bit_identically(script, tmp_path):
     kill = script("kill")
 
     def run_whole(workdir, epochs, batch_size, cache):
@@ -36,38 +36,38 @@ def test_a_killed_run_ends_as_if_it_had_not_been(script, tmp_path):
 
     counted = kill.torture(tmp_path, 1, batch_size=5000, seed=0, ahead=4, run_whole=run_whole)
     assert counted["same"]
-    assert counted["epochs"] > 4  # it was killed under way
+    assert counted["epochs"] > 4  # the kill came before the end
 
 
-def test_no_damage_is_loaded(script, tmp_path):
+def test_restore_never_loads_a_damaged_checkpoint(script, tmp_path):
     counted = script("damage").torture(tmp_path, cases=None, seed=1)
     assert counted["cases"] == 4 * counted["files"] > 20
     assert counted["outcomes"] == {"older, and reported": counted["cases"]}
 
 
-def test_leaves_are_held_against_their_digests_too(script, tmp_path, monkeypatch):
-    """If whoever writes the files writes something else, and seals it."""
+def test_leaves_are_compared_with_their_digests(script, tmp_path, monkeypatch):
+    """Detects wrong values in files whose own checksums are right."""
     states = script("damage").make_states()
     checkpoint.save(tmp_path, states[0]).result()
     real, name = storage.ocp.save, ".params.generator['Dense_0']['bias']"
     flipped = lambda arrays: {**arrays, name: np.nextafter(arrays[name], np.float32(1))}
     with monkeypatch.context() as disk:
         disk.setattr(storage.ocp, "save", lambda path, arrays: real(path, flipped(arrays)))
-        error = checkpoint.save(tmp_path, states[1], keep=1).exception()  # it is read back
-        assert "bias'] has other values than were saved" in str(error)
+        error = checkpoint.save(tmp_path, states[1], keep=1).exception()  # verifies the files
+        assert "bias'] differs from the saved values" in str(error)
         assert checkpoint.steps(tmp_path) == [0]
-        disk.setattr(storage, "verify", lambda folder: None)  # and if it were not
+        disk.setattr(storage, "verify", lambda folder: None)  # disables this check
         checkpoint.save(tmp_path, states[1]).result()
-    assert "bias'] has other values" in (checkpoint.verify(tmp_path, 10) or "")
+    assert "bias'] differs from" in (checkpoint.verify(tmp_path, 10) or "")
     assert checkpoint.latest(tmp_path) == 0
-    with pytest.warns(UserWarning, match="Dense_0.*bias.* has other values than were saved"):
+    with pytest.warns(UserWarning, match="Dense_0.*bias.* differs from the saved values"):
         assert_trees_equal(checkpoint.restore(tmp_path, like=states[0]), states[0])
-    with pytest.warns(UserWarning, match=r"step 10, is damaged, and set aside as 10\.damaged"):
-        checkpoint.save(tmp_path, states[1]).result()  # the run comes to step 10 again
+    with pytest.warns(UserWarning, match=r"step 10 is corrupted, .* renamed to 10\.damaged"):
+        checkpoint.save(tmp_path, states[1]).result()  # the run reaches step 10 again
     assert_trees_equal(checkpoint.restore(tmp_path, like=states[0]), states[1])
 
 
-def test_no_intact_checkpoint_is_left(script, tmp_path):
+def test_restore_without_an_intact_checkpoint_reports_each(script, tmp_path):
     states = script("damage").make_states()
     for state in states:
         checkpoint.save(tmp_path, state).result()
@@ -78,19 +78,19 @@ def test_no_intact_checkpoint_is_left(script, tmp_path):
     with pytest.raises(checkpoint.DamagedCheckpointError) as error:
         checkpoint.restore(tmp_path, like=states[0])
     assert [line.strip() for line in str(error.value).splitlines()] == [
-        f"{tmp_path} has no intact checkpoint to use. Restore a copy of one.",
-        f"step 10: {arrays.relative_to(tmp_path / '10')} has been changed",
+        f"{tmp_path} has no intact checkpoint. Restore one from a backup.",
+        f"step 10: {arrays.relative_to(tmp_path / '10')} is corrupted",
         "step 0: seal.json is missing",
     ]
     assert checkpoint.latest(tmp_path) is None
-    with pytest.warns(UserWarning, match="step 10, is damaged, and set aside"):
+    with pytest.warns(UserWarning, match="step 10 is corrupted, and will be renamed"):
         checkpoint.save(tmp_path, states[1]).result()
     assert_trees_equal(checkpoint.restore(tmp_path, like=states[0]), states[1])
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """Three megabytes, where this user may mount a file system."""
+    """Mounts a disk of 3 MB, or skips the test without the right to mount."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
@@ -99,15 +99,15 @@ def small_disk(tmp_path):
     except OSError:
         mounted = False
     if not mounted:
-        pytest.skip("mounting needs rights that this user has not")
+        pytest.skip("this user may not mount file systems")
     yield disk
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-@pytest.mark.filterwarnings("ignore")  # what Orbax leaves behind when it fails
-def test_a_full_disk_keeps_the_last_good_step(script, small_disk):
+@pytest.mark.filterwarnings("ignore")  # of Orbax after a failure
+def test_full_disk_keeps_the_last_intact_checkpoint(script, small_disk):
     state = script("damage").make_states()[0]
-    noise = jax.random.normal(jax.random.key(0), (250_000,))  # a megabyte, which nothing compresses
+    noise = jax.random.normal(jax.random.key(0), (250_000,))  # an incompressible megabyte
     state = state.replace(model_state=state.model_state._replace(generator={"noise": noise}))
     errors = []
     for step in range(5):
@@ -118,7 +118,7 @@ def test_a_full_disk_keeps_the_last_good_step(script, small_disk):
     assert [step for step, error in enumerate(errors) if error is None] == saved
     assert all("No space left" in str(error) for error in errors[len(saved) :])
     assert checkpoint.latest(small_disk) == saved[-1]
-    shutil.rmtree(small_disk / str(saved[0]))  # make room, and the run can go on
+    shutil.rmtree(small_disk / str(saved[0]))  # frees space
     last = state.replace(step=jnp.int32(5), model_state=Pair({}, {}))
     checkpoint.save(small_disk, last, keep=9).result()
     assert checkpoint.latest(small_disk) == 5
@@ -126,7 +126,7 @@ def test_a_full_disk_keeps_the_last_good_step(script, small_disk):
 
 
 @pytest.mark.slow
-def test_training_goes_on_when_the_disk_is_full(small_disk):
+def test_training_continues_when_the_disk_is_full(small_disk):
     (small_disk / "ballast").write_bytes(os.urandom(2_900_000))
     options = ["--data-dir", "embedded", "--batch-size", "5000", "--epochs", "2"]
     command = [sys.executable, str(EXAMPLE), *options, "--workdir", str(small_disk / "run")]
@@ -134,4 +134,4 @@ def test_training_goes_on_when_the_disk_is_full(small_disk):
     assert done.returncode == 1
     assert "NOT SAVED: Step 2 could not be saved" in done.stderr
     assert "NOT SAVED: Step 4 could not be saved" in done.stderr
-    assert done.stderr.rstrip().endswith("Make room, and resume from the one before it.")
+    assert done.stderr.rstrip().endswith("Free disk space, then continue with --resume.")

@@ -1,4 +1,4 @@
-"""Convolutions in the form that is fast in a loop: the same values, and no other form left."""
+"""Tests that `channels_last` converts all convolutions to one layout and keeps their values."""
 
 import re
 
@@ -10,15 +10,15 @@ from conftest import AS_USERS
 
 from jaxgan.training import channels_last
 
-FORMS = [("NHWC", "HWIO", "NHWC"), ("NCHW", "OIHW", "NCHW"), ("NHWC", "OIHW", "NCHW")]
+LAYOUTS = [("NHWC", "HWIO", "NHWC"), ("NCHW", "OIHW", "NCHW"), ("NHWC", "OIHW", "NCHW")]
 
 
-def convolve(form, x, kernel, **options):
+def convolve(layout, x, kernel, **options):
     return jax.lax.conv_general_dilated(
         x,
         kernel,
         **{"window_strides": (2, 1), "padding": "SAME", **options},
-        dimension_numbers=form,
+        dimension_numbers=layout,
     )
 
 
@@ -27,19 +27,19 @@ def integers(key, shape):
     return jax.random.randint(key, shape, -3, 4).astype(jnp.float32)
 
 
-def operands(form, channels=4, groups=1):
+def operands(layout, channels=4, groups=1):
     sizes = {"N": 2, "H": 6, "W": 5, "C": channels, "I": channels // groups, "O": 8}
     spatial = {"H": 3, "W": 2}
     keys = jax.random.split(jax.random.key(0))
-    x = integers(keys[0], [sizes[axis] for axis in form[0]])
-    kernel = integers(keys[1], [spatial.get(axis, sizes[axis]) for axis in form[1]])
+    x = integers(keys[0], [sizes[axis] for axis in layout[0]])
+    kernel = integers(keys[1], [spatial.get(axis, sizes[axis]) for axis in layout[1]])
     return x, kernel
 
 
 def assert_exact(function, x, kernel):
     """Checks that `channels_last` changes no bit of a function of integers.
 
-    The function of the absolute values bounds every partial sum; below 2^24 float32 is exact.
+    The function of the absolute values bounds every partial sum. Sums below 2^24 are exact.
     """
     for bound in jax.tree.leaves(function(jnp.abs(x), jnp.abs(kernel))):
         assert 0 < bound.max() < 2**24
@@ -49,12 +49,12 @@ def assert_exact(function, x, kernel):
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("form", FORMS)
-def test_values_and_gradients_stay(form, groups):
-    x, kernel = operands(form, groups=groups)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_values_and_gradients_are_unchanged(layout, groups):
+    x, kernel = operands(layout, groups=groups)
 
     def function(x, kernel):
-        y = convolve(form, x, kernel, feature_group_count=groups)
+        y = convolve(layout, x, kernel, feature_group_count=groups)
         return jnp.sum(y * y) / 2, y
 
     gradient = jax.grad(function, argnums=(0, 1), has_aux=True)
@@ -62,14 +62,14 @@ def test_values_and_gradients_stay(form, groups):
 
 
 @pytest.mark.parametrize("options", [{}, {"lhs_dilation": (2, 1), "padding": [(3, 2), (-1, 4)]}])
-def test_a_map_smaller_than_its_kernel(options):
-    """XLA would exchange the two, into a form that is slow."""
+def test_input_smaller_than_its_kernel(options):
+    """XLA does not swap the input and the kernel, which would give a slow layout."""
     keys = jax.random.split(jax.random.key(0))
     x = integers(keys[0], (3, 4, 4, 2))
     kernel = integers(keys[1], (5, 5, 2, 6))
 
     def function(x, kernel):
-        y = convolve(FORMS[0], x, kernel, **options)
+        y = convolve(LAYOUTS[0], x, kernel, **options)
         return jnp.sum(y * y) / 2, y
 
     gradient = jax.grad(function, argnums=(0, 1), has_aux=True)
@@ -80,12 +80,12 @@ def test_a_map_smaller_than_its_kernel(options):
         assert "rhs_reversal" not in text
 
 
-def test_convolutions_inside_of_conditions_loops_and_calls_are_found():
-    form = FORMS[1]
-    x, kernel = (jnp.sign(values) for values in operands(form))  # so that no sum is too large
+def test_nested_convolutions_are_unchanged():
+    layout = LAYOUTS[1]
+    x, kernel = (jnp.sign(values) for values in operands(layout))  # keeps all sums below 2^24
 
     def function(x, kernel):
-        square = lambda x: jax.jit(lambda x: convolve(form, x, kernel, window_strides=(1, 1)))(x)
+        square = lambda x: jax.jit(lambda x: convolve(layout, x, kernel, window_strides=(1, 1)))(x)
         x = jax.lax.cond(x.sum() > 0, square, lambda x: -square(x), x)
         x = jax.lax.fori_loop(0, 2, lambda _, x: jnp.concatenate([x[:, 4:], x[:, :4]], 1), x)
         return jax.lax.scan(lambda c, _: (square(c[:, :4])[:, :8], c.sum()), x, length=3)
@@ -93,29 +93,29 @@ def test_convolutions_inside_of_conditions_loops_and_calls_are_found():
     assert_exact(function, x, kernel)
 
 
-def test_no_other_form_is_left_in_a_loop_on_a_cpu():
-    """XLA's text names the form: batch, pixels, features, for all that is in the body."""
-    x, kernel = operands(FORMS[1])
-    gradient = jax.grad(lambda kernel, x: jnp.sum(convolve(FORMS[1], x, kernel) ** 2))
+def test_all_convolutions_of_a_loop_are_channels_last_on_cpu():
+    """XLA's text shows the layout batch, pixels, features for every convolution."""
+    x, kernel = operands(LAYOUTS[1])
+    gradient = jax.grad(lambda kernel, x: jnp.sum(convolve(LAYOUTS[1], x, kernel) ** 2))
 
-    def forms(gradient):
+    def layouts(gradient):
         step = lambda kernel, _: (kernel - 0.1 * gradient(kernel, x), None)
         loop = jax.jit(lambda kernel: jax.lax.scan(step, kernel, length=4)[0])
         text = loop.lower(kernel).compile({**AS_USERS, "xla_disable_hlo_passes": ""}).as_text()
         return set(re.findall(r"dim_labels=(\S+?)[,\s]", text))
 
     if jax.default_backend() != "cpu":
-        pytest.skip("the form matters on CPUs only")
-    assert forms(channels_last(gradient)) == {"b01f_01io->b01f"}
-    if forms(gradient) == {"b01f_01io->b01f"}:
-        pytest.skip("XLA now chooses this form without `channels_last`, which can go")
+        pytest.skip("the layout matters only on CPUs")
+    assert layouts(channels_last(gradient)) == {"b01f_01io->b01f"}
+    if layouts(gradient) == {"b01f_01io->b01f"}:
+        pytest.skip("XLA now chooses this layout without `channels_last`, which can be removed")
 
 
-def test_batches_seeds_and_no_arrays_at_all():
-    form = FORMS[1]
-    x, kernel = operands(form)
+def test_vmap_and_none_arguments_are_accepted():
+    layout = LAYOUTS[1]
+    x, kernel = operands(layout)
     many = jnp.stack([kernel, 2 * kernel])
     run = jax.vmap(
-        channels_last(lambda k, nothing, x: convolve(form, x, k)), in_axes=(0, None, None)
+        channels_last(lambda k, none, x: convolve(layout, x, k)), in_axes=(0, None, None)
     )
-    np.testing.assert_array_equal(run(many, None, x)[1], 2 * convolve(form, x, kernel))
+    np.testing.assert_array_equal(run(many, None, x)[1], 2 * convolve(layout, x, kernel))

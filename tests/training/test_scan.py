@@ -1,4 +1,4 @@
-"""Many updates are one program, their batches a pure function of (seed, step)."""
+"""Tests that epochs run as one program, with batches that depend only on (seed, step)."""
 
 import functools
 
@@ -14,7 +14,7 @@ from jaxgan import training
 from jaxgan.images import normalize
 from jaxgan.training import _shuffle
 
-UPDATES = 4  # 23 images make so many batches of five
+UPDATES = 4  # batches of five from 23 images
 
 
 @pytest.fixture
@@ -38,23 +38,23 @@ def assert_trees_close(a, b, atol):
 
 
 class TestBatches:
-    def test_an_epoch_shows_each_image_at_most_once(self):
+    def test_epoch_uses_each_image_at_most_once(self):
         seen = order(0)
         assert seen.shape == (UPDATES, BATCH)
         assert len(np.unique(seen)) == 20
         assert seen.min() >= 0
         assert seen.max() < 23
 
-    def test_what_is_left_out_changes_from_epoch_to_epoch(self):
+    def test_omitted_images_change_between_epochs(self):
         seen = np.concatenate([np.unique(order(epoch)) for epoch in range(8)])
         assert len(np.unique(seen)) == 23
 
-    def test_order_depends_on_seed_and_epoch_alone(self):
+    def test_order_depends_only_on_seed_and_epoch(self):
         np.testing.assert_array_equal(order(0), order(0))
         assert not np.array_equal(order(0), order(1))
         assert not np.array_equal(order(0), order(0, seed=1))
 
-    def test_shuffling_uses_no_key_of_a_step(self, state):
+    def test_shuffle_key_differs_from_step_keys(self, state):
         shuffle_key = jax.random.fold_in(state.key, _shuffle._SHUFFLE)
         last_step = jnp.iinfo(state.step.dtype).max
         assert last_step < _shuffle._SHUFFLE
@@ -63,15 +63,15 @@ class TestBatches:
             assert (jax.random.key_data(shuffle_key) != jax.random.key_data(step_key)).any()
 
     @pytest.mark.parametrize("batch_size", [0, -1, 24])
-    def test_sizes_that_do_not_fit(self, gan, state, uint8_images, batch_size):
+    def test_out_of_range_sizes_are_rejected(self, gan, state, uint8_images, batch_size):
         with pytest.raises(
             ValueError, match=f"from 1 to the number of images, 23; got {batch_size}"
         ):
             training.epochs(gan, state, uint8_images, batch_size=batch_size)
 
 
-def test_steps_are_updates_one_by_one(batch, uint8_images):
-    """Trains by SGD: Adam divides gradients by their size, and so magnifies their rounding."""
+def test_steps_equal_single_updates(batch, uint8_images):
+    """Scanned steps match single updates under SGD. Adam would amplify rounding."""
     gan = make_gan(optimizer=jaxgan.Pair(optax.sgd(0.1), optax.sgd(0.1)))
     state = gan.init(jax.random.key(0), batch)
     run = functools.partial(training.steps, gan, num_steps=6, batch_size=BATCH)
@@ -88,7 +88,7 @@ def indices_of(key, step):
     return np.asarray(training.batch_indices(key, step, num_images=23, batch_size=BATCH))
 
 
-def test_epochs_are_their_steps(gan, state, uint8_images):
+def test_epochs_equal_their_steps(gan, state, uint8_images):
     epochs = functools.partial(training.epochs, gan, num_epochs=2, batch_size=BATCH)
     steps = functools.partial(training.steps, gan, num_steps=2 * UPDATES, batch_size=BATCH)
     by_epoch, epoch_metrics = jax.jit(epochs, compiler_options=AS_USERS)(state, uint8_images)
@@ -99,18 +99,18 @@ def test_epochs_are_their_steps(gan, state, uint8_images):
     assert_trees_equal(flat, step_metrics)
 
 
-def test_a_run_cut_anywhere_is_the_run(gan, state, uint8_images):
+def test_run_in_two_parts_is_bit_identical(gan, state, uint8_images):
     @functools.partial(jax.jit, static_argnames="num_steps", compiler_options=AS_USERS)
     def run(state, num_steps):
         steps = functools.partial(training.steps, gan, num_steps=num_steps, batch_size=BATCH)
         return steps(state, uint8_images)[0]
 
-    whole = run(state, num_steps=6)  # an epoch of four, and two of the next
+    whole = run(state, num_steps=6)  # one epoch of four steps and two steps of the next
     assert_trees_equal(run(run(state, num_steps=3), num_steps=3), whole)
     assert int(whole.step) == 6
 
 
-def test_epochs_compile_once_and_donate(gan, state, uint8_images):
+def test_epochs_compile_once_and_donate_the_state(gan, state, uint8_images):
     traces = []
 
     def run(state, images):
@@ -128,8 +128,8 @@ def test_epochs_compile_once_and_donate(gan, state, uint8_images):
     assert int(state.step) == 12
 
 
-def test_it_lowers_for_gpus_with_a_branch_less_for_each_player(gan, state, uint8_images):
-    """A GPU would have to ask the host which way to go; there is none here to try it."""
+def test_gpu_program_has_no_branch_for_skipped_steps(gan, state, uint8_images):
+    """A branch on a GPU waits for the host. The test only lowers, so it needs no GPU."""
     epochs = functools.partial(training.epochs, gan, batch_size=BATCH)
     traced = jax.jit(epochs).trace(state, uint8_images)
     texts = [traced.lower(lowering_platforms=(on,)).as_text() for on in ("cpu", "cuda")]
@@ -137,28 +137,28 @@ def test_it_lowers_for_gpus_with_a_branch_less_for_each_player(gan, state, uint8
     assert branches[0] - branches[1] == 2
 
 
-def test_numpy_images_may_be_closed_over(gan, state, uint8_images, epoch):
+def test_numpy_images_can_be_closed_over(gan, state, uint8_images, epoch):
     closed = jax.jit(lambda s: training.epochs(gan, s, uint8_images, batch_size=BATCH))
     assert_trees_equal(closed(state)[0].step, epoch(state, uint8_images)[0].step)
     eager, _ = training.epochs(gan, state, uint8_images, batch_size=BATCH)
     assert int(eager.step) == UPDATES
 
 
-def test_training_moves_both_players(state, uint8_images, epoch):
+def test_training_changes_both_networks(state, uint8_images, epoch):
     after, _ = epoch(state, uint8_images)
     assert tree_differs(state.params.generator, after.params.generator)
     assert tree_differs(state.params.discriminator, after.params.discriminator)
     assert_trees_equal(state.key, after.key)
 
 
-def test_images_that_are_not_uint8_or_not_images(gan, state):
+def test_non_uint8_and_non_image_arrays_are_rejected(gan, state):
     with pytest.raises(TypeError, match=r"must be uint8.*got float32"):
         training.epochs(gan, state, jnp.zeros((23, *SHAPE)), batch_size=5)
     with pytest.raises(ValueError, match=r"\[num, height, width, channels\]; got shape \(23, 16\)"):
         training.steps(gan, state, jnp.zeros((23, 16), jnp.uint8), num_steps=1, batch_size=5)
 
 
-def test_nothing_to_do(gan, state, uint8_images):
+def test_zero_steps_and_epochs_are_rejected(gan, state, uint8_images):
     with pytest.raises(ValueError, match="num_steps must be at least 1; got 0"):
         training.steps(gan, state, uint8_images, num_steps=0, batch_size=5)
     with pytest.raises(ValueError, match="num_epochs must be at least 1; got 0"):
@@ -166,6 +166,6 @@ def test_nothing_to_do(gan, state, uint8_images):
 
 
 @pytest.mark.parametrize("step", [jnp.float32(2), np.float32(1.5)])
-def test_a_step_that_is_no_integer_is_refused(gan, state, uint8_images, step):
+def test_non_integer_step_is_rejected(gan, state, uint8_images, step):
     with pytest.raises(TypeError, match="step must be an integer"):
         training.steps(gan, state.replace(step=step), uint8_images, num_steps=1, batch_size=5)

@@ -1,7 +1,7 @@
-"""Checks of arguments, one line each: an error names the argument, what it must be and what it is.
+"""Checks arguments. An error names the argument, the valid values and the given value.
 
-All checks run in Python, at trace time under `jit`, so that compiled programs contain none of them.
-A traced array has a shape and a dtype but no values, so only those are checked.
+All checks run in Python, at trace time under `jit`, so compiled programs contain no checks. A
+traced array has no values, so only its shape and dtype are checked.
 """
 
 from jaxgan._internal.checks.arrays import (

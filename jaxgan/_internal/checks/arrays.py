@@ -1,4 +1,4 @@
-"""Checks of arrays: dtypes, axes, values, labels and PRNG keys."""
+"""Checks arrays: dtypes, axes, values, labels and PRNG keys."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,11 +16,11 @@ _KINDS: dict[object, str] = {jnp.floating: "float", jnp.integer: "integer"}
 
 
 class ShapeError(ValueError):
-    """A function of the user returned an array of a wrong shape."""
+    """Reports that a user's function returned an array of the wrong shape."""
 
 
 def is_concrete(value: object) -> bool:
-    """Says whether an array has values. An array that is being traced has none.
+    """Returns whether an array has values. A traced array has only a shape and a dtype.
 
     Args:
       value: any value.
@@ -42,8 +42,8 @@ def array(
       name: the argument's name in an error.
       x: an array, or numbers in lists.
       kind: `jnp.floating`, `jnp.integer` or a dtype; None accepts every dtype of JAX.
-      form: the axes, of which "..." stands for one or more. No axis may be empty. None accepts
-        every shape, including empty ones.
+      form: the axes; "..." means one or more axes. No axis may be empty. None accepts every shape,
+        including empty ones.
       lists: whether to accept numbers in lists.
 
     Raises:
@@ -99,7 +99,7 @@ def _array(
     is_array = isinstance(given, jax.Array | np.ndarray | np.generic)
     try:
         x = convert(given if is_array else _numbers(given, lists))
-    except Exception:  # lists of several lengths, and whatever other libraries raise
+    except Exception:  # ragged lists, or any error of another library
         raise TypeError(f"{name} must be {expected}; got {show(given)}.") from None
     kinds = (jnp.number, jnp.bool_) if kind is None else (kind,)
     fits = any(jnp.issubdtype(x.dtype, one) for one in kinds)
@@ -108,7 +108,7 @@ def _array(
         axes = form.strip("[]").split(", ")
         fits = x.ndim >= len(axes) if axes[-1] == "..." else x.ndim == len(axes)
         require(fits, name, expected, f"shape {x.shape}")
-        require(x.size > 0, name, f"{expected}, with at least one of each", f"shape {x.shape}")
+        require(x.size > 0, name, f"{expected} without empty axes", f"shape {x.shape}")
     return x
 
 
@@ -127,7 +127,7 @@ def _numbers(x: object, lists: bool) -> np.ndarray:
         raise TypeError
     array = np.asarray(x)
     is_number = any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.number, jnp.bool_))
-    if not is_number:  # numpy makes an array of objects or text of anything else
+    if not is_number:  # numpy converts other values to arrays of objects or text
         raise TypeError
     return array
 
@@ -140,7 +140,7 @@ def finite(name: str, x: object) -> None:
       x: floats of any shape.
 
     Raises:
-      ValueError: If some values are not; the message counts them and names the first.
+      ValueError: If values are non-finite. The message gives their number and the first one.
 
     Example:
       >>> import numpy as np
@@ -165,17 +165,17 @@ def finite(name: str, x: object) -> None:
 def labels(
     x: object, batch: tuple[int, ...], num_classes: int | None, *, lists: bool = True
 ) -> jax.Array:
-    """Checks labels, and the range of concrete ones.
+    """Checks the shape and dtype of labels, and the range if they are concrete.
 
     Args:
       x: the labels.
-      batch: the shape that they must have.
-      num_classes: the number of classes; None if it is unknown.
+      batch: the required shape.
+      num_classes: the number of classes; None if unknown.
       lists: whether to accept numbers in lists.
 
     Raises:
       TypeError: If the labels are not integers.
-      ValueError: If their shape is another, or a label is out of range.
+      ValueError: If the shape differs from `batch`, or a label is out of range.
     """
     integers = array("Labels", x, jnp.integer, form=None, lists=lists)
     fits, expected = integers.shape == batch, f"one for each example, of shape {batch}"
@@ -195,26 +195,26 @@ def key(x: object) -> None:
       x: the value.
 
     Raises:
-      TypeError: If the value is something else.
+      TypeError: If the value is not one typed PRNG key.
     """
     dtype, shape = getattr(x, "dtype", None), getattr(x, "shape", ())
     is_key = isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
     got = f"{type(x).__name__} of shape {shape} and dtype {dtype}"
-    expected = "one typed PRNG key, as jax.random.key(seed) makes"
+    expected = "one typed PRNG key, such as jax.random.key(seed)"
     require(is_key and shape == (), "key", expected, got, error=TypeError)
 
 
 def shape(name: str, x: object, expected: tuple[int, ...], advice: str) -> None:
-    """Checks the shape of what a function of the user returned.
+    """Checks the shape of an array that a user's function returned.
 
     Args:
-      name: what to call the array in an error.
+      name: the array's name in an error.
       x: the array.
-      expected: its shape.
+      expected: the required shape.
       advice: one instruction.
 
     Raises:
-      ShapeError: If the shape is another, or `x` is no array.
+      ShapeError: If the shape differs from `expected`, or `x` is not an array.
     """
     found = getattr(x, "shape", type(x).__name__)
     require(found == expected, name, f"of shape {expected}", f"{found}", advice, error=ShapeError)

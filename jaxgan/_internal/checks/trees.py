@@ -1,4 +1,4 @@
-"""Checks of pytrees, pairs and JSON."""
+"""Checks pytrees, pairs and JSON values."""
 
 import json
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from jaxgan.types import Pair
 
 
 def pair(name: str, value: Any, what: str, fits: Callable[[Any], bool] = lambda x: True) -> None:
-    """Checks that a value is a `Pair`, one part for each player.
+    """Checks that a value is a `Pair`, with one part for each network.
 
     Args:
       name: the argument's name in an error.
       value: the argument.
-      what: what the parts are, such as "losses".
-      fits: says whether a part is valid.
+      what: a description of the parts, such as "losses".
+      fits: returns whether a part is valid.
 
     Raises:
-      TypeError: If the value is no `Pair`, or a part is not valid.
+      TypeError: If the value is not a `Pair`, or a part is invalid.
     """
     expected = f"a jaxgan.Pair of {what}"
     require(isinstance(value, Pair), name, expected, shown(value), error=TypeError)
@@ -39,7 +39,7 @@ def optimizers(name: str, value: Any) -> None:
       value: the argument.
 
     Raises:
-      TypeError: If the value is no `Pair`, or a part has no `init` or `update`.
+      TypeError: If the value is not a `Pair`, or a part has no `init` or `update`.
     """
     has_both = lambda x: all(callable(getattr(x, part, None)) for part in ("init", "update"))
     pair(name, value, "optax transformations", has_both)
@@ -51,7 +51,7 @@ def tree_matches(name: str, tree: Any, expected: Any, advice: str = "") -> None:
     Args:
       name: the argument's name in an error.
       tree: the pytree.
-      expected: a pytree of arrays, or of what `jax.eval_shape` returns.
+      expected: a pytree of arrays or of `jax.ShapeDtypeStruct`.
       advice: one instruction.
 
     Raises:
@@ -68,7 +68,7 @@ def tree_matches(name: str, tree: Any, expected: Any, advice: str = "") -> None:
     """
     found, wanted = _describe(tree), _describe(expected)
     differences = [
-        f"{path or 'it'} {found.get(path, 'absent')}, not {wanted.get(path, 'absent')}"
+        f"{path or 'the root'} {found.get(path, 'absent')}, not {wanted.get(path, 'absent')}"
         for path in {**wanted, **found}
         if wanted.get(path) != found.get(path)
     ]
@@ -82,7 +82,7 @@ def tree_matches(name: str, tree: Any, expected: Any, advice: str = "") -> None:
 
 
 def _describe(tree: Any) -> dict[str, str]:
-    """The dtype and shape of each leaf, by its path."""
+    """Returns the dtype and shape of each leaf, by path."""
     arrays = int | float | np.generic | np.ndarray | jax.Array | jax.ShapeDtypeStruct
     return {
         jax.tree_util.keystr(path): f"{getattr(x, 'dtype', type(x).__name__)}{jnp.shape(x)}"
@@ -93,26 +93,26 @@ def _describe(tree: Any) -> dict[str, str]:
 
 
 def as_json(name: str, value: Any, *, finite: bool = False) -> str:
-    """Checks that JSON can hold a value, and returns its text.
+    """Checks that a value is JSON-serializable, and returns it as JSON text.
 
     Args:
       name: the argument's name in an error.
       value: the argument.
-      finite: whether to refuse NaN and infinity, which do not equal what is read back.
+      finite: whether to refuse NaN and infinity, which the JSON standard does not allow.
 
     Raises:
-      TypeError: If the value holds something that JSON cannot.
-      ValueError: If the value holds itself, is nested too deeply, or is not finite.
+      TypeError: If the value is not JSON-serializable.
+      ValueError: If the value contains itself, is nested too deeply, or is non-finite.
 
     Example:
       >>> from jaxgan._internal import checks
       >>> checks.as_json("metadata", {"seed": 0, "sizes": (3, 4)})
       '{"seed": 0, "sizes": [3, 4]}'
     """
-    expected = f"{name} must be numbers, text, None, or lists and dicts of them, as JSON holds"
+    expected = f"{name} must be numbers, text, None, or lists and dicts of them"
     try:
         return json.dumps(value, allow_nan=not finite)
     except TypeError as error:
-        raise TypeError(f"{expected}: {error}.") from error
+        raise TypeError(f"{expected}; JSON cannot store it: {error}.") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{expected}: {error}.") from error
+        raise ValueError(f"{expected}; JSON cannot store it: {error}.") from error

@@ -1,4 +1,4 @@
-"""Checks of numbers, text, functions and other Python values."""
+"""Checks numbers, text, functions and other Python values."""
 
 import inspect
 import math
@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_MAXIMUM = 2**31 - 1  # of JAX's default integers
+_MAXIMUM = 2**31 - 1  # of int32, the default integer dtype of JAX
 
 
 def show(value: object) -> str:
-    """Describes a value for an error message, briefly however large the value is.
+    """Returns a description of a value for an error message, short even for large values.
 
     Args:
       value: any value.
@@ -36,7 +36,7 @@ def show(value: object) -> str:
 
 
 def shown(value: object) -> Callable[[], str]:
-    """Returns a function that shows a value, for values that take long to show.
+    """Returns a function that calls `show`, so that only a failed check builds the description.
 
     Args:
       value: any value.
@@ -58,9 +58,9 @@ def require(
     Args:
       condition: whether the argument is valid.
       name: the argument's name in the error.
-      expected: what the argument must be.
-      got: a description of the argument, as `show` gives; or a function that returns it, called
-        only if the check fails.
+      expected: a description of the valid arguments.
+      got: a description of the argument, such as from `show`; or a function that returns the
+        description. The function is called only if the check fails.
       advice: one instruction.
       error: the exception's class.
 
@@ -88,7 +88,7 @@ def integer(name: str, value: object, minimum: int = 1, maximum: int = _MAXIMUM)
       minimum, maximum: the range, both ends included.
 
     Raises:
-      TypeError: If the value is no integer. `True` and 3.0 are not integers.
+      TypeError: If the value is not an integer. `True` and 3.0 are not integers.
       ValueError: If the value is out of range.
 
     Example:
@@ -121,8 +121,8 @@ def real(
       positive: whether the number must be greater than 0.
 
     Raises:
-      TypeError: If the value is no real number.
-      ValueError: If the value is not scalar, not finite or out of range.
+      TypeError: If the value is not a real number.
+      ValueError: If the value is not scalar, is non-finite, or is out of range.
 
     Example:
       >>> from jaxgan._internal import checks
@@ -164,7 +164,7 @@ def boolean(name: str, value: object) -> None:
       value: the argument.
 
     Raises:
-      TypeError: If the value is something else, such as 1 or an array.
+      TypeError: If the value is not a bool, such as 1 or an array.
     """
     require(isinstance(value, bool), name, "True or False", shown(value), error=TypeError)
 
@@ -178,7 +178,7 @@ def text(name: str, value: object, advice: str = "") -> None:
       advice: one instruction.
 
     Raises:
-      TypeError: If the value is something else.
+      TypeError: If the value is not a `str`.
     """
     require(isinstance(value, str), name, "text", shown(value), advice, error=TypeError)
 
@@ -190,22 +190,22 @@ def instance(name: str, value: object, kind: type, expected: str, advice: str = 
       name: the argument's name in an error.
       value: the argument.
       kind: the class.
-      expected: what the value must be, such as "a jaxgan.TrainState".
+      expected: a description of the valid values, such as "a jaxgan.TrainState".
       advice: one instruction.
 
     Raises:
-      TypeError: If the value is something else.
+      TypeError: If the value is not an instance of `kind`.
     """
     require(isinstance(value, kind), name, expected, shown(value), advice, error=TypeError)
 
 
 def function(name: str, value: object, form: str, *, or_class: bool = True) -> None:
-    """Checks that a value can be called.
+    """Checks that a value is callable.
 
     Args:
       name: the argument's name in an error.
       value: the argument.
-      form: what the function takes and returns, such as "(key, images) -> images".
+      form: the function's arguments and result, such as "(key, images) -> images".
       or_class: whether the value may be a class.
 
     Raises:
@@ -224,7 +224,7 @@ def path(name: str, value: Any) -> Path:
 
     Raises:
       TypeError: If the value is neither text nor a path.
-      ValueError: If no file can have that name, or the home folder is unknown.
+      ValueError: If the value is not a valid file name, or the home folder is unknown.
 
     Example:
       >>> from jaxgan._internal import checks
@@ -255,7 +255,7 @@ def file(name: str, value: Any) -> Path:
 
     Raises:
       TypeError: If the value is neither text nor a path.
-      ValueError: If no file can have that name, or the home folder is unknown.
+      ValueError: If the value is not a valid file name, or the home folder is unknown.
       FileNotFoundError: If there is no such file.
 
     Example:

@@ -1,6 +1,6 @@
 """Adapters from networks of any library to `jaxgan.Network`, one file for each library.
 
-Importing this module imports no library but flax; each adapter imports its own when it is called.
+This module imports only flax. Each adapter imports its library when it is called.
 """
 
 from jaxgan.networks.adapters._as_network import NetworkLike, as_network

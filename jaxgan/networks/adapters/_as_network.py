@@ -1,4 +1,4 @@
-"""From a network of any library to `jaxgan.Network`, or an error that names the adapter."""
+"""The conversion of a linen module to `jaxgan.Network`, or an error that names the adapter."""
 
 import inspect
 import sys
@@ -9,7 +9,7 @@ from jaxgan.networks.adapters._linen import from_linen
 from jaxgan.types import Network
 
 NetworkLike = Network | nn.Module
-"""What `jaxgan.gan` takes as a player: a `Network`, or a linen module."""
+"""The types that `jaxgan.gan` takes as a player: a `Network`, or a linen module."""
 
 _OTHERS = {
     "flax.nnx": (("Module",), "from_nnx(make), where make(rngs) returns the module"),
@@ -48,7 +48,7 @@ def _class_of(network: object) -> type:
 def _advice(network: object) -> str:
     kind = _class_of(network)
     for name, (bases, adapter) in _OTHERS.items():
-        library = sys.modules.get(name)  # no instance exists where the library is not imported
+        library = sys.modules.get(name)  # no instance exists unless it is imported
         if library and issubclass(kind, tuple(getattr(library, base) for base in bases)):
             return f" Use jaxgan.networks.{adapter}."
     return " Make an instance of it." if inspect.isclass(network) else ""

@@ -1,4 +1,4 @@
-"""Helpers of several adapters."""
+"""Helper functions of the adapters."""
 
 import importlib
 import inspect
@@ -13,8 +13,8 @@ def import_library(name: str, package: str) -> ModuleType:
     """Imports a library when its adapter is called.
 
     Args:
-      name: of the library.
-      package: to install it.
+      name: the library's import name.
+      package: the library's name on PyPI.
 
     Raises:
       ImportError: If the library is not installed.
@@ -34,7 +34,7 @@ def check_make(make: object, form: str, module: type) -> None:
       module: the library's class of modules.
 
     Raises:
-      TypeError: If `make` is a module, or no function.
+      TypeError: If `make` is a module, or not a function.
     """
     is_module, got = isinstance(make, module), f"the module {type(make).__name__}"
     checks.require(not is_module, "make", f"a function {form}", got, error=TypeError)
@@ -44,10 +44,10 @@ def check_make(make: object, form: str, module: type) -> None:
 def train_option(function: Callable) -> Callable[[bool], dict[str, Any]]:
     """Returns a function that makes the keyword arguments of a call from `train`.
 
-    They are empty where `function` has no parameter `train`.
+    The keyword arguments are empty if `function` has no parameter `train`.
 
     Args:
-      function: to be called.
+      function: the function that receives the arguments.
 
     Example:
       >>> from jaxgan.networks.adapters._common import train_option

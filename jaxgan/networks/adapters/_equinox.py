@@ -1,4 +1,4 @@
-"""From an Equinox module to `jaxgan.Network`."""
+"""The adapter from Equinox modules to `jaxgan.Network`."""
 
 import inspect
 from collections.abc import Callable
@@ -12,17 +12,17 @@ from jaxgan.types import ModelState, Network, Params, PyTree
 
 
 def from_equinox(make: Callable[[jax.Array], object]) -> Network:
-    """Makes a `Network` of a function that makes an Equinox module.
+    """Makes a `Network` from a function that makes an Equinox module.
 
-    Equinox modules act on one example. The adapter maps over the batch, an axis named `"batch"`:
-    give this `axis_name` to `eqx.nn.BatchNorm`. Every example has its own key. A `__call__` with
-    parameters `state`, `key` or `train` gets them by name; with `state` it must return
+    Equinox modules take one example. The adapter maps over the batch, an axis named `"batch"`: pass
+    this `axis_name` to `eqx.nn.BatchNorm`. Every example has its own key. A `__call__` with
+    parameters `state`, `key` or `train` receives them by name; with `state` it must return
     `(y, state)`. `eqx.nn.inference_mode` follows `train`.
 
     The parameters are the module with its float arrays only (`eqx.is_inexact_array`). The model
     state holds `"state"`, the `eqx.nn.State` with the batch statistics and the vectors of
-    `eqx.nn.SpectralNorm`, and `"buffers"`, the module with its other arrays only, which never move.
-    The statistics move as in `from_linen`.
+    `eqx.nn.SpectralNorm`, and `"buffers"`, the module with its other arrays only, which stay
+    constant. Batch statistics are updated as in `from_linen`.
 
     Args:
       make: `(key) -> eqx.Module`. The module's `__call__` takes one example, without a batch axis,
@@ -57,7 +57,8 @@ def from_equinox(make: Callable[[jax.Array], object]) -> Network:
 
     def init(key: jax.Array, *inputs: jax.Array) -> tuple[Params, ModelState]:
         module, state = make_with_state(key)
-        # Functions among the static fields may be new in every module; the outline's stand for all.
+        # Static fields may hold functions that each `make` creates again. With those of the
+        # outline, all modules have one tree structure.
         module = jax.tree.unflatten(jax.tree.structure(outline), jax.tree.leaves(module))
         params, buffers = eqx.partition(eqx.filter(module, is_array), eqx.is_inexact_array)
         return params, {"state": state, "buffers": jax.tree.map(jnp.asarray, buffers)}
@@ -80,9 +81,9 @@ def from_equinox(make: Callable[[jax.Array], object]) -> Network:
 
 
 def _for_one_example(module: Callable, train: bool) -> Callable[..., tuple[PyTree, PyTree]]:
-    """Makes a function `(inputs, state, key) -> (y, state)` of a module's `__call__`.
+    """Makes a function `(inputs, state, key) -> (y, state)` from a module's `__call__`.
 
-    The module gets those of `state`, `key` and `train` that its `__call__` has as parameters.
+    The module receives those of `state`, `key` and `train` that its `__call__` has as parameters.
     """
     parameters = inspect.signature(type(module).__call__).parameters
 

@@ -1,4 +1,4 @@
-"""From a Haiku function to `jaxgan.Network`."""
+"""The adapter from Haiku functions to `jaxgan.Network`."""
 
 from collections.abc import Callable
 
@@ -10,24 +10,24 @@ from jaxgan.types import ModelState, Network, Params, PyTree
 
 
 def from_haiku(function: Callable[..., PyTree]) -> Network:
-    """Makes a `Network` of a function that uses Haiku modules.
+    """Makes a `Network` from a function that uses Haiku modules.
 
-    The adapter transforms the function, with state. Parameters and model state (batch statistics,
-    the vectors of `hk.SpectralNorm`) are Haiku's own nested dicts; `hk.next_rng_key()` draws from
-    the key of the pass. A function with a parameter `train` gets it by name. `init` calls it with
-    `train=True`, because Haiku makes all of its state in training passes only. The statistics move
-    as in `from_linen`.
+    The adapter calls `hk.transform_with_state`. Parameters and model state (batch statistics, the
+    vectors of `hk.SpectralNorm`) are Haiku's nested dicts. `hk.next_rng_key()` draws from the key
+    of the pass. A function with a parameter `train` receives it by name. `init` calls the function
+    with `train=True`, because Haiku creates some state only in training passes. Batch statistics
+    are updated as in `from_linen`.
 
     Args:
       function: `(x[, labels][, train]) -> y`, before any transformation. `x` has a batch axis.
 
     Returns:
-      A `Network`. `hk.transform_with_state(function).apply(params, model_state, key, x)` takes its
+      A `Network`. `hk.transform_with_state(function).apply(params, model_state, key, x)` takes the
       trained parameters and state.
 
     Raises:
       ImportError: If Haiku is not installed.
-      TypeError: If `function` was transformed already, or is no function.
+      TypeError: If `function` is already transformed, or is not a function.
 
     Example:
       >>> import haiku as hk, jax, jaxgan
@@ -54,7 +54,7 @@ def from_haiku(function: Callable[..., PyTree]) -> Network:
         train: bool,
         key: jax.Array | None = None,
     ) -> tuple[PyTree, ModelState]:
-        # Haiku's dropout multiplies floats by booleans, also for callers who forbid promotion.
+        # Haiku's dropout multiplies floats by booleans, which strict promotion forbids.
         with jax.numpy_dtype_promotion("standard"):
             y, moved = transformed.apply(params, model_state, key, *inputs, **options(train))
         return y, moved if train else model_state

@@ -1,4 +1,4 @@
-"""From a Flax linen module to `jaxgan.Network`."""
+"""The adapter from Flax linen modules to `jaxgan.Network`."""
 
 import flax.linen as nn
 import jax
@@ -9,15 +9,15 @@ from jaxgan.types import ModelState, Network, Params, PyTree
 
 
 def from_linen(module: nn.Module) -> Network:
-    """Makes a `Network` of a Flax linen module. `jaxgan.gan` calls it for linen modules.
+    """Makes a `Network` from a Flax linen module. `jaxgan.gan` calls it for linen modules.
 
-    The collection `params` becomes the parameters; every other collection (`batch_stats`, ...)
-    becomes the model state, which moves in training passes only. A `__call__` with a parameter
-    `train` gets it by name. One key serves every random stream (`dropout`, ...).
+    The collection `params` becomes the parameters. Every other collection (`batch_stats`, ...)
+    becomes the model state, which only training passes update. A `__call__` with a parameter
+    `train` receives it by name. All random streams (`dropout`, ...) derive from one key.
 
-    Every training pass moves the statistics. In a GAN, the discriminator's half-step moves the
-    discriminator's statistics twice, with the real batch and then the fake one, as in DCGAN. The
-    generator's half-step leaves them unchanged.
+    Every training pass updates the batch statistics. In a GAN, the discriminator step updates the
+    discriminator's statistics twice, with the real batch and then the fake batch, as in DCGAN. The
+    generator step leaves them unchanged.
 
     Args:
       module: an unbound linen module whose `__call__` takes an array with a batch axis, and labels
@@ -27,7 +27,7 @@ def from_linen(module: nn.Module) -> Network:
       A `Network`.
 
     Raises:
-      TypeError: If `module` is no linen module, or a class.
+      TypeError: If `module` is not an instance of a linen module.
 
     Example:
       >>> import flax.linen as nn, jax, jaxgan

@@ -1,4 +1,4 @@
-"""From a Flax nnx module to `jaxgan.Network`."""
+"""The adapter from Flax nnx modules to `jaxgan.Network`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,23 +12,23 @@ from jaxgan.types import ModelState, Network, Params, PyTree
 
 
 def from_nnx(make: Callable[..., object]) -> Network:
-    """Makes a `Network` of a function that makes a Flax nnx module.
+    """Makes a `Network` from a function that makes a Flax nnx module.
 
-    The module's `nnx.Param` become the parameters; all its other variables (`nnx.BatchStat`, the
-    vectors of `nnx.SpectralNorm`, your own) become the model state, except the state of its random
-    streams: every pass restarts each stream from the pass's key. Sown values (`nnx.Intermediate`)
-    are dropped. Both are nested dicts of arrays, by attribute.
+    The module's `nnx.Param` variables become the parameters. Its other variables (`nnx.BatchStat`,
+    the vectors of `nnx.SpectralNorm`, custom ones) become the model state. Parameters and model
+    state are nested dicts of arrays, keyed by attribute. The model state excludes sown values
+    (`nnx.Intermediate`) and random streams: every pass restarts each stream from the pass's key.
 
     A pass runs `module.train()` or `module.eval()` first. A `__call__` with a parameter `train`
-    gets it by name. The statistics move as in `from_linen`.
+    receives it by name. Batch statistics are updated as in `from_linen`.
 
     Args:
       make: `(rngs: nnx.Rngs) -> nnx.Module`, often the class itself. The module's `__call__` takes
         an array with a batch axis, and labels if the GAN has classes.
 
     Returns:
-      A `Network`. `nnx.update(module, params)` and `nnx.update(module, model_state)` put trained
-      arrays back into a module.
+      A `Network`. `nnx.update(module, params)` and `nnx.update(module, model_state)` copy trained
+      arrays into a module.
 
     Raises:
       TypeError: If `make` is a module, or makes something else.
@@ -57,7 +57,7 @@ def from_nnx(make: Callable[..., object]) -> Network:
     streams = states[0]
 
     def arrays(module: object) -> tuple[Params, ModelState]:
-        # Dicts of arrays: into nnx's own variables, a pass would write in place.
+        # Plain dicts of arrays, because a pass would overwrite nnx variables in place.
         hidden = (nnx.RngState, nnx.Intermediate)
         _, *states = nnx.split(module, nnx.Param, hidden, ...)
         params, _, others = states

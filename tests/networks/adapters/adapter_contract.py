@@ -1,9 +1,9 @@
-"""Tests that every adapter passes: one GAN written in four libraries trains alike.
+"""Tests of every adapter: one GAN, written in four libraries, trains the same way.
 
-Each library has a subclass of `AdapterContract` in its own file. `Net` is the classic dense, batch
-norm, dense network, a generator if it has an image shape and a discriminator if not. `Rich` has all
-that an adapter must carry: labels, spectral norm, batch statistics and dropout. The reference is
-linen; statistics, vectors and keys are compared with numpy.
+Each library has a subclass of `AdapterContract` in its own file. `Net` has a dense layer, batch
+norm and a dense layer. It is a generator with an image shape, and a discriminator without. `Rich`
+has everything that an adapter supports: labels, spectral norm, batch statistics and dropout. The
+reference is linen. Statistics and singular vectors are compared with numpy.
 """
 
 import functools
@@ -28,7 +28,7 @@ SHAPE, LATENT_DIM, BATCH, STEPS = (28, 28, 1), 10, 16, 8
 WIDTH, MOMENTUM, EPSILON = 12, 0.9, 1e-5
 SMALL, CLASSES = (4, 4, 1), 3
 
-# Most of the time here goes into compiling, and small networks need no optimised code.
+# These tests mostly compile, and small networks need no optimized code.
 quick_jit = functools.partial(
     jax.jit,
     compiler_options={
@@ -51,16 +51,16 @@ def with_labels(x, labels):
 
 
 class Library(NamedTuple):
-    """What the tests need to know of a library."""
+    """Describes a library for the tests."""
 
-    net: Callable[[int, tuple], Network]  # (features, shape)
+    net: Callable[[int, tuple], Network]  # (features, shape) -> network
     rich: Callable[[int, tuple], Network]
     spectral: Network  # 6 features to 4, without a bias
-    places: tuple[str, ...]  # the paths of `Net`'s parameters, in the order of `FLAX`
-    averages: Callable[[Any], tuple[Any, Any]]  # of `Net`'s model state: mean and variance
-    first: tuple[float, float]  # what these are before the first pass
+    paths: tuple[str, ...]  # of `Net`'s parameters, in the order of `FLAX`
+    averages: Callable[[Any], tuple[Any, Any]]  # mean and variance in `Net`'s model state
+    first: tuple[float, float]  # mean and variance before the first pass
     debiased: bool
-    noisy: Network  # of 3 features, random in training
+    noisy: Network  # takes 3 features, random in training
     transposed: bool  # whether kernels are `[out, in]`
     draws_always: bool  # whether `noisy` draws in every pass
 
@@ -102,7 +102,7 @@ class LinenSpectral(nn.Module):
 
 
 class Noisy(nn.Module):
-    """A random stream with a name of its own."""
+    """Draws from a random stream with its own name."""
 
     @nn.compact
     def __call__(self, x, train: bool):
@@ -110,7 +110,7 @@ class Noisy(nn.Module):
         return nn.Dense(2)(x) if not train else nn.Dense(2)(x + noise)
 
 
-LINEN_PLACES = tuple(
+LINEN_PATHS = tuple(
     name.replace("first", "Dense_0").replace("norm", "BatchNorm_0").replace("last", "Dense_1")
     for name in FLAX
 )
@@ -119,7 +119,7 @@ LINEN = Library(
     lambda features, shape: from_linen(LinenNet(shape)),
     lambda features, shape: from_linen(LinenRich(shape)),
     from_linen(LinenSpectral()),
-    LINEN_PLACES,
+    LINEN_PATHS,
     lambda s: tuple(s["batch_stats"]["BatchNorm_0"][k] for k in ("mean", "var")),
     (0.0, 1.0),
     False,
@@ -130,21 +130,21 @@ LINEN = Library(
 
 
 def weights(library, params) -> dict[str, np.ndarray]:
-    """The parameters of `Net` by nnx's names, as numpy arrays, kernels `[in, out]`."""
-    found = [np.asarray(get(params, path)) for path in library.places]
+    """Returns the parameters of `Net` by nnx's names, as numpy arrays, kernels `[in, out]`."""
+    found = [np.asarray(get(params, path)) for path in library.paths]
     found = [x.T if library.transposed and x.ndim == 2 else x for x in found]
     found = [x.reshape(-1) if "norm" in here else x for here, x in zip(FLAX, found, strict=True)]
     return dict(zip(FLAX, found, strict=True))
 
 
 def translate(library, values: dict[str, np.ndarray], like):
-    """The parameters of `Net` in a library's own form."""
+    """Converts the parameters of `Net` to a library's own structure."""
     leaves, structure = jax.tree.flatten(like)
-    places = [get(like, path) for path in library.places]
-    arranged = [next(i for i, place in enumerate(places) if place is leaf) for leaf in leaves]
+    leaves_by_path = [get(like, path) for path in library.paths]
+    order = [next(i for i, x in enumerate(leaves_by_path) if x is leaf) for leaf in leaves]
     values = [values[here] for here in FLAX]
     values = [x.T if library.transposed and x.ndim == 2 else x for x in values]
-    fitted = [jnp.asarray(values[i].reshape(leaves[n].shape)) for n, i in enumerate(arranged)]
+    fitted = [jnp.asarray(values[i].reshape(leaves[n].shape)) for n, i in enumerate(order)]
     return jax.tree.unflatten(structure, fitted)
 
 
@@ -156,7 +156,7 @@ class Run(NamedTuple):
 
 @functools.cache
 def trained(library) -> Run:
-    """`STEPS` updates from parameters and images that are the same for every library."""
+    """Runs `STEPS` updates with the same parameters and images for every library."""
     net = library.net
     gan = jaxgan.gan(
         net(LATENT_DIM, SHAPE),
@@ -186,7 +186,7 @@ def trained(library) -> Run:
 
 
 def layers_in_numpy(weights, x, shape):
-    """A training pass of `Net` in float64: its output, and what its batch norm saw."""
+    """Computes a training pass of `Net` in float64: the output and the batch statistics."""
     w = {k: v.astype(np.float64) for k, v in weights.items()}
     x = np.asarray(x, np.float64).reshape(len(x), -1) @ w["first/kernel"] + w["first/bias"]
     mean, variance = x.mean(0), x.var(0)
@@ -196,7 +196,7 @@ def layers_in_numpy(weights, x, shape):
 
 
 def averaged(library, passes):
-    """The running averages after some passes, by the library's own convention."""
+    """Computes the running averages after some passes, by the library's convention."""
     averages = list(library.first)
     for seen in passes:
         averages = [MOMENTUM * a + (1 - MOMENTUM) * x for a, x in zip(averages, seen, strict=True)]
@@ -214,10 +214,10 @@ class RichRun(NamedTuple):
 
 @functools.cache
 def rich_run(library) -> RichRun:
-    """Four steps of a GAN with everything.
+    """Runs four steps of the GAN of `Rich`.
 
-    No Adam here: batch norm takes the bias before it away, so the gradient of that bias is nothing
-    but rounding, which Adam would make as large as any other.
+    Uses SGD, because Adam would amplify rounding. The gradient of the bias before a batch norm is
+    zero except for rounding.
     """
     rich = library.rich
     gan = jaxgan.gan(
@@ -240,33 +240,35 @@ def rich_run(library) -> RichRun:
 
 
 def member(population, i):
-    # On a device for good, as what comes from a checkpoint is: or else `update` compiles again.
+    # Committed to a device, as restored states are. Otherwise `update` compiles again.
     return jax.device_put(jax.tree.map(lambda x: x[i], population), jax.devices()[0])
 
 
 @functools.cache
 def rich_passes(library):
-    """The generator's passes in training, `(x, labels, key)`, and without, `(x, labels)`."""
+    """Returns the generator's training pass, evaluation pass and model state."""
     network, state = library.rich(LATENT_DIM, SMALL), rich_run(library).states[2]
     arguments = state.params.generator, state.model_state.generator
     training = quick_jit(
         lambda x, labels, key: network.apply(*arguments, x, labels, train=True, key=key)
     )
-    calm = quick_jit(lambda x, labels: network.apply(*arguments, x, labels, train=False, key=None))
-    return training, calm, arguments[1]
+    evaluate = quick_jit(
+        lambda x, labels: network.apply(*arguments, x, labels, train=False, key=None)
+    )
+    return training, evaluate, arguments[1]
 
 
 class AdapterContract:
-    """The tests of an adapter; a subclass names its library."""
+    """Tests an adapter. A subclass sets `library`."""
 
     library: Library
 
-    def test_the_same_gan_has_the_same_losses_at_every_step(self):
-        ours, linen = trained(self.library), trained(LINEN)
-        assert np.ptp(linen.losses, axis=0).min() > 0.05  # they do move
-        np.testing.assert_allclose(ours.losses, linen.losses, rtol=2e-5)
+    def test_losses_of_every_step_match_linen(self):
+        adapted, linen = trained(self.library), trained(LINEN)
+        assert np.ptp(linen.losses, axis=0).min() > 0.05  # the losses change
+        np.testing.assert_allclose(adapted.losses, linen.losses, rtol=2e-5)
 
-    def test_statistics_are_those_of_the_real_then_the_fake_batch(self):
+    def test_statistics_include_the_real_then_the_fake_batch(self):
         """A step has two passes of the discriminator, real first, and one of the generator."""
         states, _, batches = trained(self.library)
         seen = Pair([], [])
@@ -284,14 +286,14 @@ class AdapterContract:
             np.testing.assert_allclose(found[0], expected[0], rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(found[1], expected[1], rtol=1e-4, atol=1e-5)
 
-    def test_spectral_norm_is_numpys_and_its_vectors_are_model_state(self):
+    def test_spectral_norm_matches_numpy_and_is_model_state(self):
         network = self.library.spectral
         x = jnp.ones((2, 6))
         params, model_state = network.init(jax.random.key(3), x)
-        (weight,) = jax.tree.leaves(params)  # and nothing but the weight is a parameter
+        (weight,) = jax.tree.leaves(params)  # the only parameter
         before = jax.tree.map(np.array, (params, model_state))
         step = functools.partial(network.apply, params, train=True, key=jax.random.key(0))
-        # Without jit, nothing protects the arguments from a library that writes in place.
+        # Eager calls would show whether a library writes to its arguments.
         assert_trees_equal(step(model_state, x), step(model_state, x))
         assert_trees_equal(jax.tree.map(np.array, (params, model_state)), before)
         moved, _ = jax.lax.scan(lambda state, _: (step(state, x)[1], None), model_state, None, 200)
@@ -309,26 +311,26 @@ class AdapterContract:
             np.testing.assert_allclose(abs(vector @ expected), np.linalg.norm(vector), atol=1e-4)
         assert tree_differs(model_state, moved)
 
-    def test_dropout_follows_its_key_and_sleeps_without_training(self):
-        """Every example is the same, so dropout alone can tell the rows apart."""
-        training, calm, model_state = rich_passes(self.library)
+    def test_dropout_depends_on_its_key_and_is_off_outside_training(self):
+        """Rows differ only by dropout, because all examples are equal."""
+        training, evaluate, model_state = rich_passes(self.library)
         x, labels = jnp.ones((BATCH, LATENT_DIM)), jnp.zeros(BATCH, jnp.int32)
         first, moved = training(x, labels, jax.random.key(1))
         np.testing.assert_array_equal(first, training(x, labels, jax.random.key(1))[0])
         assert tree_differs(first, training(x, labels, jax.random.key(2))[0])
         assert len(np.unique(first, axis=0)) > BATCH // 2
         assert tree_differs(moved, model_state)
-        y, still = calm(x, labels)
+        y, still = evaluate(x, labels)
         np.testing.assert_allclose(y, jnp.broadcast_to(y[:1], y.shape), atol=1e-5)
         assert_trees_equal(still, model_state)
 
-    def test_labels_reach_the_network(self):
-        _, calm, _ = rich_passes(self.library)
-        y, _ = calm(jnp.ones((BATCH, LATENT_DIM)), jnp.arange(BATCH) % CLASSES)
+    def test_output_depends_on_labels(self):
+        _, evaluate, _ = rich_passes(self.library)
+        y, _ = evaluate(jnp.ones((BATCH, LATENT_DIM)), jnp.arange(BATCH) % CLASSES)
         np.testing.assert_allclose(y[0], y[CLASSES], atol=1e-5)
         assert np.abs(y[0] - y[1]).max() > 1e-3
 
-    def test_a_checkpoint_comes_back_to_the_bit_and_goes_on_as_the_run_did(self, tmp_path):
+    def test_restored_checkpoint_resumes_bit_identically(self, tmp_path):
         gan, update, images, labels, _, states = rich_run(self.library)
         checkpoint.save(tmp_path, states[2]).result()
         like = jax.eval_shape(gan.init, jax.random.key(0), images, labels)
@@ -338,8 +340,8 @@ class AdapterContract:
             state, _ = update(state, images, labels)
         assert_trees_equal(state, states[4])
 
-    def test_two_seeds_in_one_program_are_two_runs(self):
-        """Also: the state is arrays only, can be donated, and keeps its structure in a scan."""
+    def test_seeds_in_one_program_match_single_runs(self):
+        """The state also holds only arrays, can be donated, and keeps its structure in a scan."""
         gan, update, images, labels, population, _ = rich_run(self.library)
         assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(population))
 
@@ -358,7 +360,7 @@ class AdapterContract:
             for a, b in pairs:
                 np.testing.assert_allclose(a, b[i], atol=1e-5)
 
-    def test_randomness_is_the_key(self):
+    def test_noise_depends_only_on_the_key(self):
         network, x = self.library.noisy, jnp.ones((8, 3))
         params, model_state = network.init(jax.random.key(1), x)
         assert not jax.tree.leaves(model_state)
@@ -366,10 +368,10 @@ class AdapterContract:
         run = lambda seed: apply(params, model_state, x, key=jax.random.key(seed))[0]
         np.testing.assert_array_equal(run(2), run(2))
         assert len(np.unique(np.stack([run(2), run(3)]))) == 2 * run(2).size
-        if not self.library.draws_always:  # where this one draws in every pass
+        if not self.library.draws_always:  # otherwise a key is needed in every pass
             network.apply(params, model_state, x, train=False, key=None)
 
-    def test_without_training_the_state_is_the_very_same(self):
+    def test_state_outside_training_is_the_same_object(self):
         network, x = self.library.spectral, jnp.ones((2, 6))
         params, model_state = network.init(jax.random.key(0), x)
         assert network.apply(params, model_state, x, train=False, key=None)[1] is model_state

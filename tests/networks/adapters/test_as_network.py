@@ -1,4 +1,4 @@
-"""`as_network` adapts linen modules, and names the adapter of other libraries."""
+"""Tests that `as_network` adapts linen modules and names the adapters of other libraries."""
 
 import subprocess
 import sys
@@ -13,14 +13,14 @@ from jaxgan.networks import as_network, from_linen
 from jaxgan.types import Network
 
 
-def test_as_network_leaves_a_network_alone():
+def test_as_network_returns_a_network_unchanged():
     network = from_linen(nn.Dense(1))
     assert as_network(network) is network
     assert isinstance(as_network(nn.Dense(1)), Network)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         (None, "got NoneType.$"),
         (nn.Dense, "got the class Dense. Make an instance of it.$"),
@@ -31,8 +31,8 @@ def test_as_network_leaves_a_network_alone():
         (hk.Linear, r"got the class Linear. Use jaxgan.networks.from_haiku\(function\)"),
     ],
 )
-def test_as_network_names_the_adapter_to_use(wrong, said):
-    with pytest.raises(TypeError, match=said):
+def test_as_network_names_the_adapter_to_use(wrong, message):
+    with pytest.raises(TypeError, match=message):
         as_network(wrong)
 
 

@@ -1,4 +1,4 @@
-"""`from_equinox`: the contract of all adapters, the way back to a module, and its state."""
+"""Tests `from_equinox`: the contract of all adapters, recovered modules, and state."""
 
 import functools
 import math
@@ -48,7 +48,7 @@ class EquinoxNet(eqx.Module):
 
 class EquinoxRich(eqx.Module):
     layers: list
-    permutation: jax.Array  # integers are no parameters, nor is what numpy made
+    permutation: jax.Array  # integers and numpy arrays are not parameters
     offset: np.ndarray
     shape: tuple = eqx.field(static=True)
 
@@ -78,7 +78,7 @@ def make_equinox_spectral(key):
 
 
 class EquinoxNoisy(eqx.Module):
-    """A function among the static fields, made anew with every module; a key and `train`."""
+    """Has a static field with a new function in every module, and takes a key and `train`."""
 
     linear: eqx.nn.Linear
     activation: Callable = eqx.field(static=True)
@@ -96,22 +96,22 @@ def statistics_of_equinox(model_state):
 
 
 def state_values(state):
-    """What an `eqx.nn.State` holds: counters, and tuples of arrays."""
+    """Returns the values of an `eqx.nn.State`: counters and tuples of arrays."""
     return jax.tree.leaves(
         state, is_leaf=lambda x: isinstance(x, tuple) and isinstance(x[0], jax.Array)
     )
 
 
-PLACES = ("first/weight", "first/bias", "norm/weight", "norm/bias", "last/weight", "last/bias")
+PATHS = ("first/weight", "first/bias", "norm/weight", "norm/bias", "last/weight", "last/bias")
 
 EQUINOX = Library(
     lambda features, shape: from_equinox(lambda key: EquinoxNet(features, shape, key)),
     lambda features, shape: from_equinox(lambda key: EquinoxRich(features, shape, key)),
     from_equinox(make_equinox_spectral),
-    PLACES,
+    PATHS,
     statistics_of_equinox,
     (0.0, 1.0),
-    False,  # it keeps the biased average, and divides where it is used
+    False,  # keeps the biased average, and divides when using it
     noisy=from_equinox(EquinoxNoisy),
     transposed=True,
     draws_always=False,
@@ -122,7 +122,7 @@ class TestEquinox(AdapterContract):
     library = EQUINOX
 
 
-def test_a_trained_equinox_module_comes_back():
+def test_trained_equinox_module_is_recovered():
     gan, *_, states = rich_run(EQUINOX)
     latents, labels = jnp.ones((3, LATENT_DIM)), jnp.arange(3)
     make = functools.partial(EquinoxRich, LATENT_DIM, SMALL)
@@ -135,7 +135,7 @@ def test_a_trained_equinox_module_comes_back():
     np.testing.assert_allclose(y, quick_jit(gan.sample)(states[-1], latents, labels), atol=1e-5)
 
 
-def test_equinox_parameters_of_two_inits_have_one_structure():
+def test_equinox_parameters_of_two_inits_have_equal_structure():
     first, second = (EQUINOX.noisy.init(jax.random.key(i), jnp.ones((1, 3)))[0] for i in (0, 1))
     assert jax.tree.structure(first) == jax.tree.structure(second)
     gradient = jax.grad(lambda p: EQUINOX.noisy.apply(p, *rest, train=False)[0].sum())
@@ -143,7 +143,7 @@ def test_equinox_parameters_of_two_inits_have_one_structure():
     np.testing.assert_allclose(gradient(first).linear.bias, 2 * 4 * np.ones(2))
 
 
-def test_equinox_refuses_a_state_that_differs_from_example_to_example():
+def test_equinox_rejects_state_that_differs_between_examples():
     class Counter(eqx.Module):
         last: eqx.nn.StateIndex
 
@@ -155,12 +155,12 @@ def test_equinox_refuses_a_state_that_differs_from_example_to_example():
 
     network = from_equinox(Counter)
     variables = network.init(jax.random.key(0), None)
-    with pytest.raises(ValueError):  # noqa: PT011  JAX writes the message, and may change it
+    with pytest.raises(ValueError):  # noqa: PT011  the message is from JAX and can change
         network.apply(*variables, jnp.ones((2, 3)), train=True)
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (
             lambda: from_equinox(eqx.nn.Identity()),
@@ -169,12 +169,12 @@ def test_equinox_refuses_a_state_that_differs_from_example_to_example():
         (lambda: from_equinox(lambda key: 3), r"make\(key\) must be an eqx.Module; got 3"),
     ],
 )
-def test_values_that_are_no_modules_are_refused(call, said):
-    with pytest.raises(TypeError, match=said):
+def test_invalid_modules_are_rejected(call, message):
+    with pytest.raises(TypeError, match=message):
         call()
 
 
-def test_a_missing_library_is_told_how_to_install(monkeypatch):
+def test_missing_library_error_names_the_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "equinox", None)
     with pytest.raises(ImportError, match="pip install equinox"):
         from_equinox(lambda x: x)

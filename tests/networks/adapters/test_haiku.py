@@ -1,4 +1,4 @@
-"""`from_haiku`: the contract of all adapters, and the way back to Haiku."""
+"""Tests `from_haiku`: the contract of all adapters, and trained parameters in Haiku."""
 
 import functools
 import math
@@ -75,7 +75,7 @@ class TestHaiku(AdapterContract):
     library = HAIKU
 
 
-def test_haiku_takes_its_own_parameters():
+def test_haiku_applies_trained_parameters():
     gan, *_, states = rich_run(HAIKU)
     latents, labels = jnp.ones((3, LATENT_DIM)), jnp.arange(3)
     apply = hk.transform_with_state(functools.partial(haiku_rich, SMALL, train=False)).apply
@@ -86,7 +86,7 @@ def test_haiku_takes_its_own_parameters():
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (
             lambda: from_haiku(hk.transform(lambda x: x)),
@@ -94,12 +94,12 @@ def test_haiku_takes_its_own_parameters():
         ),
     ],
 )
-def test_values_that_are_no_modules_are_refused(call, said):
-    with pytest.raises(TypeError, match=said):
+def test_invalid_modules_are_rejected(call, message):
+    with pytest.raises(TypeError, match=message):
         call()
 
 
-def test_a_missing_library_is_told_how_to_install(monkeypatch):
+def test_missing_library_error_names_the_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "haiku", None)
     with pytest.raises(ImportError, match="pip install dm-haiku"):
         from_haiku(lambda x: x)

@@ -1,4 +1,4 @@
-"""`from_linen`, the reference of the other adapters."""
+"""Tests `from_linen`, the reference of the other adapters."""
 
 from adapter_contract import LINEN, AdapterContract
 

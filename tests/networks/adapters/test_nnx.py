@@ -1,4 +1,4 @@
-"""`from_nnx`: the contract of all adapters, the way back to a module, and sown values."""
+"""Tests `from_nnx`: the contract of all adapters, recovered modules, and sown values."""
 
 import math
 import warnings
@@ -46,7 +46,7 @@ class NnxRich(nnx.Module):
         norm = nnx.BatchNorm(WIDTH, momentum=MOMENTUM, rngs=rngs)
         last = nnx.Linear(WIDTH, math.prod(shape), rngs=rngs)
         layers = [nnx.SpectralNorm(first, rngs=rngs), norm, nnx.Dropout(0.5, rngs=rngs), last]
-        self.layers = nnx.List(layers)  # integers in the paths of its arrays
+        self.layers = nnx.List(layers)  # gives integers in the paths of arrays
 
     def __call__(self, x, labels):
         x = with_labels(x, labels)
@@ -60,7 +60,7 @@ def make_nnx_spectral(rngs):
 
 
 class NnxNoisy(nnx.Module):
-    """Three streams, one of them of several keys, and `train`."""
+    """Uses three random streams, one of several keys, and takes `train`."""
 
     def __init__(self, rngs):
         self.some, self.other = rngs["noise"].fork(), rngs["noise"].fork()
@@ -93,7 +93,7 @@ class TestNnx(AdapterContract):
     library = NNX
 
 
-def test_a_trained_nnx_module_comes_back():
+def test_trained_nnx_module_is_recovered():
     gan, *_, states = rich_run(NNX)
     latents, labels = jnp.ones((3, LATENT_DIM)), jnp.arange(3)
     module = NnxRich(LATENT_DIM, SMALL, nnx.Rngs(0))
@@ -104,7 +104,7 @@ def test_a_trained_nnx_module_comes_back():
     np.testing.assert_allclose(y, quick_jit(gan.sample)(states[-1], latents, labels), atol=1e-5)
 
 
-def test_what_an_nnx_module_sows_is_dropped():
+def test_sown_nnx_values_are_dropped():
     class Sowing(nnx.Module):
         def __init__(self, rngs):
             self.scale = nnx.Param(jnp.ones(()))
@@ -115,13 +115,13 @@ def test_what_an_nnx_module_sows_is_dropped():
 
     network = from_nnx(Sowing)
     params, model_state = network.init(jax.random.key(0), jnp.ones(3))
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of flax
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # by flax
         _, moved = network.apply(params, model_state, jnp.ones(3), train=True)
     assert moved == model_state == {}
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (
             lambda: from_nnx(nnx.Linear(1, 1, rngs=nnx.Rngs(0))),
@@ -130,6 +130,6 @@ def test_what_an_nnx_module_sows_is_dropped():
         (lambda: from_nnx(lambda rngs: 3), r"make\(rngs\) must be an nnx.Module; got"),
     ],
 )
-def test_values_that_are_no_modules_are_refused(call, said):
-    with pytest.raises(TypeError, match=said):
+def test_invalid_modules_are_rejected(call, message):
+    with pytest.raises(TypeError, match=message):
         call()
