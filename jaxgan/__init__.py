@@ -1,4 +1,4 @@
-"""jaxgan: training GANs as pure functions in JAX."""
+"""Trains GANs with pure functions in JAX."""
 
 import importlib
 from typing import TYPE_CHECKING
@@ -60,7 +60,7 @@ __all__ = [
 if TYPE_CHECKING:
     from jaxgan import checkpoint
 else:
-    # Orbax takes long to import, and research code that only trains does not need it.
+    # Importing Orbax is slow, and code that only trains does not need it.
     def __getattr__(name):
         if name == "checkpoint":
             return importlib.import_module("jaxgan.checkpoint")

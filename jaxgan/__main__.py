@@ -1,7 +1,7 @@
-"""Prints a table of a network: its layers, their shapes and parameters.
+"""Prints the layers of a network, with their shapes and numbers of parameters.
 
 python -m jaxgan                                          # all networks, with their sizes
-python -m jaxgan DCGANGenerator                           # one of them, layer by layer
+python -m jaxgan DCGANGenerator                           # one network, layer by layer
 python -m jaxgan DCGANGenerator features=128 'image_shape=(64, 64, 3)'
 """
 
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxgan import networks
 
 LATENTS = {"InfoGANGenerator": 64, "R3GANGenerator": 64, "SNGANGenerator": 128}
-LATENTS |= {"PacGANGenerator": 2, "UnrolledGenerator": 256}  # the papers'; all others have 100
+LATENTS |= {"PacGANGenerator": 2, "UnrolledGenerator": 256}  # as in the papers; others: 100
 IMAGES: dict[str, tuple[int, ...]] = {
     "R3GANDiscriminator": (32, 32, 3),
     "SNGANDiscriminator": (32, 32, 3),
@@ -28,7 +28,7 @@ IMAGES |= {"PacGANDiscriminator": (2,), "UnrolledDiscriminator": (28, 28, 3)}
 
 
 def families() -> dict[str, type[nn.Module]]:
-    """Lists all generators and discriminators by name."""
+    """Returns all generators and discriminators by name."""
     names = [name for name in networks.__all__ if name.endswith(("Generator", "Discriminator"))]
     return {name: getattr(networks, name) for name in names}
 
@@ -41,27 +41,29 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("network", nargs="?", choices=families(), metavar="network")
     parser.add_argument("options", nargs="*", help="fields of the network, as name=value")
-    parser.add_argument("--latent-dim", type=int, help="for a generator (default: the paper's)")
-    parser.add_argument("--images", type=int, nargs="+", help="for a discriminator: their shape")
+    parser.add_argument("--latent-dim", type=int, help="of a generator (default: as in the paper)")
+    parser.add_argument("--images", type=int, nargs="+", help="image shape, for a discriminator")
     return parser.parse_args()
 
 
 def build(name: str, options: list[str]) -> nn.Module:
-    """Makes the network of that name with `options` like `features=128`."""
+    """Builds a network from its name and options such as `features=128`."""
     fields = {}
     for option in options:
         field, _, value = option.partition("=")
         try:
             fields[field] = ast.literal_eval(value)
         except (ValueError, SyntaxError) as error:
-            raise ValueError(f"{option!r} is not name=value with a Python literal.") from error
+            raise ValueError(
+                f"options must be name=value with a Python literal; got {option!r}."
+            ) from error
     return families()[name](**fields)
 
 
 def inputs_of(
     module: nn.Module, latent_dim: int | None, images: list[int] | None
 ) -> tuple[jax.Array, ...]:
-    """Makes one example, and its label if the network takes one."""
+    """Returns one example input, and its label if the network takes labels."""
     name = type(module).__name__
     shape = tuple(images or IMAGES.get(name, (28, 28, 1)))
     if name.endswith("Generator"):
@@ -71,7 +73,7 @@ def inputs_of(
 
 
 def options_of(module: nn.Module) -> dict[str, Any]:
-    """Makes the keyword arguments of `__call__`."""
+    """Returns the keyword arguments of `__call__`."""
     return {"train": False} if "train" in inspect.signature(module.__call__).parameters else {}
 
 
@@ -94,7 +96,7 @@ def main() -> None:
         table = module.tabulate(key, *inputs, **options_of(module), console_kwargs=console)
     except (TypeError, ValueError) as error:
         sys.exit(str(error))
-    encoding = sys.stdout.encoding  # ASCII lacks the lines around the table
+    encoding = sys.stdout.encoding  # ASCII cannot encode the table's lines
     print(table.encode(encoding, "replace").decode(encoding))
 
 

@@ -1,10 +1,12 @@
-"""Differentiable augmentation of real and fake images alike.
+"""Augments real and fake images with differentiable functions.
 
-A plain augmentation is a function `(key, images) -> images` with a draw for each image; plain ones
-compose. An `Augmentation` may also follow the step, or adapt. `jaxgan.gan` takes either: the
-discriminator then sees augmented images only, and the generator's gradient passes through. Images
-are float; of another dtype they are a TypeError when called, and of a wrong rank, or empty, a
-ValueError.
+A plain augmentation is a function `(key, images) -> images` with separate random draws for each
+image. An `Augmentation` can also depend on the step, or adapt to the discriminator. `jaxgan.gan`
+accepts both. The discriminator then receives only augmented images, and the generator's gradient
+flows through the augmentation.
+
+When called, an augmentation raises a TypeError if the images are not floats. It raises a ValueError
+if the images are empty or have the wrong rank.
 """
 
 import inspect
@@ -36,32 +38,33 @@ __all__ = [
 ]
 
 _PIXELS = "[batch, height, width, channels]"
-_TOLERANCE = 1e-6  # exceeds the rounding of a mean of signs in float32
+_TOLERANCE = 1e-6  # above the rounding error of a mean of signs in float32
 
 State = PyTree
-"""A pytree of arrays, `()` for what does not adapt."""
+"""A pytree of arrays; `()` for an augmentation that does not adapt."""
 
 
 class PlainAugmentation(Protocol):
-    """An augmentation without a state: `(key, images) -> images`, of the same shape and dtype."""
+    """Augments images: `(key, images) -> images`, of the same shape and dtype."""
 
     def __call__(self, key: Array, images: Array, /) -> Array: ...
 
 
 class AugmentationApply(Protocol):
-    """Augments images: `(state, key, images, *, step) -> images`."""
+    """Augments images with a state: `(state, key, images, *, step) -> images`."""
 
     def __call__(self, state: State, key: Array, images: Array, /, *, step: Array) -> Array: ...
 
 
 class Augmentation(NamedTuple):
-    """An augmentation that may follow the step, or adapt to the discriminator.
+    """Holds an augmentation that can depend on the step, or adapt to the discriminator.
 
     Args:
       init: `() -> state`.
-      apply: `(state, key, images, *, step) -> images`, of the same shape and dtype. `step`, an
-        int32 scalar, counts discriminator steps.
-      adapt: `(state, real_logits) -> state`, after each of them; `real_logits` are `[batch]`.
+      apply: `(state, key, images, *, step) -> images`, of the same shape and dtype. `step` is an
+        int32 scalar that counts discriminator steps.
+      adapt: `(state, real_logits) -> state`, called after each discriminator step with float
+        logits `[batch]`.
 
     Example:
       >>> from jaxgan import augment
@@ -74,16 +77,16 @@ class Augmentation(NamedTuple):
 
 
 def as_augmentation(augmentation: Augmentation | PlainAugmentation) -> Augmentation:
-    """Returns an `Augmentation` as it is, and makes one of a plain function.
+    """Converts a plain function to an `Augmentation`, and returns an `Augmentation` unchanged.
 
     Args:
       augmentation: an `Augmentation`, or a function `(key, images) -> images`.
 
     Returns:
-      An `Augmentation`; a plain function's has the state `()`.
+      An `Augmentation`; that of a plain function has the state `()`.
 
     Raises:
-      TypeError: it is neither.
+      TypeError: If `augmentation` is neither an `Augmentation` nor a function.
 
     Example:
       >>> from jaxgan import augment
@@ -101,19 +104,20 @@ def as_augmentation(augmentation: Augmentation | PlainAugmentation) -> Augmentat
 
 
 def translation(ratio: float = 0.125) -> PlainAugmentation:
-    r"""Shifts each image by whole pixels, and fills with 0 what comes into view.
+    r"""Shifts each image by whole pixels, and fills the uncovered pixels with 0.
 
     $y_{ij} = x_{i - s,\,j - t}$, with $s$ uniform in $\pm\lfloor rH + 1/2 \rfloor$ and $t$ in
-    $\pm\lfloor rW + 1/2 \rfloor$. The fill, mid-grey in [-1, 1], is that of the authors' code.
+    $\pm\lfloor rW + 1/2 \rfloor$. As in the authors' code, the fill is mid-gray for images in
+    [-1, 1].
 
     Args:
-      ratio: $r$, the furthest shift as a share of height and of width, in [0, 1].
+      ratio: $r$, the largest shift as a fraction of height and of width, in [0, 1].
 
     Returns:
-      `(key, images) -> images`, `[batch, height, width, channels]`.
+      A function `(key, images) -> images`, with images `[batch, height, width, channels]`.
 
     Raises:
-      ValueError: `ratio` is outside [0, 1]; or, when called, images are not of rank 4.
+      ValueError: If `ratio` is outside [0, 1]; when called, if images are not of rank 4.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -136,7 +140,7 @@ def translation(ratio: float = 0.125) -> PlainAugmentation:
             jax.random.randint(k, images.shape[:1], 0, 2 * pixels + 1)
             for k, pixels in zip(jax.random.split(key), reach, strict=True)
         )
-        # One window an image: gathering pixels, one-hot products and selects all measured slower.
+        # One slice per image was faster than gathers, one-hot products and selects.
         window = lambda image, i, j: jax.lax.dynamic_slice(image, (i, j, 0), images.shape[1:])
         return jax.vmap(window)(padded, top, left)
 
@@ -146,17 +150,17 @@ def translation(ratio: float = 0.125) -> PlainAugmentation:
 def cutout(ratio: float = 0.5) -> PlainAugmentation:
     r"""Sets a box of each image to 0.
 
-    The box is $\lfloor rH + 1/2 \rfloor \times \lfloor rW + 1/2 \rfloor$ pixels. Its centre is
-    uniform over the image, and the box is clipped at the borders.
+    The box has $\lfloor rH + 1/2 \rfloor \times \lfloor rW + 1/2 \rfloor$ pixels. Its center is
+    uniform over the image, and the image borders clip the box.
 
     Args:
-      ratio: $r$, the sides of the box as a share of height and of width, in [0, 1].
+      ratio: $r$, the sides of the box as a fraction of height and of width, in [0, 1].
 
     Returns:
-      `(key, images) -> images`, `[batch, height, width, channels]`.
+      A function `(key, images) -> images`, with images `[batch, height, width, channels]`.
 
     Raises:
-      ValueError: `ratio` is outside [0, 1]; or, when called, images are not of rank 4.
+      ValueError: If `ratio` is outside [0, 1]; when called, if images are not of rank 4.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -172,9 +176,9 @@ def cutout(ratio: float = 0.5) -> PlainAugmentation:
 
     def covered(key: Array, batch: int, size: int) -> Array:
         box = _pixels(ratio, size)
-        # An even box is centred between two pixels, where there is one place more.
-        centre = jax.random.randint(key, (batch, 1), 0, size + 1 - box % 2)
-        offset = jnp.arange(size)[None, :] - (centre - box // 2)
+        # The center of an even box lies between two pixels, so it has one more position.
+        center = jax.random.randint(key, (batch, 1), 0, size + 1 - box % 2)
+        offset = jnp.arange(size)[None, :] - (center - box // 2)
         return (offset >= 0) & (offset < box)
 
     def apply(key: Array, images: Array) -> Array:
@@ -189,20 +193,21 @@ def cutout(ratio: float = 0.5) -> PlainAugmentation:
 
 
 def colour() -> PlainAugmentation:
-    r"""Changes brightness, then saturation, then contrast.
+    r"""Changes brightness, then saturation, then contrast, at random.
 
-    With $m$ the mean of a pixel's channels and $M$ that of the image, and for each image
-    $b \sim U(-0.5, 0.5)$, $s \sim U(0, 2)$ and $c \sim U(0.5, 1.5)$,
+    $m$ is the mean of a pixel's channels, and $M$ the mean of the image. With
+    $b \sim U(-0.5, 0.5)$, $s \sim U(0, 2)$ and $c \sim U(0.5, 1.5)$ for each image, the steps are
 
     $$x \leftarrow x + b, \quad x \leftarrow m + s(x - m), \quad x \leftarrow M + c(x - M).$$
 
-    Values may leave [-1, 1]; clipping would stop the gradient. Grey images have no saturation.
+    Values may leave [-1, 1], because clipping would stop the gradient. The saturation step skips
+    images with one channel.
 
     Returns:
-      `(key, images) -> images`, `[batch, height, width, channels]`.
+      A function `(key, images) -> images`, with images `[batch, height, width, channels]`.
 
     Raises:
-      ValueError: when called, images are not of rank 4.
+      ValueError: When called, if images are not of rank 4.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -231,16 +236,17 @@ def colour() -> PlainAugmentation:
 
 
 def compose(*augmentations: PlainAugmentation) -> PlainAugmentation:
-    """Applies plain augmentations in order, each with its own key.
+    """Applies plain augmentations in order, with separate keys.
 
     Args:
-      *augmentations: functions `(key, images) -> images`; of none the identity is made.
+      *augmentations: functions `(key, images) -> images`. Without functions, the result is the
+        identity.
 
     Returns:
-      `(key, images) -> images`, `[batch, ...]`.
+      A function `(key, images) -> images`, with images `[batch, ...]`.
 
     Raises:
-      TypeError: something is not a plain augmentation.
+      TypeError: If an argument is not a plain augmentation.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -263,13 +269,15 @@ def compose(*augmentations: PlainAugmentation) -> PlainAugmentation:
 
 
 def diffaugment() -> PlainAugmentation:
-    """DiffAugment, for small data sets: `compose(colour(), translation(0.125), cutout(0.5))`.
+    """Returns DiffAugment, for small data sets.
+
+    The result is `compose(colour(), translation(0.125), cutout(0.5))`.
 
     Returns:
-      `(key, images) -> images`, `[batch, height, width, channels]`.
+      A function `(key, images) -> images`, with images `[batch, height, width, channels]`.
 
     Raises:
-      ValueError: when called, images are not of rank 4.
+      ValueError: When called, if images are not of rank 4.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -286,22 +294,22 @@ def diffaugment() -> PlainAugmentation:
 def with_probability(
     augmentation: PlainAugmentation, probability: float | Array
 ) -> PlainAugmentation:
-    r"""Augments each image with a probability, and leaves the others as they are.
+    r"""Augments each image with a probability, and leaves the other images unchanged.
 
-    $y_n = T(x_n)$ where $u_n < p$, else $x_n$; $u_n \sim U(0, 1)$, one draw an image for all of
-    `augmentation`, $T$. While $p$ is below about 0.8, $T$ seldom leaks into what is generated.
+    $y_n = T(x_n)$ if $u_n < p$, else $y_n = x_n$, with one draw $u_n \sim U(0, 1)$ for each image.
+    For $p$ below about 0.8, the generator rarely learns to imitate the augmentation.
 
     Args:
-      augmentation: a function `(key, images) -> images`.
-      probability: $p$, a number in [0, 1], or a scalar array, of which the value is not checked.
+      augmentation: $T$, a function `(key, images) -> images`.
+      probability: $p$, a number or scalar array in [0, 1]. A traced value is not checked.
 
     Returns:
-      `(key, images) -> images`, `[batch, ...]`.
+      A function `(key, images) -> images`, with images `[batch, ...]`.
 
     Raises:
-      TypeError: `augmentation` is not a plain one.
-      ValueError: `probability` is out of range or no scalar; or, when called, `augmentation`
-        changes shape or dtype.
+      TypeError: If `augmentation` is not a plain augmentation.
+      ValueError: If `probability` is out of range or not a scalar; when called, if `augmentation`
+        changes the shape or dtype.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -334,26 +342,28 @@ def with_probability(
 def adaptive(
     augmentation: PlainAugmentation, *, target: float = 0.6, images_to_full: float = 500_000
 ) -> Augmentation:
-    r"""Augments with a probability $p$ that follows the discriminator's overfitting (ADA).
+    r"""Augments with a probability $p$ that adapts to the discriminator's overfitting (ADA).
 
-    $p$ starts at 0, and after a discriminator step with $B$ real logits $d_n$ becomes
+    $p$ starts at 0. A discriminator step with $B$ real logits $d_n$ changes $p$ to
 
     $$\mathrm{clip}(p + \mathrm{sign}(r_t - \mathrm{target})\,B / \mathrm{images\_to\_full}, 0, 1),
     \quad r_t = \tfrac{1}{B} \textstyle\sum_n \mathrm{sign}(d_n).$$
 
-    $p$ keeps its value where $r_t$ equals the target to within $10^{-6}$.
+    $p$ does not change if $r_t$ equals the target to within $10^{-6}$.
 
     Args:
       augmentation: a function `(key, images) -> images`.
-      target: in [-1, 1]; 0 is a discriminator undecided about real images, 1 one sure of all.
-      images_to_full: in how many real images, at least 1, $p$ can get from 0 to 1.
+      target: the target of $r_t$, in [-1, 1]. $r_t$ is 1 if all real logits are positive, and 0 if
+        half of them are.
+      images_to_full: the number of real images in which $p$ can rise from 0 to 1, at least 1.
 
     Returns:
-      An `Augmentation` of `[batch, ...]`; its state is `{"probability": p}`, a float32 scalar.
+      An `Augmentation` of images `[batch, ...]`. Its state is `{"probability": p}`, with $p$ a
+      float32 scalar.
 
     Raises:
-      TypeError: `augmentation` is not a plain one.
-      ValueError: a number is out of range; or, when called, logits are not `[batch]`.
+      TypeError: If `augmentation` is not a plain augmentation.
+      ValueError: If a number is out of range; when called, if logits are not `[batch]`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -381,7 +391,7 @@ def adaptive(
         real_logits = checks.array("real_logits", real_logits, jnp.floating, "[batch]")
         checks.tree_matches("The state of an adaptive augmentation", state, jax.eval_shape(init))
         gap = jnp.mean(jnp.sign(real_logits).astype(jnp.float32)) - target
-        gap = jnp.where(jnp.abs(gap) < _TOLERANCE, 0.0, gap)  # the rounding depends on the device
+        gap = jnp.where(jnp.abs(gap) < _TOLERANCE, 0.0, gap)  # rounding depends on the device
         move = jnp.sign(gap) * (real_logits.size / images_to_full)
         return {"probability": jnp.clip(state["probability"] + move, 0.0, 1.0)}
 
@@ -391,17 +401,19 @@ def adaptive(
 def instance_noise(std: float | Array | Callable[[Array], ArrayLike]) -> Augmentation:
     r"""Adds Gaussian noise to each pixel, $y = x + \sigma \epsilon$ with $\epsilon \sim N(0, 1)$.
 
-    With it the distributions of real and fake images overlap, so that their divergence is finite.
+    The noise makes the distributions of real and fake images overlap, so their divergence is
+    finite.
 
     Args:
-      std: $\sigma$, in units of pixels: a number of at least 0, or an optax schedule of the step
-        (usually down to 0) or scalar array, of which the value is not checked.
+      std: $\sigma$, at least 0, in units of the pixel values: a number, a scalar array, or an optax
+        schedule of the step, usually down to 0. A traced value is not checked.
 
     Returns:
-      An `Augmentation` of `[batch, ...]`, with the state `()`.
+      An `Augmentation` of images `[batch, ...]`, with the state `()`.
 
     Raises:
-      ValueError: `std` is negative, or no scalar; or, when called, the schedule gives no scalar.
+      ValueError: If `std` is negative or not a scalar; when called, if the schedule returns such a
+        value.
 
     Example:
       >>> import jax, jax.numpy as jnp, optax
@@ -419,7 +431,7 @@ def instance_noise(std: float | Array | Callable[[Array], ArrayLike]) -> Augment
 
     def noisy(key: Array, images: Array, step: Array) -> Array:
         images = _check(key, images)
-        # optax's schedules mix dtypes; that must not trouble a caller who forbids it elsewhere.
+        # optax schedules mix dtypes, which would fail under strict dtype promotion.
         with jax.numpy_dtype_promotion("standard"):
             now = std(step) if callable(std) else std
         checks.real("std", now, 0.0)
@@ -434,12 +446,12 @@ def instance_noise(std: float | Array | Callable[[Array], ArrayLike]) -> Augment
 
 
 def _pixels(ratio: float, size: int) -> int:
-    # Halves round up, as in the authors' code; Python's round() takes them to the even number.
+    # Halves round up, as in the authors' code; Python's round() rounds halves to even numbers.
     return int(ratio * size + 0.5)
 
 
 def _uniform(key: Array, images: Array, low: float, high: float) -> Array:
-    # Drawn in float32, so that a key means the same in every dtype.
+    # Draws in float32, so that a key gives the same draws in every dtype.
     draws = jax.random.uniform(key, (images.shape[0], 1, 1, 1), jnp.float32, low, high)
     return draws.astype(images.dtype)
 

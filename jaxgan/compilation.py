@@ -1,4 +1,4 @@
-"""JAX's persistent compilation cache, which later starts of a script reuse."""
+"""Enables JAX's persistent compilation cache, which makes later starts of a script faster."""
 
 import hashlib
 import os
@@ -11,19 +11,21 @@ __all__ = ["enable_compilation_cache"]
 
 
 def enable_compilation_cache() -> Path | None:
-    """Keeps compiled programs on disk, so that the next start of a script need not compile them.
+    """Saves compiled programs to disk, so that the next start of a script need not compile them.
 
-    Call it before the first computation. The programs go to `jaxgan/programs` in the user's cache
-    folder (`XDG_CACHE_HOME`, else `~/.cache`). A start compiles many small programs, so the cache
-    keeps them too, unlike JAX's default. You may delete the folder at any time. It has a subfolder
-    for each kind of processor, because machines share home folders, and XLA does not check that a
-    program fits the processor.
+    Call this function before the first computation. JAX saves the programs in `jaxgan/programs` in
+    the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`). Unlike JAX's default, the cache
+    also keeps small programs, because a start compiles many of them. You may delete the folder at
+    any time.
 
-    The function respects `JAX_COMPILATION_CACHE_DIR`, and does nothing if
-    `JAX_ENABLE_COMPILATION_CACHE` is 0.
+    The folder has a subfolder for each kind of processor: several machines may share a home folder,
+    and XLA does not check that a program fits the processor.
+
+    If `JAX_COMPILATION_CACHE_DIR` is set, JAX uses that folder instead. If
+    `JAX_ENABLE_COMPILATION_CACHE` is 0, the function does nothing.
 
     Returns:
-      The folder of the programs. None if it cannot be written, or the cache is disabled.
+      The folder of the programs, or None if the cache is disabled or its folder is not writable.
 
     Example:
       >>> from jaxgan import compilation
@@ -42,7 +44,7 @@ def enable_compilation_cache() -> Path | None:
 
 
 def _option(name: str) -> object:
-    """Reads an option of `jax.config`, whose type declares none of them."""
+    """Returns an option of `jax.config`, whose type does not declare its options."""
     return getattr(jax.config, name)
 
 
@@ -58,8 +60,8 @@ def _make_folder() -> Path | None:
 
 
 def _processor() -> str:
-    """Digests the processor's name and features."""
-    try:  # only Linux has this file; `platform` knows less
+    """Returns a hash of the processor's name and features."""
+    try:  # only Linux has this file, which has more details than `platform`
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []

@@ -1,4 +1,4 @@
-"""Measures whether the discriminator overpowers the generator, and whether samples collapse."""
+"""Computes metrics that detect an overpowering discriminator and mode collapse."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ __all__ = ["of_images", "of_logits", "pixel_diversity"]
 
 
 def of_logits(real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
-    """Measures how well the discriminator separates real from fake images.
+    """Computes how well the discriminator separates real from fake images.
 
     Args:
       real_logits: discriminator outputs of real images, float `[batch]`.
@@ -18,8 +18,9 @@ def of_logits(real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
 
     Returns:
       Scalars: `real_probability` and `fake_probability`, the mean sigmoids; `real_accuracy` and
-      `fake_accuracy`, the fractions on the correct side of 0; `logit_gap`, the difference of the
-      means. Accuracies near 1 and a large gap mean that the discriminator overpowers the generator.
+      `fake_accuracy`, the fractions of logits on the correct side of 0; `logit_gap`, the mean real
+      logit minus the mean fake logit. Accuracies near 1 and a large gap show that the discriminator
+      overpowers the generator.
 
     Raises:
       TypeError: If the logits are not floats.
@@ -45,7 +46,7 @@ def of_logits(real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
 
 
 def of_images(real: jax.Array, fake: jax.Array) -> Metrics:
-    """Measures the mean distance between the images of a batch, for real and for fake images.
+    """Computes the mean distance between two images of a batch, for real and for fake images.
 
     Args:
       real: float `[batch, ...]`, at least two images.
@@ -53,8 +54,8 @@ def of_images(real: jax.Array, fake: jax.Array) -> Metrics:
 
     Returns:
       Scalars: `real_distance` and `fake_distance`, the mean Euclidean distance between two images
-      of the batch, over all pixels. If the generator collapses, `fake_distance` falls far below
-      `real_distance`.
+      of the batch, over all pixels. If the generator collapses, `fake_distance` falls
+      far below `real_distance`.
 
     Raises:
       TypeError: If the images are not floats.
@@ -78,8 +79,8 @@ def pixel_diversity(images: jax.Array) -> jax.Array:
 
     $$\frac{1}{P} \sum_p \sqrt{\tfrac{1}{N} \sum_n (x_{np} - \bar x_p)^2}$$
 
-    The value is 0 if all images are equal. If the generator collapses onto few images, the value
-    falls far below that of real images. It detects collapse, but does not rank generators.
+    The value is 0 if all images are equal. If the generator collapses to a few images, the value
+    falls far below that of real images. The value detects collapse, but does not rank generators.
 
     Args:
       images: float `[batch, ...]`, at least two images.
@@ -89,7 +90,7 @@ def pixel_diversity(images: jax.Array) -> jax.Array:
 
     Raises:
       TypeError: If the images are not floats.
-      ValueError: If there are fewer than two images, or, outside of jit, a value is not finite.
+      ValueError: If there are fewer than two images, or, outside of jit, a value is non-finite.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan

@@ -1,6 +1,6 @@
-"""Scales images, lays them out in grids, and writes pictures, animations and curves to files.
+"""Scales images, arranges them in grids, and writes pictures, animations and plots to files.
 
-Only the functions that write files need Pillow and matplotlib (`pip install 'jaxgan[examples]'`).
+Only the functions that write files need Pillow or matplotlib (`pip install 'jaxgan[examples]'`).
 """
 
 import math
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["animate", "curves", "grid", "normalize", "quantize", "save"]
 
-_MAXIMUM_BYTES = 2**30  # of one picture, so that a mistyped scale cannot exhaust the memory
-_MAXIMUM_MILLISECONDS = 655_350  # that a GIF can show one picture
+_MAXIMUM_BYTES = 2**30  # of one picture, so that a too large scale cannot exhaust the memory
+_MAXIMUM_MILLISECONDS = 655_350  # the longest time for which a GIF can show a picture
 _PICTURE = "uint8 [height, width, 1 or 3], as images.grid returns"
 
 
@@ -50,10 +50,10 @@ def normalize(images: jax.Array | np.ndarray) -> jax.Array:
 
 
 def quantize(images: ArrayLike) -> np.ndarray:
-    """Scales images in [-1, 1] to uint8 and clips values outside; the inverse of `normalize`.
+    """Scales images in [-1, 1] to uint8, and clips values outside, as the inverse of `normalize`.
 
     Args:
-      images: float in [-1, 1], any shape.
+      images: float in [-1, 1], any shape; an array of any library, or a list.
 
     Returns:
       A numpy uint8 array of the same shape.
@@ -68,20 +68,20 @@ def quantize(images: ArrayLike) -> np.ndarray:
       [  0  51 255 255]
     """
     values = _as_numpy("images", images)
-    is_float = jnp.issubdtype(values.dtype, jnp.floating)  # numpy's does not include bfloat16
+    is_float = jnp.issubdtype(values.dtype, jnp.floating)  # numpy's issubdtype excludes bfloat16
     checks.require(is_float, "images", "floats in [-1, 1]", checks.show(images), error=TypeError)
     checks.finite("images", values)
     return np.clip(np.rint((values.astype(np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
 
 
 def grid(images: ArrayLike, columns: int | None = None, *, scale: int = 1) -> np.ndarray:
-    """Lays a batch of images out as one picture, row by row.
+    """Arranges a batch of images in one picture, row by row.
 
     Args:
       images: `[num, height, width, channels]`, uint8 or float in [-1, 1].
-      columns: images in a row; by default $\\lceil \\sqrt{num} \\rceil$. Black fills an
-        incomplete last row.
-      scale: pixels along each side that one pixel becomes, at least 1.
+      columns: the number of images in a row; by default $\\lceil \\sqrt{num} \\rceil$. An
+        incomplete last row is filled with 0, which is black.
+      scale: the factor by which height and width are enlarged, at least 1.
 
     Returns:
       uint8 `[rows * height * scale, columns * width * scale, channels]`.
@@ -121,7 +121,7 @@ def save(path: str | Path, picture: np.ndarray) -> None:
     """Writes one picture to a file.
 
     Args:
-      path: the file; its suffix names the format, and its folder must exist.
+      path: the file; its suffix determines the format, and its folder must exist.
       picture: uint8 `[height, width, channels]` with 1 or 3 channels, as `grid` returns.
 
     Raises:
@@ -145,12 +145,12 @@ def save(path: str | Path, picture: np.ndarray) -> None:
 def animate(
     path: str | Path, pictures: Iterable[np.ndarray | str | Path], *, seconds: float = 5.0
 ) -> None:
-    """Writes pictures as an animated GIF that loops and shows the last one for a second longer.
+    """Writes pictures as an endless GIF that shows the last picture for one second longer.
 
     Args:
       path: the file, ending in `.gif`; its folder must exist.
-      pictures: at least one, all of one size: arrays as `save` takes them, or picture files.
-      seconds: duration of one loop without the additional second; positive, and at most 654 for
+      pictures: at least one array as for `save` or path of a picture file; all of the same size.
+      seconds: the duration of one loop without the additional second; positive, and at most 654 for
         each picture.
 
     Raises:
@@ -182,7 +182,7 @@ def animate(
     frames = [_open(x) if isinstance(x, str | Path) else _to_pillow(x) for x in pictures]
     sizes = sorted({frame.size for frame in frames})
     checks.require(len(sizes) == 1, "pictures", "of one width and height", checks.show(sizes))
-    # GIF counts in hundredths of a second, and many viewers slow down anything below two of them.
+    # GIF counts in hundredths of a second, and many viewers slow down pictures shorter than two.
     each = max(20, round(seconds * 1000 / len(frames)))
     durations = [each] * (len(frames) - 1) + [each + 1000]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
@@ -191,13 +191,14 @@ def animate(
 def curves(
     path: str | Path, panels: Mapping[str, Mapping[str, ArrayLike]], *, xlabel: str = "epoch"
 ) -> None:
-    """Draws curves over epochs, in panels side by side.
+    """Plots curves in panels side by side, and writes the plot to a file.
 
     Args:
-      path: the file; its suffix names the format, and its folder must exist.
-      panels: the curves of each panel by title, and their values by label: `[points]`, or
-        `[members, points]`, drawn as the median and a band from the minimum to the maximum.
-      xlabel: the unit of the horizontal axis, which starts at 1.
+      path: the file; its suffix determines the format, and its folder must exist.
+      panels: the panels by title; each maps the labels of curves to values. Values `[points]` are
+        one curve. Values `[members, points]` are drawn as the median over the members, with a band
+        from the minimum to the maximum.
+      xlabel: the label of the horizontal axis, which starts at 1.
 
     Raises:
       ImportError: If matplotlib is not installed.
@@ -218,7 +219,7 @@ def curves(
     _check_mapping("panels", panels)
     values = {title: _curves(f"panels[{title!r}]", lines) for title, lines in panels.items()}
     try:
-        from matplotlib.figure import Figure  # not pyplot: no display, no global state
+        from matplotlib.figure import Figure  # unlike pyplot, needs no display or global state
     except ImportError as error:
         raise ImportError("curves needs matplotlib: pip install 'jaxgan[examples]'.") from error
     figure = Figure(figsize=(4.5 * len(panels), 3.2), layout="constrained")
@@ -235,7 +236,7 @@ def curves(
 
 
 def _draw(axes: "Axes", label: str, members: np.ndarray) -> None:
-    """Draws one curve, or the median of `[members, points]` and the band around it."""
+    """Draws the median of `[members, points]`, with a band if there are several members."""
     x, marker = range(1, members.shape[1] + 1), "." if members.shape[1] < 3 else None
     axes.plot(x, np.median(members, axis=0), label=label, marker=marker)
     if len(members) > 1:
@@ -243,7 +244,7 @@ def _draw(axes: "Axes", label: str, members: np.ndarray) -> None:
 
 
 def _as_numpy(name: str, x: object) -> np.ndarray:
-    """Converts an array of any library, or numbers in lists."""
+    """Converts an array of any library, or a list of numbers, to numpy."""
     try:
         return np.asarray(x)
     except ValueError:  # lists of several lengths
@@ -251,7 +252,7 @@ def _as_numpy(name: str, x: object) -> np.ndarray:
 
 
 def _output(path: str | Path) -> Path:
-    """Checks the path of a file to write."""
+    """Checks the path of a file to be written."""
     path = checks.path("path", path)
     is_there = path.parent.is_dir()
     checks.require(is_there, "path", "in an existing folder", f"{path}", error=FileNotFoundError)
@@ -297,7 +298,7 @@ def _open(path: str | Path) -> "Image":
 
 
 def _to_pillow(picture: np.ndarray | jax.Array) -> "Image":
-    """Checks a picture, and converts it to Pillow's image."""
+    """Checks a picture, and converts it to a Pillow image."""
     pillow, is_array = _pillow(), isinstance(picture, np.ndarray | jax.Array)
     checks.require(is_array, "picture", _PICTURE, checks.show(picture), error=TypeError)
     pixels = np.asarray(picture)

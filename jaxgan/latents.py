@@ -1,4 +1,4 @@
-"""Makes latents, the points that a generator maps to images."""
+"""Creates latents, the vectors that a generator maps to images."""
 
 import jax
 import jax.numpy as jnp
@@ -16,24 +16,24 @@ def traversal(
     start: float = -1.0,
     step: float = 0.02,
 ) -> jax.Array:
-    """Moves one coordinate of a latent along a line and keeps the others fixed.
+    """Returns latents that differ in one coordinate, which changes in equal steps.
 
-    Row $i$ is `latent` with $z_c = \\mathrm{start} + i\\,\\mathrm{step}$.
+    Row $i$ is `latent` with its coordinate $c$ set to $\\mathrm{start} + i\\,\\mathrm{step}$.
 
     Args:
       latent: float `[latent_dim]`.
-      coordinate: index of the coordinate that moves, in [0, latent_dim).
+      coordinate: $c$, the index of the coordinate that changes, in [0, latent_dim).
       num: number of latents, at least 1.
-      start: first value of the coordinate.
-      step: difference between consecutive rows.
+      start: the value of the coordinate in the first row.
+      step: the difference of the coordinate between consecutive rows.
 
     Returns:
       Float `[num, latent_dim]`, of the dtype of `latent`.
 
     Raises:
-      TypeError: If `latent` is not floats, or another argument is not a number.
-      ValueError: If `latent` is not one latent, `coordinate` or `num` is out of range, or a value
-        is not finite.
+      TypeError: If `latent` is not an array of floats, or another argument is not a number.
+      ValueError: If `latent` is not `[latent_dim]`, `coordinate` or `num` is out of range, or a
+        value is non-finite.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan

@@ -1,21 +1,22 @@
-r"""Adversarial losses: pairs of functions from logits to one number an image.
+r"""Defines adversarial losses: pairs of functions from logits to one value per image.
 
-All but `auxiliary_classifier` return a `Pair` of `(real_logits, fake_logits) -> [batch]`. They know
-nothing of networks, so they can be used anywhere; `jaxgan.gan` takes the mean over the batch.
+Every function except `auxiliary_classifier` returns a `Pair` with one loss for each network. A loss
+is a function `(real_logits, fake_logits) -> [batch]`, and works with any network. `jaxgan.gan`
+takes the mean over the batch.
 
-What they share, and what is not said again below:
+All losses have these properties:
 
 - `real_logits` and `fake_logits` are the discriminator's raw outputs for real and fake images,
-  float `[batch]`, as many real as fake. The formulas call one of each $r$ and $f$. Each player
-  minimises its own: $L_G$ the generator, $L_D$ the discriminator.
-- They are elementwise, as optax's are: number $i$ depends on real and fake logit $i$ alone. Only
-  `relativistic_average` also looks at batch means.
-- The dtype of the logits is kept. Values and gradients are finite for logits up to 1e4 in
-  magnitude in float32 and bfloat16.
-- At trace time they raise a `ValueError` if the logits are not `[batch]`, none, or their shapes
-  differ, and a `TypeError` if they are not arrays of floats.
+  float `[batch]`, of the same shape. In the formulas, $r$ is a real logit and $f$ a fake logit.
+- The generator minimizes $L_G$, and the discriminator minimizes $L_D$.
+- A loss is elementwise, as in optax: value $i$ depends only on the real and fake logits $i$. Only
+  `relativistic_average` also uses means over the batch.
+- The result has the dtype of the logits. In float32 and bfloat16, values and gradients are finite
+  for logits up to 1e4 in magnitude.
+- At trace time, a loss raises a `ValueError` if the logits are not `[batch]`, are empty, or differ
+  in shape. A loss raises a `TypeError` if the logits are not arrays of floats.
 
-$\sigma(x) = 1 / (1 + e^{-x})$, and $\mathrm{softplus}(x) = \log(1 + e^x)$, so that
+The formulas use $\sigma(x) = 1 / (1 + e^{-x})$ and $\mathrm{softplus}(x) = \log(1 + e^x)$, with
 $-\log\sigma(x) = \mathrm{softplus}(-x)$ and $-\log(1 - \sigma(x)) = \mathrm{softplus}(x)$.
 """
 
@@ -41,15 +42,15 @@ __all__ = [
 
 
 def minimax() -> Pair[Loss]:
-    r"""The original two-player game, in which the generator minimises what the discriminator gains.
+    r"""Returns the minimax loss of the original GAN.
 
     $$L_D = -\log\sigma(r) - \log(1 - \sigma(f)), \qquad L_G = \log(1 - \sigma(f)).$$
 
-    Use it to study the game itself. The generator's gradient, $-\sigma(f)$, vanishes where the
-    discriminator rejects its images, so `non_saturating` is what one trains with.
+    Use this loss to study the original GAN, and `non_saturating` to train. The gradient of $L_G$
+    with respect to $f$ is $-\sigma(f)$, which vanishes if the discriminator rejects fake images.
 
     Returns:
-      A `Pair` of losses; what they accept and raise is said in `jaxgan.losses`.
+      A `Pair` of losses; see `jaxgan.losses` for their arguments and errors.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -67,31 +68,31 @@ def minimax() -> Pair[Loss]:
 
 
 def non_saturating(real_label: float = 0.9, fake_label: float = 0.0) -> Pair[Loss]:
-    r"""The non-saturating loss, with label smoothing.
+    r"""Returns the non-saturating loss, with label smoothing.
 
-    With $\mathrm{BCE}(x, t) = -t \log\sigma(x) - (1 - t) \log(1 - \sigma(x))$, and targets $t$ for
-    real and $s$ for fake images,
+    With $\mathrm{BCE}(x, t) = -t \log\sigma(x) - (1 - t) \log(1 - \sigma(x))$ and targets $t$ for
+    real and $s$ for fake images, the losses are
 
     $$L_D = \mathrm{BCE}(r, t) + \mathrm{BCE}(f, s), \qquad L_G = \mathrm{BCE}(f, 1).$$
 
-    A target $t < 1$ keeps the discriminator from growing arbitrarily confident and so from
-    starving the generator of gradient: its best answer to a real image is the finite logit
-    $\log(t / (1 - t))$, 2.2 for 0.9. The target itself is $t$ (neither smoothed towards one half
-    nor a scaled logit, as some libraries mean by it). A target $s > 0$ is rarely wanted:
-    it gives images unlike any real one less reason to change (Salimans et al.).
+    Use this loss as the first choice for small networks without a penalty.
 
-    Use it as the first choice for small networks without a penalty.
+    A target $t < 1$ limits the discriminator's confidence, so that the generator's gradient does
+    not vanish. The optimal logit of a real image is then finite: $\log(t / (1 - t))$, 2.2 for 0.9.
+    The target is exactly $t$; some libraries instead smooth towards one half or scale the logit. A
+    target $s > 0$ is rarely useful, because it weakens the generator's gradient for images unlike
+    any real one (Salimans et al.).
 
     Args:
-      real_label: the discriminator's target of real logits, in (0, 1]; 1 is no smoothing.
-      fake_label: its target of fake logits, in [0, `real_label`); 0 is no smoothing. The
-        generator's target is always 1.
+      real_label: $t$, the discriminator's target for real logits, in (0, 1]; 1 is no smoothing.
+      fake_label: $s$, the discriminator's target for fake logits, in [0, `real_label`); 0 is no
+        smoothing. The generator's target is always 1.
 
     Returns:
-      A `Pair` of losses; what they accept and raise is said in `jaxgan.losses`.
+      A `Pair` of losses; see `jaxgan.losses` for their arguments and errors.
 
     Raises:
-      ValueError: a label is out of its range.
+      ValueError: If a label is out of range.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -106,7 +107,7 @@ def non_saturating(real_label: float = 0.9, fake_label: float = 0.0) -> Pair[Los
       Goodfellow et al., Generative Adversarial Networks, 2014, https://arxiv.org/abs/1406.2661
 
       Salimans et al., Improved Techniques for Training GANs, 2016,
-      https://arxiv.org/abs/1606.03498 (label smoothing, and why on one side)
+      https://arxiv.org/abs/1606.03498 (one-sided label smoothing)
     """
     checks.real("real_label", real_label)
     checks.real("fake_label", fake_label)
@@ -125,28 +126,28 @@ def non_saturating(real_label: float = 0.9, fake_label: float = 0.0) -> Pair[Los
 def least_squares(
     real_label: float = 1.0, fake_label: float = 0.0, generator_label: float = 1.0
 ) -> Pair[Loss]:
-    r"""The least-squares loss (LSGAN): logits are regressed on labels.
+    r"""Returns the least-squares loss (LSGAN), which regresses logits on labels.
 
-    With labels $b$ (real), $a$ (fake) and $c$ (what the generator wants its images to be called),
+    With labels $b$ for real images, $a$ for fake images, and $c$ for the generator, the losses are
 
     $$L_D = \tfrac12 (r - b)^2 + \tfrac12 (f - a)^2, \qquad L_G = \tfrac12 (f - c)^2.$$
 
-    With $b = 1, a = -1, c = 0$ the generator minimises the Pearson $\chi^2$ divergence between
+    With $b = 1, a = -1, c = 0$ the generator minimizes the Pearson $\chi^2$ divergence between
     $p_{\mathrm{real}} + p_{\mathrm{fake}}$ and $2 p_{\mathrm{fake}}$.
 
-    Use it where sigmoids saturate: an image is pulled the harder, the further it is from its label.
-    In float16 the squares overflow for logits beyond about 360.
+    Use this loss if sigmoids saturate: its gradient grows with the distance between logit and
+    label. In float16 the squares overflow for logits beyond about 360.
 
     Args:
-      real_label: the discriminator's target of real logits, any finite number.
-      fake_label: its target of fake logits, below both other labels.
-      generator_label: the generator's target of fake logits, any finite number.
+      real_label: $b$, the discriminator's target for real logits, any finite number.
+      fake_label: $a$, the discriminator's target for fake logits, below both other labels.
+      generator_label: $c$, the generator's target for fake logits, any finite number.
 
     Returns:
-      A `Pair` of losses; what they accept and raise is said in `jaxgan.losses`.
+      A `Pair` of losses; see `jaxgan.losses` for their arguments and errors.
 
     Raises:
-      ValueError: a label is not finite, or `fake_label` is not below the other two.
+      ValueError: If a label is non-finite, or `fake_label` is not below both other labels.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -173,17 +174,18 @@ def least_squares(
 
 
 def wasserstein() -> Pair[Loss]:
-    r"""The Wasserstein loss (WGAN): the discriminator is a critic, and its logits are scores.
+    r"""Returns the Wasserstein loss (WGAN), which treats logits as scores.
 
     $$L_D = f - r, \qquad L_G = -f.$$
 
-    For a 1-Lipschitz critic, the best $-L_D$ is the earth mover's distance of real and fake images.
+    Over all 1-Lipschitz discriminators, the maximum of $-L_D$ is the earth mover's distance between
+    real and fake images.
 
-    Use it with something that bounds the critic's slope, such as a gradient penalty or weight
-    clipping; without that $L_D$ has no minimum.
+    Use this loss only with a gradient penalty or weight clipping, which bound the discriminator's
+    gradient. Without a bound, $L_D$ has no minimum.
 
     Returns:
-      A `Pair` of losses; what they accept and raise is said in `jaxgan.losses`.
+      A `Pair` of losses; see `jaxgan.losses` for their arguments and errors.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -198,15 +200,15 @@ def wasserstein() -> Pair[Loss]:
 
 
 def hinge() -> Pair[Loss]:
-    r"""The hinge loss: the discriminator learns only from images on the wrong side of its margin.
+    r"""Returns the hinge loss: the discriminator's loss is 0 for logits beyond a margin of 1.
 
     $$L_D = \max(0, 1 - r) + \max(0, 1 + f), \qquad L_G = -f.$$
 
-    Use it with spectral normalisation, as SNGAN, SAGAN and BigGAN do. At the margin itself the
-    gradient of $L_D$ is 0.
+    Use this loss with spectral normalization, as SNGAN, SAGAN and BigGAN do. Exactly at the margin,
+    the gradient of $L_D$ is 0.
 
     Returns:
-      A `Pair` of losses; what they accept and raise is said in `jaxgan.losses`.
+      A `Pair` of losses; see `jaxgan.losses` for their arguments and errors.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -227,18 +229,19 @@ def hinge() -> Pair[Loss]:
 
 
 def relativistic() -> Pair[Loss]:
-    r"""The relativistic pairing loss (RpGAN): is this real image more real than this fake one?
+    r"""Returns the relativistic pairing loss (RpGAN), which compares pairs of real and fake images.
 
     $$L_D = \mathrm{softplus}(f - r), \qquad L_G = \mathrm{softplus}(r - f).$$
 
-    Image $i$ of the real batch is paired with image $i$ of the fake one; both being random, any
-    pairing will do. Only differences count, so the logits as a whole may drift.
+    A pair is image $i$ of the real batch and image $i$ of the fake batch. Both batches are random,
+    so the choice of pairs does not matter. The loss depends only on differences of logits, so all
+    logits may drift together.
 
-    Use it with zero-centred gradient penalties on real and fake images (R1 and R2): that is R3GAN,
-    which chose it against dropped modes.
+    Use this loss with zero-centered gradient penalties on real and fake images (R1 and R2), as
+    R3GAN does to avoid dropped modes.
 
     Returns:
-      A `Pair` of losses; what they accept and raise is said in `jaxgan.losses`.
+      A `Pair` of losses; see `jaxgan.losses` for their arguments and errors.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -259,21 +262,22 @@ def relativistic() -> Pair[Loss]:
 
 
 def relativistic_average() -> Pair[Loss]:
-    r"""The relativistic average loss (RaGAN): is an image more real than the other side's average?
+    r"""Returns the relativistic average loss (RaGAN), which compares each logit with a mean logit.
 
-    With $\bar r$ and $\bar f$ the means over the batch,
+    With $\bar r$ and $\bar f$ the means over the batch, the losses are
 
     $$L_D = \mathrm{softplus}(\bar f - r) + \mathrm{softplus}(f - \bar r),$$
     $$L_G = \mathrm{softplus}(r - \bar f) + \mathrm{softplus}(\bar r - f).$$
 
-    These are the sums of the paper; its code halves them. The means carry gradient: each logit also
-    moves the average that the other side is compared with. So this loss is not elementwise: the
-    batch is one, and under `vmap` each mapped batch has means of its own.
+    These sums are those of the paper; the paper's code halves them. Gradients also flow through the
+    means. The loss is not elementwise: its means use the whole batch. Under `vmap`, each mapped
+    batch has its own means.
 
-    Use it with batches large enough for a steady mean; ESRGAN's super-resolution trains with it.
+    Use this loss with batches that are large enough for a stable mean. ESRGAN uses it for
+    super-resolution.
 
     Returns:
-      A `Pair` of losses; what they accept and raise is said in `jaxgan.losses`.
+      A `Pair` of losses; see `jaxgan.losses` for their arguments and errors.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -293,26 +297,27 @@ def relativistic_average() -> Pair[Loss]:
 
 
 def auxiliary_classifier(class_logits: Array, labels: Array) -> Array:
-    r"""The classification term of AC-GAN: softmax cross-entropy of the discriminator's second head.
+    r"""Computes the classification loss of AC-GAN, a softmax cross-entropy.
 
-    For an image of class $y$ with class logits $c$,
+    For an image of class $y$ with class logits $c$, the loss is
 
     $$L = \log\textstyle\sum_k e^{c_k} - c_y.$$
 
-    Use it to condition on classes: the discriminator adds it for its real and fake images, the
-    generator for its fake ones, with the classes that these were generated from.
+    Use this loss to train class-conditional GANs. Add it to the discriminator's loss for real and
+    fake images, and to the generator's loss for fake images. The labels of fake images are those
+    that the generator received.
 
     Args:
-      class_logits: float, `[batch, num_classes]`.
-      labels: integer, `[batch]`, in [0, `num_classes`). A compiled program cannot check their
-        values: there one too large gives NaN, a negative one counts from the last class.
+      class_logits: the output of the discriminator's second head, float `[batch, num_classes]`.
+      labels: integer `[batch]`, in [0, `num_classes`). Inside jit the range is not checked: a label
+        that is too large gives NaN, and a negative label counts from the last class.
 
     Returns:
-      `[batch]`, of the dtype of `class_logits`.
+      Float `[batch]`, of the dtype of `class_logits`.
 
     Raises:
-      TypeError: `class_logits` are not floats or `labels` not integers.
-      ValueError: the shapes are not `[batch, num_classes]` and `[batch]`, or, outside of jit, a
+      TypeError: If `class_logits` are not floats, or `labels` are not integers.
+      ValueError: If the shapes are not `[batch, num_classes]` and `[batch]`, or, outside of jit, a
         label is out of range.
 
     Example:
@@ -328,7 +333,7 @@ def auxiliary_classifier(class_logits: Array, labels: Array) -> Array:
     form = "[batch, num_classes]"
     class_logits = checks.array("class_logits", class_logits, jnp.floating, form, lists=False)
     labels = checks.labels(labels, class_logits.shape[:1], class_logits.shape[1], lists=False)
-    # optax subtracts two numbers as large as the logits, which in bfloat16 leaves little of either.
+    # optax subtracts two numbers as large as the logits, which cancels most digits in bfloat16.
     largest = jax.lax.stop_gradient(class_logits.max(axis=1, keepdims=True))
     return optax.losses.softmax_cross_entropy_with_integer_labels(class_logits - largest, labels)
 
@@ -346,7 +351,7 @@ def _checked(formula: Loss) -> Loss:
     def loss(real_logits: Array, fake_logits: Array) -> Array:
         checks.array("real_logits", real_logits, jnp.floating, "[batch]", lists=False)
         checks.array("fake_logits", fake_logits, jnp.floating, "[batch]", lists=False)
-        # Without this check one logit would be compared with every logit of the other side.
+        # Without this check, broadcasting would pair one real logit with all fake logits.
         fits, got = real_logits.shape == fake_logits.shape, (real_logits.shape, fake_logits.shape)
         checks.require(fits, "real_logits and fake_logits", "of the same shape", f"{got}")
         return formula(real_logits, fake_logits)

@@ -1,4 +1,4 @@
-"""Optimizers that GANs use and optax does not have, as optax transformations."""
+"""Defines optax transformations for GANs that optax does not include."""
 
 import jax
 import jax.numpy as jnp
@@ -11,19 +11,19 @@ __all__ = ["clip_weights"]
 
 
 def clip_weights(limit: float = 0.01) -> optax.GradientTransformation:
-    r"""Keeps every parameter in $[-c, c]$ after each update, as the first Wasserstein GAN did.
+    r"""Clips every parameter to $[-c, c]$ after each update, as in the original Wasserstein GAN.
 
-    Chain it *after* the optimizer.
+    Put `clip_weights` after the optimizer in `optax.chain`.
 
     Args:
-      limit: $c$, above 0.
+      limit: $c$, a number above 0.
 
     Returns:
-      An `optax.GradientTransformation`; its update needs the parameters.
+      An `optax.GradientTransformation`. Its `update` requires the parameters.
 
     Raises:
-      TypeError: If `limit` is no number.
-      ValueError: If `limit` is not positive; from `update`, if it receives no parameters.
+      TypeError: If `limit` is not a number.
+      ValueError: If `limit` is not positive. From `update`: if `params` is None.
 
     Example:
       >>> import optax

@@ -1,10 +1,14 @@
-"""Penalties on the discriminator: what a function of logits alone cannot say.
+"""Defines penalties, which `jaxgan.gan` adds to the discriminator's loss.
 
-A penalty is a pair of pure functions, as an optax transformation is: `init` makes its state (most
-have none) and `apply` gives its value. It sees the discriminator as `critic`, a function from
-images to logits, and the images as the discriminator sees them. `jaxgan.gan` also takes a plain
-function `(critic, real, fake, key) -> [batch]` or a scalar, and adds the mean to the
-discriminator's loss.
+Unlike a loss, a penalty can use the images and the discriminator itself, for example its gradient.
+A penalty is a pair of pure functions, like an optax transformation: `init` creates its state, often
+empty, and `apply` computes its values.
+
+`apply` receives the discriminator as `critic`, a function from images to logits. It receives the
+images as the discriminator does, augmented and packed.
+
+`jaxgan.gan` also accepts a plain function `(critic, real, fake, key) -> values`, with values
+`[batch]` or a scalar. It adds the mean of the values to the discriminator's loss.
 """
 
 import functools
@@ -38,17 +42,17 @@ __all__ = [
 ]
 
 Critic = Callable[[Array], Array]
-"""Images `[batch, ...]` to logits `[batch]`."""
+"""The discriminator as a function from images `[batch, ...]` to logits `[batch]`."""
 
 
 class PlainPenalty(Protocol):
-    """A penalty without a state: `(critic, real, fake, key) -> [batch]` or a scalar."""
+    """Computes a penalty without a state: `(critic, real, fake, key) -> values`."""
 
     def __call__(self, critic: Critic, real: Array, fake: Array, key: Array, /) -> Array: ...
 
 
 class PenaltyApply(Protocol):
-    """Computes a penalty with a state: `(state, critic, real, fake, *, key, step)`."""
+    """Computes a penalty: `(state, critic, real, fake, *, key, step) -> (values, state)`."""
 
     def __call__(
         self,
@@ -64,13 +68,13 @@ class PenaltyApply(Protocol):
 
 
 class Penalty(NamedTuple):
-    """What every function of this module returns.
+    """Holds a penalty as two pure functions.
 
     Args:
-      init: `() -> state`, a pytree of arrays, `()` for most.
+      init: `() -> state`, a pytree of arrays; `()` for a penalty without a state.
       apply: `(state, critic, real, fake, *, key, step) -> (values, state)`. `real` and `fake` are
-        `[batch, ...]`; `values` is `[batch]` or a scalar; `step`, an int32 scalar, counts
-        discriminator steps.
+        float `[batch, ...]`. `values` is `[batch]` or a scalar. `step` is an int32 scalar that
+        counts discriminator steps.
     """
 
     init: Callable[[], PyTree]
@@ -78,13 +82,17 @@ class Penalty(NamedTuple):
 
 
 def as_penalty(penalty: Penalty | PlainPenalty) -> Penalty:
-    """Returns a penalty as it is, and makes one of a plain function.
+    """Converts a plain function to a `Penalty`, and returns a `Penalty` unchanged.
 
     Args:
-      penalty: a `Penalty`, or `(critic, real, fake, key) -> [batch]` or a scalar.
+      penalty: a `Penalty`, or a function `(critic, real, fake, key) -> values`, with values
+        `[batch]` or a scalar.
+
+    Returns:
+      A `Penalty`; that of a plain function has the state `()`.
 
     Raises:
-      TypeError: it is neither.
+      TypeError: If `penalty` is neither a `Penalty` nor a function.
 
     Example:
       >>> from jaxgan import penalties
@@ -107,21 +115,21 @@ def as_penalty(penalty: Penalty | PlainPenalty) -> Penalty:
 
 
 def r1(gamma: float = 10.0) -> Penalty:
-    r"""The zero-centred gradient penalty on real images, $\frac{\gamma}{2} \|\nabla_x D(x)\|^2$.
+    r"""Returns the gradient penalty on real images (R1), $\frac{\gamma}{2} \|\nabla_x D(x)\|^2$.
 
-    It makes the game locally convergent, and is the usual choice with the non-saturating loss.
+    R1 makes training locally convergent. It is the usual penalty with the non-saturating loss.
 
     Args:
-      gamma: its strength, at least 0. 10 for images of 256 pixels; 0.1 to 1 for small ones.
+      gamma: $\gamma$, at least 0. Use 10 for images of 256 x 256 pixels, 0.1 to 1 for small images.
 
     Returns:
       A `Penalty` with a value for each real image, `[batch]`.
 
     Raises:
-      ValueError: `gamma` is negative.
+      ValueError: If `gamma` is negative.
 
     Example:
-      The gradient of a linear critic is its weight, everywhere:
+      The gradient of a linear critic is its weight vector, here (3, 4):
 
       >>> import jax, jax.numpy as jnp
       >>> from jaxgan import penalties
@@ -141,18 +149,18 @@ def r1(gamma: float = 10.0) -> Penalty:
 
 
 def r2(gamma: float = 10.0) -> Penalty:
-    r"""The zero-centred gradient penalty on fakes, $\frac{\gamma}{2} \|\nabla_x D(G(z))\|^2$.
+    r"""Returns the gradient penalty on fakes (R2), $\frac{\gamma}{2} \|\nabla_x D(G(z))\|^2$.
 
-    Together with `r1` it is what lets the relativistic loss converge (R3GAN).
+    The relativistic loss needs both `r1` and `r2` to converge (R3GAN).
 
     Args:
-      gamma: its strength, at least 0.
+      gamma: $\gamma$, at least 0.
 
     Returns:
       A `Penalty` with a value for each fake image, `[batch]`.
 
     Raises:
-      ValueError: `gamma` is negative.
+      ValueError: If `gamma` is negative.
 
     Example:
       >>> from jaxgan import penalties
@@ -169,28 +177,29 @@ def r2(gamma: float = 10.0) -> Penalty:
 
 
 def wgan_gp(weight: float = 10.0, *, one_sided: bool = False) -> Penalty:
-    r"""The gradient penalty of WGAN-GP, on points between real and fake images.
+    r"""Returns the gradient penalty of WGAN-GP, on points between real and fake images.
 
-    With $\hat x = \epsilon x + (1 - \epsilon) G(z)$ and $\epsilon \sim U(0, 1)$ for each image,
+    With $\hat x = \epsilon x + (1 - \epsilon) G(z)$ and $\epsilon \sim U(0, 1)$ for each image, the
+    values are
 
     $$\lambda\,(\|\nabla D(\hat x)\| - 1)^2, \quad \text{one-sided} \quad
     \lambda\,\max(0, \|\nabla D(\hat x)\| - 1)^2.$$
 
     Args:
       weight: $\lambda$, at least 0.
-      one_sided: leave slopes below 1 alone.
+      one_sided: whether to penalize only gradient norms above 1.
 
     Returns:
       A `Penalty` with a value for each pair of images, `[batch]`.
 
     Raises:
-      ValueError: `weight` is negative.
-      TypeError: `one_sided` is no bool.
+      ValueError: If `weight` is negative.
+      TypeError: If `one_sided` is not a bool.
 
     Example:
       >>> import jax, jax.numpy as jnp
       >>> from jaxgan import penalties
-      >>> critic = lambda x: x @ jnp.array([0.6, 0.8])  # of slope 1
+      >>> critic = lambda x: x @ jnp.array([0.6, 0.8])  # gradient norm 1
       >>> x, y = jnp.ones((2, 2)), jnp.zeros((2, 2))
       >>> penalty = penalties.wgan_gp()
       >>> print(penalty.apply((), critic, x, y, key=jax.random.key(0), step=0)[0].round(6))
@@ -213,20 +222,21 @@ def wgan_gp(weight: float = 10.0, *, one_sided: bool = False) -> Penalty:
 
 
 def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Penalty:
-    r"""DRAGAN's gradient penalty, on points around the real images.
+    r"""Returns the gradient penalty of DRAGAN, on points around the real images.
 
-    With $\delta \sim U(0, 1)$ for each pixel, $\alpha \sim U(0, 1)$ for each image, and $s$ the
-    standard deviation of the real batch: $\lambda\,(\|\nabla D(x + \alpha c s \delta)\| - 1)^2$.
+    The values are $\lambda\,(\|\nabla D(x + \alpha c s \delta)\| - 1)^2$, with
+    $\delta \sim U(0, 1)$ for each pixel and $\alpha \sim U(0, 1)$ for each image. $s$ is the
+    standard deviation of the real batch.
 
     Args:
       weight: $\lambda$, at least 0.
-      scale: $c$, how far around, at least 0.
+      scale: $c$, the largest distance in each pixel, in standard deviations, at least 0.
 
     Returns:
       A `Penalty` with a value for each real image, `[batch]`.
 
     Raises:
-      ValueError: `weight` or `scale` is negative.
+      ValueError: If `weight` or `scale` is negative.
 
     Example:
       >>> from jaxgan import penalties
@@ -248,18 +258,18 @@ def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Penalty:
 
 
 def consistency(augmentation: PlainAugmentation, weight: float = 10.0) -> Penalty:
-    r"""Consistency regularisation, $\lambda\,(D(x) - D(T(x)))^2$ for real images $x$.
+    r"""Returns the consistency penalty, $\lambda\,(D(x) - D(T(x)))^2$ for real images $x$.
 
     Args:
-      augmentation: $T$, `(key, images) -> images`, as those in `jaxgan.augment`.
+      augmentation: $T$, a function `(key, images) -> images`, such as `augment.translation()`.
       weight: $\lambda$, at least 0.
 
     Returns:
       A `Penalty` with a value for each real image, `[batch]`.
 
     Raises:
-      TypeError: `augmentation` is no function.
-      ValueError: `weight` is negative.
+      TypeError: If `augmentation` is not a function.
+      ValueError: If `weight` is negative.
 
     Example:
       >>> from jaxgan import augment, penalties
@@ -278,21 +288,22 @@ def consistency(augmentation: PlainAugmentation, weight: float = 10.0) -> Penalt
 
 
 def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
-    r"""LeCam regularisation: keeps logits near the other side's moving average.
+    r"""Returns the LeCam penalty, which keeps real logits near the mean fake logit and vice versa.
 
-    $\lambda\,((D(x) - \alpha_F)^2 + (D(G(z)) - \alpha_R)^2)$, with $\alpha_R, \alpha_F$ the moving
-    averages (bias-corrected, this batch included, without gradient) of the logits of real and fake
-    images. Made for training on few images.
+    The values are $\lambda\,((D(x) - \alpha_F)^2 + (D(G(z)) - \alpha_R)^2)$. $\alpha_R$ and
+    $\alpha_F$ are moving averages of the logits of real and fake images. The averages include the
+    current batch, are bias-corrected, and carry no gradient. Use this penalty
+    to train on few images.
 
     Args:
       weight: $\lambda$, at least 0.
-      decay: of the averages, in [0, 1).
+      decay: the decay of the averages, in [0, 1).
 
     Returns:
       A `Penalty` with a value for each pair of images, `[batch]`, and the averages as its state.
 
     Raises:
-      ValueError: `weight` is negative or `decay` is outside [0, 1).
+      ValueError: If `weight` is negative, or `decay` is outside [0, 1).
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -335,22 +346,23 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
 
 
 def lazy(penalty: Penalty | PlainPenalty, every: int = 16) -> Penalty:
-    r"""Applies a penalty in each `every`-th step only, `every` times as strongly.
+    r"""Applies a penalty only in every `every`-th step, with `every` times the weight.
 
-    The expected gradient stays; most of the cost goes, except under `vmap`, which computes both
-    branches. It is known to fail where the penalty must hold the game at every moment: with R1 and
-    R2 on Stacked MNIST and on 2-D toys.
+    The average gradient stays the same, at a fraction of the cost. Under `vmap` the cost does not
+    fall, because `vmap` computes both branches. Lazy R1 and R2 are known to fail on Stacked MNIST
+    and two-dimensional mixtures, which need the penalty in every step.
 
     Args:
-      penalty: what to apply.
-      every: in discriminator steps, at least 1.
+      penalty: a `Penalty`, or a plain function `(critic, real, fake, key) -> values`.
+      every: the period in discriminator steps, at least 1.
 
     Returns:
-      A `Penalty` with a scalar value, 0 in between. Its state stands still in between.
+      A `Penalty` with a scalar value. In the other steps, its value is 0 and its state does not
+      change.
 
     Raises:
-      ValueError: `every` is below 1.
-      TypeError: `penalty` is no penalty.
+      ValueError: If `every` is below 1.
+      TypeError: If `penalty` is not a penalty, or `every` is not an integer.
 
     Example:
       >>> from jaxgan import penalties
@@ -377,23 +389,23 @@ def lazy(penalty: Penalty | PlainPenalty, every: int = 16) -> Penalty:
 
 
 def add(*penalties: Penalty | PlainPenalty) -> Penalty:
-    """The sum of the means of several penalties, each with a key and a state of its own.
+    """Adds the means of several penalties, which have separate keys and states.
 
     Args:
-      *penalties: what to add.
+      *penalties: at least one `Penalty` or plain function `(critic, real, fake, key) -> values`.
 
     Returns:
       A `Penalty` with a scalar value.
 
     Raises:
-      ValueError: there is none.
-      TypeError: one is no penalty.
+      ValueError: If there are no penalties.
+      TypeError: If an argument is not a penalty.
 
     Example:
       >>> from jaxgan import penalties
       >>> penalty = penalties.add(penalties.r1(1.0), penalties.lazy(penalties.r2(1.0), every=4))
     """
-    advice = "For none, give jaxgan.gan penalty=None."
+    advice = "To train without a penalty, pass penalty=None to jaxgan.gan."
     checks.require(len(penalties) > 0, "penalties", "at least one", "none", advice)
     parts = [as_penalty(penalty) for penalty in penalties]
 
@@ -416,24 +428,24 @@ def add(*penalties: Penalty | PlainPenalty) -> Penalty:
 
 
 class Injected(NamedTuple):
-    """The state of a penalty made by `inject`: numbers that may be changed, and its own state."""
+    """Holds the state of an injected penalty: its hyper-parameters and the penalty's own state."""
 
     hyperparams: dict[str, Array]
     inner_state: PyTree
 
 
 def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
-    """Puts the numbers that a penalty is made with into its state, as `optax.inject_hyperparams`.
+    """Stores the hyper-parameters of a penalty in its state, like `optax.inject_hyperparams`.
 
-    So they can be set while training runs, and be different for the members of a population
-    (`jaxgan.population`).
+    Hyper-parameters in the state can change during training, and differ between the members of a
+    population (`jaxgan.population`).
 
     Args:
-      make: what makes a penalty of numbers, as `r1` or `lecam`.
+      make: a function that returns a penalty, with numbers as arguments, such as `r1` or `lecam`.
 
     Returns:
-      The same function, of numbers by name. Those not given keep their defaults and stay out of
-      the state.
+      The same function, with keyword arguments only. Hyper-parameters that are not passed keep
+      their defaults and are not in the state.
 
     Example:
       >>> from jaxgan import penalties
@@ -442,15 +454,15 @@ def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
       {'gamma': Array(0.1, dtype=float32)}
     """
 
-    checks.function("make", make, "of numbers that makes a penalty")
+    checks.function("make", make, "(**numbers) -> jaxgan.penalties.Penalty")
 
     @functools.wraps(make)
     def made(**numbers: float) -> Penalty:
         for name, x in numbers.items():
             checks.real(name, x)
-        penalty = make(**numbers)  # checks the numbers too, while they are concrete
-        advice = "as_penalty makes one of a function."
-        name, expected = "What make returns", "a jaxgan.penalties.Penalty, as of r1"
+        penalty = make(**numbers)  # also checks the numbers, while they are concrete
+        advice = "Use as_penalty to convert a function."
+        name, expected = "The result of make", "a jaxgan.penalties.Penalty, such as that of r1"
         checks.instance(name, penalty, Penalty, expected, advice)
 
         def init() -> Injected:
@@ -473,7 +485,7 @@ def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
 
 
 def _of_images(penalty: PlainPenalty) -> Penalty:
-    """A penalty without a state, of a function that need not check what it is given."""
+    """Makes a penalty without a state from a function, and checks the function's arguments."""
 
     def checked(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
         checks.key(key)
@@ -486,7 +498,7 @@ def _check(critic: Critic, real: Array, fake: Array) -> tuple[Critic, Array, Arr
     checks.function("critic", critic, "images -> logits")
     real = checks.array("real", real, jnp.floating)
     fake = checks.array("fake", fake, jnp.floating)
-    # Broadcasting would repeat one image, or one channel, of the smaller array.
+    # Without this check, broadcasting would repeat an image or a channel of the smaller array.
     got = f"{real.shape} and {fake.shape}"
     checks.require(real.shape == fake.shape, "real and fake", "of one shape", got)
 
@@ -507,7 +519,7 @@ def _squared_norm(critic: Critic, images: Array) -> Array:
 
 def _slope_excess(critic: Critic, images: Array, one_sided: bool) -> Array:
     squared = _squared_norm(critic, images)
-    # The square root has no gradient at 0, and a NaN there would spread through the other branch.
+    # The square root has an infinite gradient at 0, which becomes NaN even if `where` masks it.
     flat = squared == 0
     norm = jnp.where(flat, 0.0, jnp.sqrt(jnp.where(flat, 1.0, squared)))
     excess = jnp.maximum(norm - 1.0, 0.0) if one_sided else norm - 1.0

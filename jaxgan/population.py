@@ -1,8 +1,8 @@
-"""Trains many GANs in one program, with a seed and hyper-parameters for each.
+"""Trains many GANs in one program, each with its own seed and hyper-parameters.
 
-A population is a `TrainState` whose arrays have a leading axis of members. `jax.vmap` makes and
-trains a population, so `gan` and `training` need no code for it. This module sets the
-hyper-parameters of members, picks members, and distributes members over devices.
+A population is a `TrainState` whose arrays have a leading axis of members. `jax.vmap` creates and
+trains a population. This module sets the hyper-parameters of members, picks members, and
+distributes members over devices.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -49,8 +49,8 @@ def hyperparameters(state: TrainState) -> dict[str, dict[str, jax.Array]]:
       state: the state of one GAN or of a population.
 
     Returns:
-      The values by owner ("generator", "discriminator", "penalty") and name: scalars, or
-      `[members]`. If two parts of an owner share a name, the value of the last part.
+      The values by owner ("generator", "discriminator" or "penalty") and name: scalars, or
+      `[members]`. If two parts of an owner share a name, the last part's value is returned.
 
     Raises:
       TypeError: If `state` is not a `TrainState`.
@@ -105,11 +105,11 @@ def with_hyperparameters(
       TypeError: If `state` is not a `TrainState`, an owner's hyper-parameters are not a mapping,
         or a value is not a number.
       KeyError: If the state has no such hyper-parameter.
-      ValueError: If a value is not finite or has the wrong shape, a schedule sets the
+      ValueError: If a value is non-finite or has the wrong shape, a schedule sets the
         hyper-parameter in every step, or two parts of an owner share the name.
 
     Example:
-      Two learning rates for the generator, one seed:
+      Set two learning rates for the generator, with the same seed:
 
       >>> import jax, jax.numpy as jnp, jaxgan, optax
       >>> adam = optax.inject_hyperparams(optax.adam)(1e-3, b1=0.5)
@@ -150,15 +150,16 @@ def pick(population: T, members: ArrayLike) -> T:
 
     Args:
       population: any pytree of arrays `[members, ...]`.
-      members: one index, for one member without a leading axis; or a list of indices, `[n]`.
+      members: an index, which returns one member without the leading axis; or a list of indices,
+        `[n]`.
 
     Returns:
-      The same pytree, of copies, which can be trained, donated and saved.
+      The same pytree with copies of the arrays, which can be trained, donated and saved.
 
     Raises:
       TypeError: If `members` are not integers.
-      ValueError: If `members` is neither an index nor a list of at least one, or `population` has
-        no leading axis of members.
+      ValueError: If `members` is neither an index nor a non-empty list of indices, or `population`
+        has no leading axis of members.
       IndexError: If an index is out of range.
 
     Example:
@@ -183,10 +184,10 @@ def pick(population: T, members: ArrayLike) -> T:
 
 
 def stack(members: Sequence[T]) -> T:
-    """Stacks single states to a population.
+    """Stacks the states of single GANs into a population.
 
     Args:
-      members: pytrees of the same structure, shapes and dtypes, at least one.
+      members: at least one pytree, all with the same structure, shapes and dtypes.
 
     Returns:
       One pytree with a leading axis of members.
@@ -204,7 +205,7 @@ def stack(members: Sequence[T]) -> T:
     got = checks.shown(members)
     checks.require(is_list, "members", "a list of pytrees", got, error=TypeError)
     checks.require(len(members) > 0, "members", "at least one pytree", got)
-    advice = "The first member says what the others must be."
+    advice = "All members must match the first."
     for i, member in enumerate(members):
         checks.tree_matches(f"Member {i}", member, members[0], advice)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
@@ -213,17 +214,18 @@ def stack(members: Sequence[T]) -> T:
 def each(
     function: Callable[Concatenate[Member, ...], T],
 ) -> Callable[Concatenate[Member, ...], T]:
-    """Maps a function over members, in the faster way for the processor.
+    """Maps a function over the members of a population, with the faster method for the device.
 
-    On an accelerator, `jax.vmap` runs all members at once, because one small network does not fill
-    it. On a CPU, `jax.lax.map` runs one member after another, because products of stacked small
-    matrices and grouped convolutions are slower there. Both compile to one program.
+    On an accelerator, `jax.vmap` runs all members at once, because one small network does not use
+    the whole device. On a CPU, `jax.lax.map` runs the members one after another, because batched
+    small matrix products and grouped convolutions are slow there. Both compile to one program.
 
     Args:
       function: `(member, *data) -> pytree`; all members share `data`.
 
     Returns:
-      `(population, *data) -> pytree`, with a leading axis of members, for `jax.jit`.
+      A function `(population, *data) -> pytree`, to pass to `jax.jit`. The returned arrays have a
+      leading axis of members.
 
     Raises:
       TypeError: If `function` is not a function.
@@ -252,7 +254,7 @@ def shard(
 ) -> Callable[Concatenate[Member, ...], T]:
     """Distributes the members of a population over devices.
 
-    Each device runs the program for its members, without communication.
+    Each device trains its own members, without communication between devices.
 
     Args:
       function: `(population, *data) -> pytree`, such as `jax.vmap(train, in_axes=(0, None))`. All
@@ -260,11 +262,11 @@ def shard(
       devices: the devices; by default all. Their number must divide the number of members.
 
     Returns:
-      The same function, for `jax.jit`. Each device gets a part of the population and all of `data`.
+      The same function, to pass to `jax.jit`. Each device gets its members and all of `data`.
 
     Raises:
       TypeError: If `function` is not a function, or `devices` is not a list of devices.
-      ValueError: If `devices` is empty; and, when called, if the number of devices does not divide
+      ValueError: If `devices` is empty; when called, if the number of devices does not divide
         the number of members.
 
     Example:

@@ -1,4 +1,4 @@
-"""Folders of runs, JSON files and stop signals: what a script needs around its training loop."""
+"""Manages run folders, JSON files and stop signals for training scripts."""
 
 import contextlib
 import itertools
@@ -20,9 +20,9 @@ __all__ = ["begin", "longest_streak", "stop_signals", "write_json", "write_log"]
 
 _logger = logging.getLogger("jaxgan")
 
-# What a run that was killed while it began may leave.
+# The files that may remain if a run was killed during `begin`.
 _BEGUN = (file_lock.NAME, run_layout.CONFIG + ".tmp")
-_WRITTEN = re.compile(r".*\.((json|jsonl)(\.tmp)?|png|gif)")  # the files that jaxgan writes
+_WRITTEN = re.compile(r".*\.((json|jsonl)(\.tmp)?|png|gif)")  # names of files that jaxgan writes
 
 
 def begin(
@@ -33,38 +33,41 @@ def begin(
     overwrite: bool = False,
     extends: str = "epochs",
 ) -> Path:
-    """Opens the folder of a run, and reserves the folder for this process until the process ends.
+    """Starts or resumes a run in a folder, and locks the folder until the process ends.
 
-    A new run needs an empty or missing folder, and gets a `config.json`. A resumed run must have
-    the configuration in that file. With `overwrite`, a new run replaces the run in the folder:
+    A new run needs an empty or missing folder. `begin` saves the configuration in `config.json`. A
+    resumed run must have the saved configuration.
 
-    - The folder must hold `config.json` and `.lock`, which every run has.
-    - Everything else must be of a kind that jaxgan writes: JSON, pictures (`.png`, `.gif`) and
-      checkpoints. Pictures and JSON files of another origin count as the run's.
-    - If the folder also holds another file, a link or another run, `begin` removes nothing and
-      raises an error that names them.
-    - `begin` removes files only while this process holds the folder and those of checkpoints in it,
-      and logs their names. It waits for pending saves of this process.
+    With `overwrite`, a new run replaces the run in the folder:
+
+    - The folder must contain `config.json` and `.lock`, as the folder of every run does.
+    - All other files must be of a kind that jaxgan writes: JSON, pictures (`.png`, `.gif`) and
+      checkpoints. JSON files and pictures from other programs are removed too.
+    - If the folder contains another kind of file, a link or another run, `begin` removes nothing
+      and raises an error that names them.
+    - Before `begin` removes files, it locks the folder and the checkpoints' folders, and waits for
+      pending saves of this process. It logs the names of the removed files.
 
     Args:
-      workdir: the folder; made if missing.
-      config: what determines the run, as JSON holds it; numbers are finite.
+      workdir: the folder, which is created if missing.
+      config: the options that determine the run, JSON-serializable, with finite numbers.
       resume: whether to continue the run in the folder.
       overwrite: whether to replace the run in the folder, if there is one.
-      extends: the one key whose number may grow, because a larger one makes the run longer.
+      extends: the key in `config` whose number may increase in a resumed run, because it sets the
+        length of the run.
 
     Returns:
-      `workdir`, as a path.
+      `workdir` as a `pathlib.Path`.
 
     Raises:
-      BlockingIOError: If another process holds the folder.
-      FileExistsError: If the folder of a new run holds something, or is a file; with `overwrite`,
-        if the folder holds something else than a run.
+      BlockingIOError: If another process has locked the folder.
+      FileExistsError: If the folder of a new run is a file or is not empty; with `overwrite`, if
+        the folder contains anything other than a run.
       FileNotFoundError: If there is no run to resume.
-      TypeError: If JSON cannot hold the configuration, or another argument has a wrong type.
-      ValueError: If the run has another configuration; the message names the keys that differ. If
-        its `config.json` is damaged, or a number of the configuration is not finite. If both
-        `resume` and `overwrite` are true.
+      TypeError: If `config` is not JSON-serializable, or another argument has the wrong type.
+      ValueError: If `config` differs from the saved configuration (the message names the keys), or
+        contains a non-finite number. If `config.json` is corrupted. If both `resume` and
+        `overwrite` are true.
 
     Example:
       >>> import tempfile
@@ -74,20 +77,21 @@ def begin(
       >>> runs.begin(workdir, {"seed": 1, "epochs": 9}, resume=True)
       Traceback (most recent call last):
       ...
-      ValueError: config must be that of the run to resume; got seed 1, there 0.
+      ValueError: config must be the saved configuration; got seed 1, saved 0.
     """
     workdir = checks.path("workdir", workdir)
     checks.instance("config", config, Mapping, "a dict")
-    for name, value in (("resume", resume), ("overwrite", overwrite)):
-        checks.boolean(name, value)
-    checks.require(not (resume and overwrite), "resume and overwrite", "one of the two", "both")
+    for option, value in (("resume", resume), ("overwrite", overwrite)):
+        checks.boolean(option, value)
+    name = "At most one of resume and overwrite"
+    checks.require(not (resume and overwrite), name, "True", "both")
     checks.text("extends", extends)
     text = checks.as_json("config", dict(config), finite=True)
-    wanted = json.loads(text)  # tuples become lists, as they are when read
-    _check_folder(workdir, wanted, resume, overwrite, extends)  # before the lock writes its file
+    wanted = json.loads(text)  # tuples become lists, as in the saved configuration
+    _check_folder(workdir, wanted, resume, overwrite, extends)  # before the lock writes a file
     file_lock.acquire(workdir)
     replaces = _check_folder(workdir, wanted, resume, overwrite, extends)  # it may have changed
-    (workdir / file_lock.NAME).touch()  # where there are no locks, it still marks a run
+    (workdir / file_lock.NAME).touch()  # also marks a run on systems without locks
     if replaces:
         _remove_run(workdir)
     _replace(workdir / run_layout.CONFIG, json.dumps(wanted, indent=2) + "\n")
@@ -95,19 +99,21 @@ def begin(
 
 
 def write_log(path: str | os.PathLike, records: Sequence[Mapping[str, object]]) -> None:
-    """Writes a log of JSON lines, all of them or none.
+    """Writes a log of JSON lines atomically.
 
-    Call it with all records so far after each new one: then a record that a full disk refused is
-    written with the next one. The log is for people and plots. What a run needs to continue belongs
-    into the `metadata` of its checkpoints, which are always of the same step as the state.
+    After each new record, pass all records so far. If a write fails, for example on a full disk,
+    the next write includes the missing records.
+
+    The log is for people and plots. Save values that a run needs to continue in the `metadata` of
+    its checkpoints, which always match the saved state.
 
     Args:
-      path: the log.
-      records: dicts that JSON can hold, one a line.
+      path: the file of the log.
+      records: JSON-serializable dicts, one for each line.
 
     Raises:
-      OSError: If the log cannot be written; the file stays as it was.
-      TypeError: If JSON cannot hold a record.
+      OSError: If the log cannot be written. An existing file stays unchanged.
+      TypeError: If a record is not JSON-serializable.
 
     Example:
       >>> import pathlib, tempfile
@@ -128,18 +134,18 @@ def write_log(path: str | os.PathLike, records: Sequence[Mapping[str, object]]) 
 def write_json(
     path: str | os.PathLike, contents: Mapping[str, object], indent: int | None = None
 ) -> None:
-    """Writes a JSON file, all of it or nothing.
+    """Writes a JSON file atomically.
 
-    Non-finite numbers become null, because JSON has no other name for them.
+    Non-finite numbers become null, because JSON cannot represent them.
 
     Args:
       path: the file.
-      contents: a dict that JSON can hold.
-      indent: spaces for each level; None writes a single line.
+      contents: a JSON-serializable dict.
+      indent: the number of spaces for each level; None writes a single line.
 
     Raises:
-      OSError: If the file cannot be written; it stays as it was.
-      TypeError: If JSON cannot hold the contents.
+      OSError: If the file cannot be written. An existing file stays unchanged.
+      TypeError: If the contents are not JSON-serializable.
 
     Example:
       >>> import pathlib, tempfile
@@ -155,16 +161,16 @@ def write_json(
 
 
 def longest_streak(flags: ArrayLike) -> int:
-    """Counts the longest run of consecutive non-zero values, such as skipped training steps.
+    """Returns the length of the longest streak of non-zero values, such as skipped steps.
 
     Args:
       flags: real numbers or bools, `[steps]`.
 
     Returns:
-      The count, at least 0.
+      The length, at least 0.
 
     Raises:
-      TypeError: If the flags are something else.
+      TypeError: If the flags are neither real numbers nor bools.
       ValueError: If the flags are not `[steps]`.
 
     Example:
@@ -182,22 +188,24 @@ def longest_streak(flags: ArrayLike) -> int:
 
 @contextlib.contextmanager
 def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
-    """Notes the first signal, so that a training loop can end well; a second one acts as before.
+    """Records stop signals, so that a training loop can save and end.
 
-    Preemption sends signals too: clouds and Kubernetes send SIGTERM. Slurm sends the signal that a
-    job requests, such as `--signal=B:USR1@120`, two minutes before its time is over.
+    If the same signal arrives again, its previous handler runs.
+
+    Clouds and Kubernetes send SIGTERM before they stop a machine. Slurm sends the signal that a job
+    requests: with `--signal=B:USR1@120`, SIGUSR1 two minutes before the time limit.
 
     Args:
-      *signals: by default SIGINT (Ctrl-C), SIGTERM and, where it exists, SIGUSR1. The second signal
-        acts as before only if it is the same as the first.
+      *signals: the signals to record; by default SIGINT (Ctrl-C), SIGTERM and, if the system has
+        it, SIGUSR1.
 
     Yields:
-      A list, empty until a signal comes; then it holds the signal's number.
+      A list that is empty until a signal arrives, and then contains the signal's number.
 
     Raises:
-      TypeError: If a signal is no `signal.Signals`.
-      ValueError: If a signal cannot be handled, such as SIGKILL, or if this is not the main thread,
-        which alone may handle signals.
+      TypeError: If a signal is not a `signal.Signals`.
+      ValueError: If a signal cannot be handled, such as SIGKILL, or the function is not called in
+        the main thread.
 
     Example:
       >>> import os, signal
@@ -230,7 +238,7 @@ def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Writes a file whole or not at all: to the disk first, then in the place of the old one."""
+    """Writes a file atomically: a temporary file on disk replaces the old file."""
     partial = path.with_name(path.name + ".tmp")
     try:
         with partial.open("w") as file:
@@ -246,7 +254,7 @@ def _replace(path: Path, text: str) -> None:
 def _check_folder(
     workdir: Path, wanted: dict[str, object], resume: bool, overwrite: bool, extends: str
 ) -> bool:
-    """Checks that a run may begin in a folder; returns whether it replaces another run."""
+    """Checks that a run may begin in a folder, and returns whether it replaces another run."""
     is_file = workdir.exists() and not workdir.is_dir()
     got = f"{workdir}, which is a file"
     checks.require(not is_file, "workdir", "a folder", got, error=FileExistsError)
@@ -267,36 +275,37 @@ def _check_config(workdir: Path, wanted: dict[str, object], extends: str) -> Non
     path = workdir / run_layout.CONFIG
     got = f"{workdir}, which has no {run_layout.CONFIG}"
     checks.require(path.exists(), "workdir", "the folder of a run", got, error=FileNotFoundError)
-    there = _read_config(path)
+    saved = _read_config(path)
 
     def differs(key: str) -> bool:
-        old, new = there.get(key), wanted.get(key)
+        old, new = saved.get(key), wanted.get(key)
         if key == extends and isinstance(old, int | float) and isinstance(new, int | float):
             return new < old
-        return old != new or (key in there) != (key in wanted)
+        return old != new or (key in saved) != (key in wanted)
 
     got = "; ".join(
-        f"{key} {wanted.get(key, 'absent')}, there {there.get(key, 'absent')}"
-        for key in sorted(there.keys() | wanted.keys())
+        f"{key} {wanted.get(key, 'absent')}, saved {saved.get(key, 'absent')}"
+        for key in sorted(saved.keys() | wanted.keys())
         if differs(key)
     )
-    checks.require(not got, "config", "that of the run to resume", got)
+    checks.require(not got, "config", "the saved configuration", got)
 
 
 def _read_config(path: Path) -> dict[str, object]:
     try:
         config = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}. Restore a copy of it.") from error
+        got = f"a corrupted file: {error}. Restore a copy of it."
+        raise ValueError(f"{path} must be a dict in JSON; got {got}") from error
     is_config, got = isinstance(config, dict), checks.show(config)
     checks.require(is_config, str(path), "a dict in JSON", got, "Restore a copy of it.")
     return config
 
 
 def _remove_run(workdir: Path) -> None:
-    """Removes what a run wrote, except its lock and its configuration, which is replaced last."""
+    """Removes the files of a run, except its lock and its configuration, which is replaced last."""
     for lock in workdir.rglob(file_lock.NAME):
-        file_lock.acquire(lock.parent)  # also of checkpoints that another process writes
+        file_lock.acquire(lock.parent)  # fails if another process writes a checkpoint
     pending.wait(workdir.resolve())
     kept = (file_lock.NAME, run_layout.CONFIG)
     written = [path for path in workdir.iterdir() if path.name not in kept]
@@ -311,7 +320,7 @@ def _remove_run(workdir: Path) -> None:
 
 
 def _others(folder: Path) -> Iterator[Path]:
-    """Yields what jaxgan did not write for this run: links, other runs, files of other kinds."""
+    """Yields the paths that jaxgan did not write for this run: links, other runs, other files."""
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or (path / run_layout.CONFIG).exists():
             yield path
@@ -324,7 +333,7 @@ def _others(folder: Path) -> Iterator[Path]:
 
 
 def _kind(path: Path) -> str:
-    """Names the kind of a path that keeps a run from being removed, where the name does not."""
+    """Describes a link or another run, for an error message."""
     if path.is_symlink():
         return ", a link"
     return ", another run" if path.is_dir() else ""

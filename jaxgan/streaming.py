@@ -1,4 +1,4 @@
-"""Trains on data larger than the device's memory, in chunks that the host reads in advance."""
+"""Trains on data sets larger than the device's memory, in chunks that are read in advance."""
 
 import concurrent.futures
 import itertools
@@ -19,17 +19,17 @@ Record = TypeVar("Record")
 Record_co = TypeVar("Record_co", covariant=True)
 
 Train = Callable[Concatenate[TrainState, ...], tuple[TrainState, Metrics]]
-"""Trains on one chunk, `(state, *chunk) -> (state, metrics)`."""
+"""A function that trains on one chunk, `(state, *chunk) -> (state, metrics)`."""
 
 Chunk = tuple[np.ndarray, ...]
-"""One chunk on the host: images, and labels if there are any."""
+"""One chunk on the host: an array of images, followed by labels if there are any."""
 
 
 class Source(Protocol[Record_co]):
-    """A data source with a length and records by index.
+    """Returns records by index, and has a length.
 
-    Lists, `tfds.data_source` and `grain.MapDataset` are sources. If a source also has the method
-    `__getitems__(indices)`, one call of this method reads all records of a chunk.
+    Lists, `tfds.data_source` and `grain.MapDataset` are sources. If a source has the method
+    `__getitems__(indices)`, one call of it reads all records of a chunk.
     """
 
     def __len__(self) -> int: ...
@@ -44,30 +44,31 @@ def stream(
     *,
     device: jax.Device | jax.sharding.Sharding | None = None,
 ) -> Iterator[tuple[TrainState, Metrics]]:
-    """Trains on one chunk after another, and reads the next chunk meanwhile.
+    """Trains on chunks one after another, and reads the next chunk during training.
 
-    The device's memory holds two chunks at a time. A thread reads the next chunk and transfers it
-    to the device while the current one trains. If all chunks have one size and each trains for $n$
-    steps, chunk $i$ trains steps $i n$ to $(i + 1) n - 1$, and a run resumes with chunk
-    `state.step // n` of the same source.
+    While the device trains on one chunk, a thread reads the next chunk and transfers it. The
+    device's memory therefore holds two chunks.
+
+    If training takes $n$ steps on each chunk, chunk $i$ covers steps $i n$ to $(i + 1) n - 1$. To
+    resume, start with chunk `state.step // n` of the same source.
 
     Args:
       train: `(state, *chunk) -> (state, metrics)`, such as a jitted `training.epochs` that donates
         the state.
       state: the state to start from.
       chunks: uint8 images `[num, height, width, channels]` as numpy arrays, or tuples of images
-        and labels. A new shape compiles `train` again. The stream copies each chunk, so the source
-        may reuse its buffers.
+        and labels. A new shape compiles `train` again. Each chunk is copied, so the source may
+        reuse its buffers.
       device: a device or sharding for the chunks; by default JAX's default device.
 
     Yields:
-      State and metrics after each chunk, possibly before the device has computed them. If `train`
-      donates the state, the next iteration deletes the yielded state.
+      The state and metrics after each chunk, possibly before the device has computed them. If
+      `train` donates the state, the next iteration deletes the yielded state.
 
     Raises:
-      TypeError: If `train` is not a function or `chunks` is not an iterable; or, in the iteration
-        that reads it, if a chunk is not an array.
-      Exception: If reading a chunk fails, the source's exception, in the iteration that reads it.
+      TypeError: If `train` is not a function, or `chunks` is not an iterable. During iteration: if
+        a chunk is not an array or a tuple of arrays.
+      Exception: During iteration, if reading a chunk fails: the exception of the source.
 
     Example:
       >>> import functools, jax, jaxgan, numpy as np, optax
@@ -109,9 +110,9 @@ def _stream(
             number, chunk = next(numbered)
         except StopIteration:
             return None
-        # device_put may keep a numpy array's own memory on a CPU, even with may_alias=False.
+        # On a CPU, device_put may share a numpy array's memory, even with may_alias=False.
         copy = _copy(chunk if isinstance(chunk, tuple) else (chunk,), number)
-        # The transfer must end before the next read, or chunks would accumulate on the device.
+        # Wait for the transfer, so that chunks do not accumulate on the device.
         return jax.block_until_ready(jax.device_put(copy, device))
 
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as reader:
@@ -146,29 +147,29 @@ def chunks(
     start: int = 0,
     element: Callable[[Record], PyTree] = lambda record: record["image"],  # type: ignore[index]
 ) -> Iterator[PyTree]:
-    """Reads the records of a source in random order, in chunks, without end.
+    """Reads the records of a source in random order, as an endless iterator of chunks.
 
-    Each pass over the source has its own order, a function of (key, pass), and leaves out the last
-    `len(source) % size` records of this order. Chunk $i$ is a function of (key, i).
+    Chunk $i$ depends only on the key and $i$. Each pass over the source has a different order, and
+    omits the last `len(source) % size` records of that order.
 
     Args:
       source: an object with a length and records by index, such as `tfds.data_source`,
-        `grain.MapDataset` or a list. `chunks` reads through `__getitems__` if the source has it.
-      size: records in a chunk, in [1, len(source)].
+        `grain.MapDataset` or a list.
+      size: the number of records in a chunk, in [1, len(source)].
       key: typed PRNG key for the order.
-      start: index of the first chunk, at least 0. To resume, divide the number of steps so far by
-        the steps in a chunk.
-      element: the function that selects from a record: an image, uint8
+      start: the index of the first chunk, at least 0. To resume, divide the number of steps so far
+        by the number of steps for each chunk.
+      element: a function that returns the element of a record: a uint8 image
         `[height, width, channels]`, or a tuple of image and label.
 
     Yields:
-      Elements stacked to numpy arrays, `[size, ...]`.
+      The elements of a chunk, stacked as numpy arrays `[size, ...]`.
 
     Raises:
       TypeError: If `source` has no length or no records by index, `key` is not a typed PRNG key,
         `size` or `start` is not an integer, or `element` is not a function.
-      ValueError: If `size` is not in [1, len(source)] or `start` is negative; or, in the iteration
-        that reads it, if the elements of a chunk differ in shape.
+      ValueError: If `size` is not in [1, len(source)], or `start` is negative. During iteration: if
+        the elements of a chunk differ in shape.
 
     Example:
       >>> import jax, numpy as np

@@ -1,4 +1,4 @@
-"""The state of a training run: one immutable pytree of arrays."""
+"""Defines the state of a training run: one immutable pytree of arrays."""
 
 import dataclasses
 from typing import Any
@@ -16,21 +16,20 @@ __all__ = ["TrainState", "create"]
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """Everything a GAN run needs to go on, and nothing else.
+    """Holds everything that a GAN run needs to continue.
 
-    It holds arrays only, never functions, so it can be donated, `vmap`-ed, sharded and written
-    to disk as it is. Together with the images it determines all that follows: the key of a step
-    is `jax.random.fold_in(state.key, state.step)`.
+    A state contains only arrays, so it can be donated, mapped with `jax.vmap`, sharded and saved.
+    The state and the images determine the rest of the run: the key of a training step is
+    `jax.random.fold_in(state.key, state.step)`.
 
     Attributes:
-      step: int32 scalar, how many updates have been made.
+      step: int32 scalar, the number of training steps so far.
       key: typed PRNG key, fixed for the whole run.
-      params: float parameters of both players.
-      opt_state: optimizer states of both players.
-      model_state: what forward passes move (batch statistics and the like); often empty.
+      params: float parameters of both networks.
+      opt_state: optimizer states of both networks.
+      model_state: arrays that forward passes change, such as batch statistics; often empty.
       ema_params: an exponential moving average of the generator's parameters, or None.
-      game_state: what the game carries beside the players: the state of a penalty and of an
-        adaptive augmentation; often empty.
+      game_state: the states of the penalty and of an adaptive augmentation; often empty.
 
     Example:
       >>> import jax, optax
@@ -57,7 +56,7 @@ class TrainState:
           **changes: new values by field name.
 
         Raises:
-          TypeError: a name is not a field.
+          TypeError: If a name is not a field.
         """
         names = [field.name for field in dataclasses.fields(self)]
         for name in changes:
@@ -75,23 +74,24 @@ def create(
     ema: bool = False,
     game_state: PyTree = (),
 ) -> TrainState:
-    """Makes the state of step 0 from initialised parameters.
+    """Creates the state of step 0 from initialized parameters.
 
     Args:
-      key: typed PRNG key (`jax.random.key`); every later step folds its number into it.
-      params: initialised parameters of both players.
-      optimizer: one optax transformation for each player.
-      model_state: initialised mutable state of both players; empty if not given.
-      ema: keep a moving average of the generator's parameters. It starts as a *copy*: two
-        fields sharing one buffer could not be donated.
-      game_state: the initial state of penalty and augmentation.
+      key: typed PRNG key (`jax.random.key`). Each training step folds its number into this key.
+      params: initialized float parameters of both networks.
+      optimizer: one optax transformation for each network.
+      model_state: initialized model states of both networks; empty if None.
+      ema: whether to keep a moving average of the generator's parameters. The average starts as a
+        copy, because JAX cannot donate two fields that share a buffer.
+      game_state: the initial states of the penalty and the augmentation.
 
     Returns:
       A `TrainState` at step 0.
 
     Raises:
-      TypeError: `key` is not a single typed PRNG key, what belongs to two players no `Pair`, an
-        optimizer no optax transformation, or parameters are no arrays of floats.
+      TypeError: If `key` is not a single typed PRNG key, `params`, `optimizer` or `model_state` is
+        not a `Pair`, an optimizer is not an optax transformation, or parameters are not arrays of
+        floats.
     """
     model_state = Pair({}, {}) if model_state is None else model_state
     checks.key(key)
@@ -112,9 +112,9 @@ def create(
 
 
 def _check_floats(params: Pair[Params]) -> None:
-    advice = "Move what is not trained to the model state."
-    for player, tree in params._asdict().items():
+    advice = "Put untrained arrays into the model state."
+    for network, tree in params._asdict().items():
         for leaf in jax.tree.leaves(tree):
             fits = jnp.issubdtype(getattr(leaf, "dtype", object), jnp.inexact)
-            name, got = f"The {player}'s parameters", checks.show(leaf)
+            name, got = f"The {network}'s parameters", checks.show(leaf)
             checks.require(fits, name, "arrays of floats", got, advice, error=TypeError)

@@ -1,4 +1,4 @@
-"""What everything else agrees on: two players, and what a player, a loss and a batch are."""
+"""Defines the types of all modules, such as pairs, networks, losses and batches."""
 
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -24,10 +24,10 @@ PyTree = Any
 """Arrays in nested dicts, lists, tuples and registered classes; also a single array."""
 
 Params = PyTree
-"""A pytree of float arrays: what an optimizer moves."""
+"""A pytree of float arrays, which an optimizer updates."""
 
 ModelState = PyTree
-"""A pytree of arrays that a forward pass may move, such as batch statistics. Often empty."""
+"""A pytree of arrays that a forward pass may change, such as batch statistics. Often empty."""
 
 Batch = jax.Array
 """Images, float in [-1, 1], `[batch, height, width, channels]`."""
@@ -36,13 +36,13 @@ Labels = jax.Array
 """Integers in [0, num_classes), `[batch]`."""
 
 Metrics = dict[str, jax.Array]
-"""Scalars by name, one step's worth."""
+"""Metrics by name: scalars for one training step."""
 
 
 class Pair(NamedTuple, Generic[T]):
-    """One value for each of the two players.
+    """Holds one value for the generator and one for the discriminator.
 
-    A NamedTuple, so it is a pytree, and `jax.tree.map` reaches both sides.
+    A `Pair` is a NamedTuple and therefore a pytree: `jax.tree.map` maps over both values.
 
     Example:
       >>> from jaxgan import Pair
@@ -58,8 +58,8 @@ class Pair(NamedTuple, Generic[T]):
 class NetworkInit(Protocol):
     """Initializes a network: `(key, x) -> (params, model_state)`.
 
-    `key` is a typed PRNG key, and `x` an example of the input with a batch axis. In a GAN with
-    labels they follow: `(key, x, labels)`.
+    `key` is a typed PRNG key, and `x` is an example input with a batch axis. In a GAN with labels,
+    the arguments are `(key, x, labels)`.
     """
 
     def __call__(
@@ -70,9 +70,9 @@ class NetworkInit(Protocol):
 class NetworkApply(Protocol):
     """Applies a network: `(params, model_state, x, *, train, key) -> (y, model_state)`.
 
-    Labels, if any, follow `x`. jaxgan always passes `train` and `key`. `train` is a Python bool:
-    whether the pass may move `model_state` and use dropout. `key` is a typed PRNG key, or None
-    where `train` is false.
+    In a GAN with labels, they follow `x`. jaxgan always passes `train` and `key`. `train` is a
+    Python bool: whether the pass may change `model_state` and use dropout. `key` is a typed PRNG
+    key, or None if `train` is false.
     """
 
     def __call__(
@@ -81,14 +81,14 @@ class NetworkApply(Protocol):
 
 
 class Network(NamedTuple):
-    """A network as two pure functions; every adapter returns one.
+    """Holds a network as two pure functions. Every adapter returns a `Network`.
 
     Args:
       init: a `NetworkInit`, `(key, x) -> (params, model_state)`.
       apply: a `NetworkApply`, `(params, model_state, x, *, train, key) -> (y, model_state)`.
 
     Example:
-      A network needs no library at all:
+      A network can be written without a network library:
 
       >>> import jax.numpy as jnp
       >>> from jaxgan import Network
@@ -104,9 +104,10 @@ class Network(NamedTuple):
 
 
 class Loss(Protocol):
-    """What one player minimizes: `(real_logits, fake_logits) -> [batch]`.
+    """Computes the loss of one network: `(real_logits, fake_logits) -> [batch]`.
 
-    Elementwise over the batch; `gan` takes the mean. Both arguments are `[batch]` floats.
+    Both arguments are float `[batch]`. The loss is elementwise over the batch, and `gan` takes the
+    mean.
     """
 
     def __call__(self, real_logits: jax.Array, fake_logits: jax.Array, /) -> jax.Array: ...

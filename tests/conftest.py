@@ -89,6 +89,11 @@ def pytest_configure(config):
         os.environ["XLA_FLAGS"] = QUICKLY["XLA_FLAGS"]  # XLA reads it before its first compilation
 
 
+def pytest_unconfigure():
+    """Deletes the compilation cache. Workers of xdist exit without finalizers."""
+    _programs.cleanup()
+
+
 def pytest_collection_finish():
     """Excludes all loaded modules from garbage collection, which slows tracing."""
     gc.collect()

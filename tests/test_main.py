@@ -44,7 +44,7 @@ def test_table_is_shown_on_an_ascii_terminal():
     ("arguments", "message"),
     [
         (["StyleGAN"], "invalid choice: 'StyleGAN'"),
-        (["MLPGenerator", "features"], "'features' is not name=value with a Python literal"),
+        (["MLPGenerator", "features"], "must be name=value with a Python literal; got 'features'"),
         (["MLPGenerator", "depth=3"], "unexpected keyword argument 'depth'"),
         (["InfoGANGenerator", "image_shape=(30, 30, 1)"], "image_shape must be multiples of 4"),
     ],

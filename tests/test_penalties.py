@@ -220,7 +220,7 @@ def test_invalid_penalties_and_flags_are_rejected(wrong):
     with pytest.raises(TypeError, match="A penalty must be"):
         penalties.add(wrong)
     with pytest.raises(
-        TypeError, match=r"What make returns must be a jaxgan.penalties.Penalty.*; got"
+        TypeError, match=r"The result of make must be a jaxgan.penalties.Penalty.*; got"
     ):
         penalties.inject(lambda: wrong)()
     with pytest.raises(TypeError, match="one_sided must be True or False; got"):

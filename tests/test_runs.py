@@ -173,7 +173,7 @@ def test_overwrite_needs_a_run(tmp_path, missing):
 
 def test_corrupted_configuration_error_names_the_file(tmp_path):
     (tmp_path / "config.json").write_text('{"seed": ')
-    with pytest.raises(ValueError, match=r"config\.json is damaged"):
+    with pytest.raises(ValueError, match=r"config\.json must be a dict in JSON; got a corrupted"):
         runs.begin(tmp_path, CONFIG, resume=True)
 
 
@@ -194,11 +194,11 @@ def test_same_or_longer_run_is_resumed(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({**CONFIG, "seed": 1}, "seed 1, there 0"),
-        ({**CONFIG, "epochs": 4}, "epochs 4, there 5"),
-        ({**CONFIG, "loss": None}, "loss None, there absent"),
-        ({"seed": 0, "epochs": 5}, "shape absent, there [28, 28, 1]"),
-        ({**CONFIG, "seed": 1, "epochs": 4}, "epochs 4, there 5; seed 1, there 0"),
+        ({**CONFIG, "seed": 1}, "seed 1, saved 0"),
+        ({**CONFIG, "epochs": 4}, "epochs 4, saved 5"),
+        ({**CONFIG, "loss": None}, "loss None, saved absent"),
+        ({"seed": 0, "epochs": 5}, "shape absent, saved [28, 28, 1]"),
+        ({**CONFIG, "seed": 1, "epochs": 4}, "epochs 4, saved 5; seed 1, saved 0"),
     ],
 )
 def test_different_configuration_is_rejected_and_file_is_kept(tmp_path, changed, message):
@@ -206,7 +206,7 @@ def test_different_configuration_is_rejected_and_file_is_kept(tmp_path, changed,
     before = (tmp_path / "config.json").read_text()
     with pytest.raises(ValueError, match="config must") as error:
         runs.begin(tmp_path, changed, resume=True)
-    assert str(error.value) == f"config must be that of the run to resume; got {message}."
+    assert str(error.value) == f"config must be the saved configuration; got {message}."
     assert (tmp_path / "config.json").read_text() == before
 
 
@@ -246,7 +246,7 @@ def test_invalid_configuration_error_names_the_file(tmp_path, content):
 @pytest.mark.parametrize("epochs", ["null", '"five"', "[]"])
 def test_non_numeric_lengths_are_compared(tmp_path, epochs):
     (tmp_path / "config.json").write_text('{"epochs": ' + epochs + "}")
-    with pytest.raises(ValueError, match="got epochs 9, there"):
+    with pytest.raises(ValueError, match="got epochs 9, saved"):
         runs.begin(tmp_path, {"epochs": 9}, resume=True)
 
 
@@ -273,7 +273,7 @@ CIRCLE.append(CIRCLE)
         (
             lambda d: runs.begin(d, {}, resume=True, overwrite=True),
             ValueError,
-            "resume and overwrite must be one of the two; got both",
+            "At most one of resume and overwrite must be True; got both",
         ),
         (lambda d: runs.begin(3, {}), TypeError, "workdir must be the path .*; got 3"),
         (

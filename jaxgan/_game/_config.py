@@ -77,7 +77,7 @@ class Generated(NamedTuple):
     model_state: ModelState
 
 
-class NetworkUpdate(NamedTuple):
+class PlayerUpdate(NamedTuple):
     """Holds the results of a discriminator or generator step, before the optimizer update.
 
     Attributes:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxgan import diagnostics
-from jaxgan._game._config import GameConfig, Generated, NetworkUpdate, StepInputs, StepKeys
+from jaxgan._game._config import GameConfig, Generated, PlayerUpdate, StepInputs, StepKeys
 from jaxgan._game._discriminator import (
     augment_and_pack,
     discriminate_real_and_fake,
@@ -108,7 +108,7 @@ def discriminator_step(
         "penalty": penalty_state,
         "augmentation": _adapt_augmentation(config, state, output.real_logits),
     }
-    update = NetworkUpdate(loss, grads, model_state, game_state)
+    update = PlayerUpdate(loss, grads, model_state, game_state)
     state, metrics = apply_gradients(config, state, update, player="discriminator")
     metrics |= diagnostics.of_logits(output.real_logits, output.fake_logits)
     metrics |= _optional_metrics(config, state, inputs, generated, penalty=penalty)
@@ -153,12 +153,12 @@ def generator_step(
 
     loss, gradient_of_images = jax.value_and_grad(objective)(generated.images)
     (grads,) = generated.pullback(gradient_of_images)
-    update = NetworkUpdate(loss, grads, generated.model_state, state.game_state)
+    update = PlayerUpdate(loss, grads, generated.model_state, state.game_state)
     return apply_gradients(config, state, update, player="generator")
 
 
 def apply_gradients(
-    config: GameConfig, state: TrainState, update: NetworkUpdate, *, player: str
+    config: GameConfig, state: TrainState, update: PlayerUpdate, *, player: str
 ) -> tuple[TrainState, Metrics]:
     """Updates one network and its states, or none of them if its loss or gradient is non-finite."""
     with jax.numpy_dtype_promotion("standard"):

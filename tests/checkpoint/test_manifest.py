@@ -80,7 +80,7 @@ def test_format_on_disk_does_not_change(folder):
 
 
 def test_every_changed_and_missing_file_is_named(folder):
-    (folder / "arrays" / "data").write_bytes(b"abd")
+    (folder / "arrays" / "data").write_bytes(b"xyz")
     (folder / "more").unlink()
     (folder / "new").touch()  # a file outside the checkpoint is ignored
     with pytest.raises(manifest.DamagedCheckpointError) as caught:

@@ -157,9 +157,9 @@ def test_cache_of_wrong_length_is_rebuilt(tmp_path, caplog):
 
 
 def test_unknown_splits_and_datasets_are_rejected(prepared, tmp_path):
-    expected = r"split must be one of \['test', 'train'\] for tiny_digits; got 'trian'"
+    expected = r"split must be one of \['test', 'train'\] for tiny_digits; got 'training'"
     with pytest.raises(ValueError, match=expected):
-        datasets.load("tiny_digits", "trian", prepared)
+        datasets.load("tiny_digits", "training", prepared)
     with pytest.raises(ValueError, match=r"name must be one of .*list_builders.*'no_such_digits'"):
         datasets.load("no_such_digits", "train", tmp_path)
 

@@ -153,7 +153,7 @@ def test_resume_rejects_other_options(two_epochs):
     assert "must be empty or missing" in rejected.stderr
     rejected = run_quickly(two_epochs, "--epochs", "2", "--resume", "--seed", "3")
     assert rejected.returncode == 1
-    assert rejected.stderr.endswith("run to resume; got seed 3, there 0.\n")
+    assert rejected.stderr.endswith("saved configuration; got seed 3, saved 0.\n")
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def dataset_cases():
     )
     idx = functools.partial(load, data_dir=EMBEDDED_DIR)
     yield Case("idx name", st.one_of(names, no_text, st.just("cifar10")), idx)
-    yield Case("idx split", st.one_of(no_text, st.just("trian")), lambda x: idx("mnist", x))
+    yield Case("idx split", st.one_of(no_text, st.just("training")), lambda x: idx("mnist", x))
 
 
 def member_cases():

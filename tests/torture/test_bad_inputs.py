@@ -194,8 +194,8 @@ def gan_cases():
     yield Case(
         "sample.state", NOTHING, lambda x: small_gan()[0].sample(x, np.ones((1, LATENT_DIM), "f"))
     )
-    labelled = make_gan(num_classes=3)
-    yield Case("init.labels", array(1, "fbc"), lambda x: labelled.init(KEY, IMAGES, x), "abels")
+    labeled = make_gan(num_classes=3)
+    yield Case("init.labels", array(1, "fbc"), lambda x: labeled.init(KEY, IMAGES, x), "abels")
     others = [
         {"latents": 7},
         {"ema_half_life": 9.0},

@@ -18,7 +18,7 @@ def score_cases():
         "kernel": lambda x, y: evaluation.kernel_distance(x, y, block_size=9),
         "precision": evaluation.precision_recall,
         "density": evaluation.density_coverage,
-        "neighbours": evaluation.nearest_neighbour_test,
+        "neighbors": evaluation.nearest_neighbour_test,
         "authenticity": evaluation.authenticity,
         "compare": evaluation.compare,
     }
