@@ -15,6 +15,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import common
 import jax
@@ -25,6 +26,18 @@ from tqdm import tqdm
 
 import jaxgan
 from jaxgan import checkpoint, compilation, evaluation, images, runs
+
+# The keys of `config.json` that the evaluation reads.
+CONFIG = {
+    "dataset",
+    "networks",
+    "loss",
+    "penalty",
+    "learning_rate",
+    "beta1",
+    "seed",
+    "images_sha256",
+}
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -41,28 +54,55 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def load_images(args: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, str]:
-    """Loads training and test images without common images, and the name of their source."""
+def read_config(workdir: Path) -> dict[str, Any]:
+    """Reads the configuration of the run, and checks that the run trained on digits."""
+    path = workdir / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except ValueError:
+        config = None
+    found = set(config) if isinstance(config, dict) else set()
+    if missing := CONFIG - found:
+        got = f"no {', '.join(sorted(missing))}"
+        raise ValueError(f"{path} must be from a run of examples/mnist.py; got {got}.")
+    if config["dataset"] != "mnist":
+        got = repr(config["dataset"])
+        raise ValueError(
+            f"dataset in {path} must be 'mnist', because the classifier mnist-v1 reads digits; got "
+            f"{got}."
+        )
+    return config
+
+
+def load_images(args: argparse.Namespace, trained: str) -> tuple[np.ndarray, np.ndarray, str]:
+    """Loads training and test images without common images, and the name of their source.
+
+    Warns if the run, whose images have the digest `trained`, trained on the test images.
+    """
     train = jaxgan.datasets.load("mnist", "train", args.data_dir)
     test = jaxgan.datasets.load("mnist", "test", args.data_dir)
+    if mnist.digest(test) == trained:
+        print("The run trained on the test images, so the scores are too good.", file=sys.stderr)
+    elif mnist.digest(train) != trained:
+        print("The run trained on images other than these training images.", file=sys.stderr)
     if not np.array_equal(train.images, test.images):
         return train.images, test.images, train.source
     print(
-        "Only the 10,000 embedded digits are available, and the run trained on all of them. Every "
-        "second digit serves as a test image, so the scores are too good.",
+        "Only the 10,000 embedded digits are available. Every second digit serves as a test image.",
         file=sys.stderr,
     )
     # Every second digit, because the two halves of the set are from different writers.
     return train.images[::2], train.images[1::2], f"{train.source}, in halves"
 
 
-def restore(workdir: Path, image_shape: tuple[int, ...]) -> tuple[jaxgan.GAN, jaxgan.TrainState]:
-    path = workdir / "config.json"
+def restore(
+    workdir: Path, config: dict[str, Any], image_shape: tuple[int, ...]
+) -> tuple[jaxgan.GAN, jaxgan.TrainState]:
     try:
-        config = json.loads(path.read_text())
         gan = mnist.make_gan(image_shape, argparse.Namespace(**config))
         key = jax.random.key(config["seed"])
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError) as error:
+        path = workdir / "config.json"
         raise ValueError(
             f"{path} must be from a run of examples/mnist.py; got {type(error).__name__}: {error}."
         ) from error
@@ -151,8 +191,9 @@ def main() -> None:
     folder = args.checkpoint / "evaluation"
     with common.errors_in_a_line():
         common.check_new(args, "The report", folder / "report.json")
-        train_images, test_images, source = load_images(args)
-        gan, state = restore(args.checkpoint, train_images.shape[1:])
+        config = read_config(args.checkpoint)
+        train_images, test_images, source = load_images(args, config["images_sha256"])
+        gan, state = restore(args.checkpoint, config, train_images.shape[1:])
         num = min(args.samples, len(test_images), len(train_images))
         if num < args.samples:
             print(f"--samples is reduced to {num}, the number of real images.", file=sys.stderr)

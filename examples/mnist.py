@@ -96,11 +96,15 @@ def make_gan(image_shape: tuple[int, ...], args: argparse.Namespace) -> jaxgan.G
     )
 
 
+def digest(data: jaxgan.datasets.Dataset) -> str:
+    return hashlib.sha256(data.images.tobytes()).hexdigest()
+
+
 def make_config(args: argparse.Namespace, data: jaxgan.datasets.Dataset) -> dict[str, object]:
     return {
         **common.chosen(args),
         "num_images": len(data.images),
-        "images_sha256": hashlib.sha256(data.images.tobytes()).hexdigest(),
+        "images_sha256": digest(data),
         "latents": LATENT_DIM,
         "real_label": REAL_LABEL,
     }

@@ -9,6 +9,7 @@ import argparse
 import ast
 import functools
 import inspect
+import os
 import sys
 from typing import Any
 
@@ -101,4 +102,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        sys.exit(1)

@@ -40,6 +40,14 @@ def test_table_is_shown_on_an_ascii_terminal():
     assert "float32[1,100]" in done.stdout
 
 
+def test_closed_pipe_ends_without_a_traceback():
+    command = [sys.executable, "-m", "jaxgan"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (1, b"")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

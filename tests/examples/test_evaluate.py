@@ -29,7 +29,7 @@ def test_report_after_two_steps(tmp_path, load_few):
     assert run("mnist.py", *options).returncode == 0
     done = run("evaluate.py", "--checkpoint", str(workdir), "--samples", "1000", "--draws", "2")
     assert done.returncode == 0, done.stderr
-    assert "the scores are too good" in done.stderr
+    assert "The run trained on the test images, so the scores are too good." in done.stderr
     with Image.open(workdir / "evaluation" / "report.png") as picture:
         assert picture.width > 1000
     report = json.loads((workdir / "evaluation" / "report.json").read_text())
@@ -69,7 +69,11 @@ def test_missing_run_is_reported_without_a_traceback(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("config", ["{}", "[1]", "{", '{"seed": 0, "networks": "none"}'])
+OPTIONS = {"dataset": "mnist", "networks": "mlp", "loss": "hinge", "penalty": "none"}
+OPTIONS |= {"learning_rate": 1e-3, "beta1": 0.5, "seed": 0, "images_sha256": "of other images"}
+
+
+@pytest.mark.parametrize("config", ["{}", "[1]", "{", json.dumps({**OPTIONS, "networks": "none"})])
 def test_other_config_is_rejected_without_a_traceback(tmp_path, config):
     (tmp_path / "config.json").write_text(config)
     done = run("evaluate.py", "--checkpoint", str(tmp_path))
@@ -77,6 +81,15 @@ def test_other_config_is_rejected_without_a_traceback(tmp_path, config):
     *_, line = done.stderr.splitlines()
     assert "config.json must be from a run of examples/mnist.py; got" in line
     assert "Traceback" not in done.stderr
+
+
+def test_other_dataset_is_rejected(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({**OPTIONS, "dataset": "fashion_mnist"}))
+    done = run("evaluate.py", "--checkpoint", str(tmp_path))
+    assert done.returncode == 1
+    *_, line = done.stderr.splitlines()
+    assert "config.json must be 'mnist', because the classifier" in line
+    assert line.endswith("got 'fashion_mnist'.")
 
 
 def test_non_finite_samples_and_too_many_samples_are_reported(tmp_path, monkeypatch):
@@ -88,10 +101,11 @@ def test_non_finite_samples_and_too_many_samples_are_reported(tmp_path, monkeypa
     gan = mnist.make_gan((28, 28, 1), args)
     state = gan.init(jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
     broken = state.replace(params=jax.tree.map(lambda x: x * math.nan, state.params))
-    (tmp_path / "config.json").write_text(json.dumps(vars(args), default=str))
+    (tmp_path / "config.json").write_text(json.dumps(OPTIONS))
     checkpoint.save(tmp_path / "checkpoints", broken).result()
     done = run("evaluate.py", "--checkpoint", str(tmp_path), "--samples", "20000")
     assert done.returncode == 1
+    assert "trained on images other than these training images" in done.stderr
     *_, reduction, line = done.stderr.splitlines()
     assert reduction == "--samples is reduced to 5000, the number of real images."
     assert line.startswith("Samples must be finite; got NaN or infinity in 5000 of 5000 at step 0")
