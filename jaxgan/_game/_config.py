@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import optax
 
-from jaxgan._internal.shapes import Array, Float, Int, Int32, Key
+from jaxgan._internal.shapes import Array, Float, Int32, Integer, Key
 from jaxgan.augment import Augmentation
 from jaxgan.penalties import Penalty
 from jaxgan.types import Loss, ModelState, Network, Pair, Params, PyTree
@@ -58,7 +58,7 @@ class StepInputs(NamedTuple):
     """
 
     real: Float[Array, " batch *image"]
-    labels: Int[Array, " batch"] | None
+    labels: Integer[Array, " batch"] | None
     keys: StepKeys
     step: Int32[Array, ""]
 

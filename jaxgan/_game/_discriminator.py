@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxgan._game._config import GameConfig, StepInputs
 from jaxgan._internal import checks
-from jaxgan._internal.shapes import Array, Float, Int, Int32, Key
+from jaxgan._internal.shapes import Array, Float, Int32, Integer, Key
 from jaxgan.losses import auxiliary_classifier
 from jaxgan.train_state import TrainState
 from jaxgan.types import Loss, ModelState, Pair, Params, PyTree
@@ -57,7 +57,7 @@ def discriminate_real_and_fake(
     model_state: ModelState,
     seen: Pair[jax.Array],
     *,
-    labels: Int[Array, " batch"] | None,
+    labels: Integer[Array, " batch"] | None,
     key: Key[Array, ""],
 ) -> tuple[DiscriminatorOutput, ModelState]:
     """Applies the discriminator to real and fake images in separate passes.
@@ -82,7 +82,7 @@ def apply_discriminator(
     model_state: ModelState,
     images: Float[Array, " batch *image"],
     *,
-    labels: Int[Array, " batch"] | None,
+    labels: Integer[Array, " batch"] | None,
     key: Key[Array, ""],
 ) -> tuple[PyTree, ModelState]:
     """Returns the discriminator output and the new model state.
@@ -99,7 +99,7 @@ def apply_discriminator(
 
 
 def discriminator_loss(
-    config: GameConfig, output: DiscriminatorOutput, labels: Int[Array, " batch"] | None
+    config: GameConfig, output: DiscriminatorOutput, labels: Integer[Array, " batch"] | None
 ) -> Float[Array, ""]:
     """Returns the discriminator's mean loss, without the penalty."""
     value = _mean_loss(config.loss.discriminator, output)
@@ -110,7 +110,7 @@ def discriminator_loss(
 
 
 def generator_loss(
-    config: GameConfig, output: DiscriminatorOutput, labels: Int[Array, " batch"] | None
+    config: GameConfig, output: DiscriminatorOutput, labels: Integer[Array, " batch"] | None
 ) -> Float[Array, ""]:
     """Returns the generator's mean loss."""
     value = _mean_loss(config.loss.generator, output)
@@ -129,7 +129,7 @@ def _mean_loss(loss: Loss, output: DiscriminatorOutput) -> Float[Array, ""]:
 
 
 def _mean_class_loss(
-    class_logits: Float[Array, " batch classes"], labels: Int[Array, " batch"] | None
+    class_logits: Float[Array, " batch classes"], labels: Integer[Array, " batch"] | None
 ) -> Float[Array, ""]:
     """Returns the mean cross-entropy of the auxiliary classifier (AC-GAN)."""
     assert labels is not None  # `gan` requires num_classes with auxiliary

@@ -58,11 +58,13 @@ class GAN(NamedTuple):
         steps divide the batch; the generator step uses the last share.
       sample: `(state, latents, labels=None) -> images`. Generates images, float in the generator's
         range, from `latents`, `[n, latents]`. Uses the averaged parameters if the state has them.
+      num_classes: the number of classes, or None. `jaxgan.training` checks labels with it.
     """
 
     init: InitFn
     update: UpdateFn
     sample: SampleFn
+    num_classes: int | None = None
 
 
 def gan(
@@ -131,7 +133,8 @@ def gan(
     Returns:
       A `GAN`. The metrics of `update` are scalars: `_loss`, `_gradient_norm` and `_skipped` (the
       number of skipped steps, an integer) for each network; `jaxgan.diagnostics.of_logits` of the
-      discriminator step's logits; `penalty` if given; and `augmentation_probability` if adaptive.
+      discriminator step's logits; `penalty` if given; `augmentation_probability` if adaptive;
+      and with `num_classes` the number of `invalid_labels`, which inside jit cannot raise an error.
       With several discriminator steps, all metrics but `_skipped` are those of the last step.
 
     Raises:
@@ -197,7 +200,7 @@ def gan(
     def sample(state: TrainState, latents: jax.Array, labels: Labels | None = None) -> jax.Array:
         return _sample(config, state, latents, labels)
 
-    return GAN(init, update, sample)
+    return GAN(init, update, sample, num_classes)
 
 
 def _init(config: GameConfig, key: jax.Array, images: Batch, labels: Labels | None) -> TrainState:
@@ -262,7 +265,7 @@ def _update(
     labels = _validation.check_labels(labels, images, config.num_classes)
     _validation.check_state(state, config)
     try:
-        return train_step(config, state, images, labels)
+        state, metrics = train_step(config, state, images, labels)
     except checks.ShapeError:
         raise
     except Exception:  # compares only after an error, because this traces both networks
@@ -270,6 +273,11 @@ def _update(
         expected = jax.eval_shape(create_state, state.key, images, labels)
         checks.tree_matches("The state", state, expected, _validation.OTHER_GAN)
         raise
+    if labels is not None and config.num_classes is not None:
+        numbers = labels.astype(jnp.int32)  # uint8 cannot be compared with 300 classes
+        invalid = (numbers < 0) | (numbers >= config.num_classes)
+        metrics |= {"invalid_labels": jnp.sum(invalid, dtype=jnp.int32)}
+    return state, metrics
 
 
 def _sample(

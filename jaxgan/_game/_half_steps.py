@@ -17,7 +17,7 @@ from jaxgan._game._discriminator import (
     mean_penalty,
 )
 from jaxgan._internal import checks
-from jaxgan._internal.shapes import Array, Bool, Float, Int, Int32, Key
+from jaxgan._internal.shapes import Array, Bool, Float, Int32, Integer, Key
 from jaxgan.train_state import TrainState
 from jaxgan.types import Metrics, ModelState, Pair, Params, PyTree
 
@@ -26,7 +26,7 @@ def train_step(
     config: GameConfig,
     state: TrainState,
     images: Float[Array, " batch *image"],
-    labels: Int[Array, " batch"] | None,
+    labels: Integer[Array, " batch"] | None,
 ) -> tuple[TrainState, Metrics]:
     """Performs the discriminator steps, each on a share of the batch, then the generator step."""
     step_key = jax.random.fold_in(state.key, state.step)
@@ -48,7 +48,7 @@ def _step_inputs(
     config: GameConfig,
     step: Int32[Array, ""],
     images: Float[Array, " batch *image"],
-    labels: Int[Array, " batch"] | None,
+    labels: Integer[Array, " batch"] | None,
     *,
     step_key: Key[Array, ""],
     index: int,

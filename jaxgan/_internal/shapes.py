@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from jax import Array
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Float64, Int, Int32, Key, UInt8, UInt32
+    from jaxtyping import Bool, Float, Float64, Int, Int32, Integer, Key, UInt8, UInt32
 else:
     try:
-        from jaxtyping import Bool, Float, Float64, Int, Int32, Key, UInt8, UInt32
+        from jaxtyping import Bool, Float, Float64, Int, Int32, Integer, Key, UInt8, UInt32
     except ImportError:
         from typing import Annotated
 
-        Bool = Float = Float64 = Int = Int32 = Key = UInt8 = UInt32 = Annotated
+        Bool = Float = Float64 = Int = Int32 = Integer = Key = UInt8 = UInt32 = Annotated
 
-__all__ = ["Array", "Bool", "Float", "Float64", "Int", "Int32", "Key", "UInt8", "UInt32"]
+__all__ = ["Array", "Bool", "Float", "Float64", "Int", "Int32", "Integer", "Key", "UInt8", "UInt32"]

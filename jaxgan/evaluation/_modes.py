@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxgan._internal import checks
-from jaxgan._internal.shapes import Int
+from jaxgan._internal.shapes import Integer
 from jaxgan.evaluation._arrays import as_pair, nearest
 
 _MOST = 10_000_000  # samples and modes: more would take gigabytes
@@ -73,7 +73,7 @@ def mode_coverage(labels: ArrayLike, num_modes: int) -> ModeCoverage:
     return _mode_coverage(labels.astype(np.int64), num_modes)
 
 
-def _mode_coverage(labels: Int[np.ndarray, " num_samples"], num_modes: int) -> ModeCoverage:
+def _mode_coverage(labels: Integer[np.ndarray, " num_samples"], num_modes: int) -> ModeCoverage:
     counts = np.bincount(labels, minlength=num_modes)
     hit = counts[counts > 0] / len(labels)
     kl = float(np.sum(hit * np.log(hit * num_modes)))

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from jaxgan._game import GAN
 from jaxgan._internal import checks
-from jaxgan._internal.shapes import Int, UInt8
+from jaxgan._internal.shapes import Integer, UInt8
 from jaxgan.images import normalize
 from jaxgan.train_state import TrainState
 from jaxgan.training._channels_last import channels_last
@@ -49,7 +49,8 @@ def steps(
     Raises:
       TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state`
         has the wrong type.
-      ValueError: If images do not have rank 4, or a number is out of range.
+      ValueError: If images do not have rank 4, or a number or, outside of jit, a label is out of
+        range.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
@@ -102,7 +103,8 @@ def epochs(
     Raises:
       TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state`
         has the wrong type.
-      ValueError: If images do not have rank 4, or a number is out of range.
+      ValueError: If images do not have rank 4, or a number or, outside of jit, a label is out of
+        range.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
@@ -134,7 +136,7 @@ def _scan_steps(
     gan: GAN,
     state: TrainState,
     images: UInt8[Array, " num height width channels"],
-    labels: Int[Array, " num"] | None,
+    labels: Integer[Array, " num"] | None,
     *,
     num_steps: int,
     batch_size: int,
@@ -167,4 +169,6 @@ def _check(
     check_step(state.step)
     form = "[num, height, width, channels]"
     images = checks.array("Training images", images, jnp.uint8, form)
-    return images, None if labels is None else checks.labels(labels, images.shape[:1], None)
+    return images, None if labels is None else checks.labels(
+        labels, images.shape[:1], gan.num_classes
+    )

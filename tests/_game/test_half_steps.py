@@ -11,7 +11,7 @@ import pytest
 from conftest import LATENT_DIM, SHAPE, assert_trees_equal, make_gan, tree_differs
 
 import jaxgan
-from jaxgan import Pair, augment, checkpoint, losses, optimizers, penalties
+from jaxgan import Pair, augment, checkpoint, losses, optimizers, penalties, training
 from jaxgan._game._discriminator import pack
 
 SGD = Pair(optax.sgd(0.1), optax.sgd(0.1))
@@ -128,6 +128,22 @@ def labeled_gan(**changes):
 
 
 LABELS = jnp.arange(12) % 3
+
+
+@pytest.mark.parametrize("run", [functools.partial(training.steps, num_steps=1), training.epochs])
+def test_invalid_labels_are_rejected_by_training(twelve, run):
+    gan, images = labeled_gan(), np.zeros((12, *SHAPE), np.uint8)
+    state = gan.init(jax.random.key(0), twelve, LABELS)
+    with pytest.raises(ValueError, match=r"Labels must be in \[0, 3\); got 1 to 3"):
+        run(gan, state, images, LABELS + 1, batch_size=4)
+
+
+def test_invalid_labels_are_counted_inside_jit(twelve):
+    gan = labeled_gan(num_classes=300)
+    state, update = gan.init(jax.random.key(0), twelve, LABELS), jax.jit(gan.update)
+    for labels, count in ((LABELS, 0), (LABELS - 1, 4), (LABELS + 299, 8)):
+        assert int(update(state, twelve, labels)[1]["invalid_labels"]) == count
+    assert int(update(state, twelve, LABELS.astype(jnp.uint8))[1]["invalid_labels"]) == 0
 
 
 def test_labels_reach_both_networks(twelve):
