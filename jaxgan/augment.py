@@ -5,8 +5,8 @@ image. An `Augmentation` can also depend on the step, or adapt to the discrimina
 accepts both. The discriminator then receives only augmented images, and the generator's gradient
 flows through the augmentation.
 
-When called, an augmentation raises a TypeError if the images are not floats. It raises a ValueError
-if the images are empty or have the wrong rank.
+An augmentation raises a TypeError if the images are not floats, and a ValueError if the images are
+empty or have the wrong rank.
 """
 
 import inspect
@@ -41,7 +41,7 @@ _PIXELS = "[batch, height, width, channels]"
 _TOLERANCE = 1e-6  # above the rounding error of a mean of signs in float32
 
 State = PyTree
-"""A pytree of arrays; `()` for an augmentation that does not adapt."""
+"""A pytree (nested containers) of arrays; `()` for an augmentation that does not adapt."""
 
 
 class PlainAugmentation(Protocol):
@@ -63,8 +63,8 @@ class Augmentation(NamedTuple):
       init: `() -> state`.
       apply: `(state, key, images, *, step) -> images`, of the same shape and dtype. `step` is an
         int32 scalar that counts discriminator steps.
-      adapt: `(state, real_logits) -> state`, called after each discriminator step with float
-        logits `[batch]`.
+      adapt: `(state, real_logits) -> state`, called after each discriminator step with the logits
+        of the real images, float `[batch]`.
 
     Example:
       >>> from jaxgan import augment
@@ -83,7 +83,7 @@ def as_augmentation(augmentation: Augmentation | PlainAugmentation) -> Augmentat
       augmentation: an `Augmentation`, or a function `(key, images) -> images`.
 
     Returns:
-      An `Augmentation`; that of a plain function has the state `()`.
+      An `Augmentation`. For a plain function, its state is `()`.
 
     Raises:
       TypeError: If `augmentation` is neither an `Augmentation` nor a function.
@@ -104,11 +104,11 @@ def as_augmentation(augmentation: Augmentation | PlainAugmentation) -> Augmentat
 
 
 def translation(ratio: float = 0.125) -> PlainAugmentation:
-    r"""Shifts each image by whole pixels, and fills the uncovered pixels with 0.
+    r"""Shifts each image at random by whole pixels, and fills the uncovered pixels with 0.
 
     $y_{ij} = x_{i - s,\,j - t}$, with $s$ uniform in $\pm\lfloor rH + 1/2 \rfloor$ and $t$ in
-    $\pm\lfloor rW + 1/2 \rfloor$. As in the authors' code, the fill is mid-gray for images in
-    [-1, 1].
+    $\pm\lfloor rW + 1/2 \rfloor$. As in the authors' code, the fill value 0 is mid-gray for
+    images in [-1, 1].
 
     Args:
       ratio: $r$, the largest shift as a fraction of height and of width, in [0, 1].
@@ -117,7 +117,9 @@ def translation(ratio: float = 0.125) -> PlainAugmentation:
       A function `(key, images) -> images`, with images `[batch, height, width, channels]`.
 
     Raises:
-      ValueError: If `ratio` is outside [0, 1]; when called, if images are not of rank 4.
+      TypeError: If `ratio` is not a number.
+      ValueError: If `ratio` is outside [0, 1], or the returned function receives images that do not
+        have rank 4.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -148,10 +150,10 @@ def translation(ratio: float = 0.125) -> PlainAugmentation:
 
 
 def cutout(ratio: float = 0.5) -> PlainAugmentation:
-    r"""Sets a box of each image to 0.
+    r"""Sets a box at a random place in each image to 0.
 
-    The box has $\lfloor rH + 1/2 \rfloor \times \lfloor rW + 1/2 \rfloor$ pixels. Its center is
-    uniform over the image, and the image borders clip the box.
+    The box has $\lfloor rH + 1/2 \rfloor \times \lfloor rW + 1/2 \rfloor$ pixels. The center of the
+    box is uniform over the image, and the image borders clip the box.
 
     Args:
       ratio: $r$, the sides of the box as a fraction of height and of width, in [0, 1].
@@ -160,7 +162,9 @@ def cutout(ratio: float = 0.5) -> PlainAugmentation:
       A function `(key, images) -> images`, with images `[batch, height, width, channels]`.
 
     Raises:
-      ValueError: If `ratio` is outside [0, 1]; when called, if images are not of rank 4.
+      TypeError: If `ratio` is not a number.
+      ValueError: If `ratio` is outside [0, 1], or the returned function receives images that do not
+        have rank 4.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -193,21 +197,21 @@ def cutout(ratio: float = 0.5) -> PlainAugmentation:
 
 
 def colour() -> PlainAugmentation:
-    r"""Changes brightness, then saturation, then contrast, at random.
+    r"""Changes the brightness, saturation and contrast of each image at random.
 
-    $m$ is the mean of a pixel's channels, and $M$ the mean of the image. With
-    $b \sim U(-0.5, 0.5)$, $s \sim U(0, 2)$ and $c \sim U(0.5, 1.5)$ for each image, the steps are
+    Each image has its own draws $b \sim U(-0.5, 0.5)$, $s \sim U(0, 2)$ and $c \sim U(0.5, 1.5)$.
+    With $m$ the mean of a pixel's channels and $M$ the mean of the image, the steps are
 
     $$x \leftarrow x + b, \quad x \leftarrow m + s(x - m), \quad x \leftarrow M + c(x - M).$$
 
-    Values may leave [-1, 1], because clipping would stop the gradient. The saturation step skips
-    images with one channel.
+    The result is not clipped to [-1, 1], because clipping would stop the gradient. The saturation
+    step skips images with one channel.
 
     Returns:
       A function `(key, images) -> images`, with images `[batch, height, width, channels]`.
 
     Raises:
-      ValueError: When called, if images are not of rank 4.
+      ValueError: If the returned function receives images that do not have rank 4.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -236,11 +240,11 @@ def colour() -> PlainAugmentation:
 
 
 def compose(*augmentations: PlainAugmentation) -> PlainAugmentation:
-    """Applies plain augmentations in order, with separate keys.
+    """Combines plain augmentations into one, which applies them in order with separate keys.
 
     Args:
-      *augmentations: functions `(key, images) -> images`. Without functions, the result is the
-        identity.
+      *augmentations: functions `(key, images) -> images`. Without functions, the result returns
+        the images unchanged.
 
     Returns:
       A function `(key, images) -> images`, with images `[batch, ...]`.
@@ -269,7 +273,7 @@ def compose(*augmentations: PlainAugmentation) -> PlainAugmentation:
 
 
 def diffaugment() -> PlainAugmentation:
-    """Returns DiffAugment, for small data sets.
+    """Returns the augmentation of DiffAugment, for small data sets.
 
     The result is `compose(colour(), translation(0.125), cutout(0.5))`.
 
@@ -277,7 +281,7 @@ def diffaugment() -> PlainAugmentation:
       A function `(key, images) -> images`, with images `[batch, height, width, channels]`.
 
     Raises:
-      ValueError: When called, if images are not of rank 4.
+      ValueError: If the returned function receives images that do not have rank 4.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -301,15 +305,16 @@ def with_probability(
 
     Args:
       augmentation: $T$, a function `(key, images) -> images`.
-      probability: $p$, a number or scalar array in [0, 1]. A traced value is not checked.
+      probability: $p$, a number or a scalar array, in [0, 1]. The range of a value traced by
+        `jax.jit` is not checked.
 
     Returns:
       A function `(key, images) -> images`, with images `[batch, ...]`.
 
     Raises:
-      TypeError: If `augmentation` is not a plain augmentation.
-      ValueError: If `probability` is out of range or not a scalar; when called, if `augmentation`
-        changes the shape or dtype.
+      TypeError: If `augmentation` is not a plain augmentation, or `probability` is not a number.
+      ValueError: If `probability` is out of range or not a scalar, or `augmentation` changes the
+        shape or dtype of the images.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -355,15 +360,16 @@ def adaptive(
       augmentation: a function `(key, images) -> images`.
       target: the target of $r_t$, in [-1, 1]. $r_t$ is 1 if all real logits are positive, and 0 if
         half of them are.
-      images_to_full: the number of real images in which $p$ can rise from 0 to 1, at least 1.
+      images_to_full: the number of real images over which $p$ can rise from 0 to 1, at least 1.
 
     Returns:
       An `Augmentation` of images `[batch, ...]`. Its state is `{"probability": p}`, with $p$ a
       float32 scalar.
 
     Raises:
-      TypeError: If `augmentation` is not a plain augmentation.
-      ValueError: If a number is out of range; when called, if logits are not `[batch]`.
+      TypeError: If `augmentation` is not a plain augmentation, or `target` or `images_to_full` is
+        not a number. From `adapt`: if logits are not floats.
+      ValueError: If a number is out of range. From `adapt`: if logits are not `[batch]`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -406,14 +412,15 @@ def instance_noise(std: float | Array | Callable[[Array], ArrayLike]) -> Augment
 
     Args:
       std: $\sigma$, at least 0, in units of the pixel values: a number, a scalar array, or an optax
-        schedule of the step, usually down to 0. A traced value is not checked.
+        schedule. A schedule receives the number of the discriminator step, and usually falls to 0.
+        The range of a value traced by `jax.jit` is not checked.
 
     Returns:
       An `Augmentation` of images `[batch, ...]`, with the state `()`.
 
     Raises:
-      ValueError: If `std` is negative or not a scalar; when called, if the schedule returns such a
-        value.
+      TypeError: If `std` is neither a number, an array nor a schedule.
+      ValueError: If `std`, or the value of the schedule, is negative or not a scalar.
 
     Example:
       >>> import jax, jax.numpy as jnp, optax
@@ -446,7 +453,7 @@ def instance_noise(std: float | Array | Callable[[Array], ArrayLike]) -> Augment
 
 
 def _pixels(ratio: float, size: int) -> int:
-    # Halves round up, as in the authors' code; Python's round() rounds halves to even numbers.
+    # Rounds halves up, as in the authors' code; Python's round() rounds halves to even numbers.
     return int(ratio * size + 0.5)
 
 

@@ -1,4 +1,4 @@
-"""Computes metrics that detect an overpowering discriminator and mode collapse."""
+"""Computes metrics that show an overpowering discriminator, or mode collapse."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ def of_logits(real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
 
     Raises:
       TypeError: If the logits are not floats.
-      ValueError: If the logits are not `[batch]`, or a batch is empty.
+      ValueError: If logits do not have rank 1, or a batch is empty.
 
     Example:
       >>> import jax.numpy as jnp
@@ -50,16 +50,16 @@ def of_images(real: jax.Array, fake: jax.Array) -> Metrics:
 
     Args:
       real: float `[batch, ...]`, at least two images.
-      fake: float `[batch, ...]`, at least two images of the same shape.
+      fake: float `[batch, ...]`, at least two images, of the same image shape as `real`.
 
     Returns:
-      Scalars: `real_distance` and `fake_distance`, the mean Euclidean distance between two images
-      of the batch, over all pixels. If the generator collapses, `fake_distance` falls
-      far below `real_distance`.
+      Scalars: `real_distance` and `fake_distance`, the Euclidean distance between the pixels of two
+      images, averaged over all pairs in the batch. If the generator collapses, `fake_distance`
+      falls far below `real_distance`.
 
     Raises:
       TypeError: If the images are not floats.
-      ValueError: If a batch has fewer than two images, or the images differ in shape.
+      ValueError: If a batch has fewer than two images, or real and fake images differ in shape.
 
     Example:
       >>> import jax.numpy as jnp
@@ -70,7 +70,7 @@ def of_images(real: jax.Array, fake: jax.Array) -> Metrics:
     """
     real, fake = _batch("real", real), _batch("fake", fake)
     fits, got = real.shape[1:] == fake.shape[1:], f"{real.shape} and {fake.shape}"
-    checks.require(fits, "real and fake", "images of one shape", got)
+    checks.require(fits, "real and fake", "images of the same shape", got)
     return {"real_distance": _mean_distance(real), "fake_distance": _mean_distance(fake)}
 
 
@@ -112,7 +112,9 @@ def _batch(name: str, images: jax.Array) -> jax.Array:
 def _mean_distance(images: jax.Array) -> jax.Array:
     num = images.shape[0]
     flat = images.reshape(num, -1)
-    flat = flat - jnp.mean(flat, axis=0, keepdims=True)  # avoids cancellation between close images
+    flat = flat - jnp.mean(
+        flat, axis=0, keepdims=True
+    )  # reduces cancellation between similar images
     squared = jnp.sum(jnp.square(flat), axis=1)
     products = jnp.matmul(flat, flat.T, precision="highest")
     between = squared[:, None] + squared[None, :] - 2.0 * products

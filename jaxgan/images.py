@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["animate", "curves", "grid", "normalize", "quantize", "save"]
 
-_MAXIMUM_BYTES = 2**30  # of one picture, so that a too large scale cannot exhaust the memory
+_MAXIMUM_BYTES = 2**30  # of one picture, so that a large scale cannot exhaust the memory
 _MAXIMUM_MILLISECONDS = 655_350  # the longest time for which a GIF can show a picture
 _PICTURE = "uint8 [height, width, 1 or 3], as images.grid returns"
 
@@ -31,7 +31,7 @@ def normalize(images: jax.Array | np.ndarray) -> jax.Array:
     """Scales uint8 images to floats in [-1, 1], $x / 127.5 - 1$.
 
     Args:
-      images: uint8, any shape; a JAX or numpy array.
+      images: uint8, any shape, as a JAX or numpy array.
 
     Returns:
       float32 in [-1, 1], of the same shape.
@@ -50,17 +50,18 @@ def normalize(images: jax.Array | np.ndarray) -> jax.Array:
 
 
 def quantize(images: ArrayLike) -> np.ndarray:
-    """Scales images in [-1, 1] to uint8, and clips values outside, as the inverse of `normalize`.
+    """Scales images from [-1, 1] to uint8, as the inverse of `normalize`.
 
     Args:
-      images: float in [-1, 1], any shape; an array of any library, or a list.
+      images: float in [-1, 1], any shape, as an array of any library or a list. Values outside
+        [-1, 1] are clipped.
 
     Returns:
       A numpy uint8 array of the same shape.
 
     Raises:
       TypeError: If the images are not floats.
-      ValueError: If a value is not finite.
+      ValueError: If a value is non-finite.
 
     Example:
       >>> import jaxgan, numpy as np
@@ -79,17 +80,18 @@ def grid(images: ArrayLike, columns: int | None = None, *, scale: int = 1) -> np
 
     Args:
       images: `[num, height, width, channels]`, uint8 or float in [-1, 1].
-      columns: the number of images in a row; by default $\\lceil \\sqrt{num} \\rceil$. An
-        incomplete last row is filled with 0, which is black.
-      scale: the factor by which height and width are enlarged, at least 1.
+      columns: the number of images in a row, at least 1; by default $\\lceil \\sqrt{num} \\rceil$.
+        An incomplete last row is filled with 0, which is black.
+      scale: an integer factor that enlarges height and width, at least 1.
 
     Returns:
       uint8 `[rows * height * scale, columns * width * scale, channels]`.
 
     Raises:
-      TypeError: If the images are neither uint8 nor floats.
-      ValueError: If `images` is not a batch of at least one image, a value is not finite,
-        `columns` or `scale` is below 1, or the picture would exceed one gibibyte.
+      TypeError: If the images are neither uint8 nor floats, or `columns` or `scale` is not an
+        integer.
+      ValueError: If the images do not have rank 4 or are empty, a value is non-finite, `columns` or
+        `scale` is below 1, or the picture would exceed 1 GiB.
 
     Example:
       >>> import jaxgan, numpy as np
@@ -97,7 +99,7 @@ def grid(images: ArrayLike, columns: int | None = None, *, scale: int = 1) -> np
       (224, 224, 1)
     """
     batch = _as_numpy("images", images)
-    form = "[num, height, width, channels], with at least one of each"
+    form = "[num, height, width, channels] without empty axes"
     fits = batch.ndim == 4 and batch.size > 0
     checks.require(fits, "images", form, checks.show(images))
     num, height, width, channels = batch.shape
@@ -121,14 +123,15 @@ def save(path: str | Path, picture: np.ndarray) -> None:
     """Writes one picture to a file.
 
     Args:
-      path: the file; its suffix determines the format, and its folder must exist.
+      path: the file to write; its suffix determines the format, and its folder must exist.
       picture: uint8 `[height, width, channels]` with 1 or 3 channels, as `grid` returns.
 
     Raises:
       ImportError: If Pillow is not installed.
       FileNotFoundError: If the folder does not exist.
       TypeError: If `path` is not a path, or the picture is not an array.
-      ValueError: If the picture has another shape or dtype, or Pillow does not support the suffix.
+      ValueError: If the picture has the wrong shape or dtype, or Pillow does not support the
+        suffix.
 
     Example:
       >>> import pathlib, tempfile
@@ -138,28 +141,30 @@ def save(path: str | Path, picture: np.ndarray) -> None:
     """
     image, path = _to_pillow(picture), _output(path)
     is_known = path.suffix.lower() in _pillow().registered_extensions()
-    checks.require(is_known, "path", "a name ending in a suffix such as .png", f"{path}")
+    checks.require(is_known, "path", "a name ending in a picture suffix, such as .png", f"{path}")
     image.save(path)
 
 
 def animate(
     path: str | Path, pictures: Iterable[np.ndarray | str | Path], *, seconds: float = 5.0
 ) -> None:
-    """Writes pictures as an endless GIF that shows the last picture for one second longer.
+    """Writes pictures to a looping GIF that shows the last picture for one second longer.
 
     Args:
-      path: the file, ending in `.gif`; its folder must exist.
-      pictures: at least one array as for `save` or path of a picture file; all of the same size.
-      seconds: the duration of one loop without the additional second; positive, and at most 654 for
-        each picture.
+      path: the file to write, ending in `.gif`; its folder must exist.
+      pictures: at least one picture, all of the same size. Each is an array, as in `save`, or the
+        path of a picture file.
+      seconds: the duration of one loop in seconds, without the additional second; positive, and at
+        most 654 times the number of pictures.
 
     Raises:
       ImportError: If Pillow is not installed.
       FileNotFoundError: If the folder or a picture file does not exist.
       TypeError: If `path` is not a path, `pictures` is not an iterable of arrays and paths, or
         `seconds` is not a number.
-      ValueError: If `pictures` is empty, a picture has a wrong size or dtype, a picture file is
-        corrupted, `path` does not end in `.gif`, or `seconds` is out of range.
+      ValueError: If `pictures` is empty, a picture has the wrong shape or dtype, pictures differ in
+        size, a picture file is corrupted, `path` does not end in `.gif`, or `seconds` is out of
+        range.
 
     Example:
       >>> import pathlib, tempfile
@@ -174,15 +179,15 @@ def animate(
     form = "a list of pictures or of their paths"
     checks.require(is_many, "pictures", form, checks.show(pictures), error=TypeError)
     pictures = list(pictures)
-    checks.require(len(pictures) > 0, "pictures", "at least one", "none")
+    checks.require(len(pictures) > 0, "pictures", "a list of at least one picture", "none")
     checks.real("seconds", seconds, positive=True)
     fits = seconds * 1000 / len(pictures) + 1000 <= _MAXIMUM_MILLISECONDS
-    got = f"{seconds} for {len(pictures)}"
-    checks.require(fits, "seconds", "at most 654 for each picture of a GIF", got)
+    got = f"{seconds} for {len(pictures)} pictures"
+    checks.require(fits, "seconds", "at most 654 times the number of pictures", got)
     frames = [_open(x) if isinstance(x, str | Path) else _to_pillow(x) for x in pictures]
     sizes = sorted({frame.size for frame in frames})
-    checks.require(len(sizes) == 1, "pictures", "of one width and height", checks.show(sizes))
-    # GIF counts in hundredths of a second, and many viewers slow down pictures shorter than two.
+    checks.require(len(sizes) == 1, "pictures", "all of the same size", checks.show(sizes))
+    # GIF stores durations in units of 10 ms, and many viewers slow down pictures shorter than 20 ms.
     each = max(20, round(seconds * 1000 / len(frames)))
     durations = [each] * (len(frames) - 1) + [each + 1000]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
@@ -194,10 +199,10 @@ def curves(
     """Plots curves in panels side by side, and writes the plot to a file.
 
     Args:
-      path: the file; its suffix determines the format, and its folder must exist.
-      panels: the panels by title; each maps the labels of curves to values. Values `[points]` are
-        one curve. Values `[members, points]` are drawn as the median over the members, with a band
-        from the minimum to the maximum.
+      path: the file to write; its suffix determines the format, and its folder must exist.
+      panels: a dict from titles to panels. Each panel is a dict from labels to the values of a
+        curve. Values `[points]` are drawn as one line. Values `[members, points]` are drawn as the
+        median over the members, with a band from the minimum to the maximum.
       xlabel: the label of the horizontal axis, which starts at 1.
 
     Raises:
@@ -221,7 +226,7 @@ def curves(
     try:
         from matplotlib.figure import Figure  # unlike pyplot, needs no display or global state
     except ImportError as error:
-        raise ImportError("curves needs matplotlib: pip install 'jaxgan[examples]'.") from error
+        raise ImportError("Plots need matplotlib: pip install 'jaxgan[examples]'.") from error
     figure = Figure(figsize=(4.5 * len(panels), 3.2), layout="constrained")
     known, suffix = figure.canvas.get_supported_filetypes(), path.suffix.lower().lstrip(".")
     checks.require(suffix in known, "path", f"a name ending in one of {sorted(known)}", f"{path}")
@@ -247,12 +252,12 @@ def _as_numpy(name: str, x: object) -> np.ndarray:
     """Converts an array of any library, or a list of numbers, to numpy."""
     try:
         return np.asarray(x)
-    except ValueError:  # lists of several lengths
+    except ValueError:  # lists of different lengths
         raise TypeError(f"{name} must be an array; got {checks.show(x)}.") from None
 
 
 def _output(path: str | Path) -> Path:
-    """Checks the path of a file to be written."""
+    """Checks the path of a file to write."""
     path = checks.path("path", path)
     is_there = path.parent.is_dir()
     checks.require(is_there, "path", "in an existing folder", f"{path}", error=FileNotFoundError)
@@ -261,7 +266,7 @@ def _output(path: str | Path) -> Path:
 
 def _check_mapping(name: str, value: object) -> None:
     checks.instance(name, value, Mapping, "a mapping, such as a dict")
-    checks.require(bool(value), name, "a mapping of at least one item", checks.show(value))
+    checks.require(bool(value), name, "a non-empty mapping", checks.show(value))
 
 
 def _curves(name: str, lines: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """Trains many GANs in one program, each with its own seed and hyper-parameters.
 
-A population is a `TrainState` whose arrays have a leading axis of members. `jax.vmap` creates and
-trains a population. This module sets the hyper-parameters of members, picks members, and
+A population is a `TrainState` whose arrays have a leading axis of members. Use `jax.vmap` to create
+and train a population. This module sets the hyper-parameters of members, picks members, and
 distributes members over devices.
 """
 
@@ -24,7 +24,7 @@ T = TypeVar("T")  # a pytree of arrays
 Member = TypeVar("Member")  # a pytree of arrays
 
 Numbers = Mapping[str, jax.typing.ArrayLike]
-"""Hyper-parameters by name: scalars, or `[members]`."""
+"""Hyper-parameters by name, each a scalar or `[members]`."""
 
 
 _INJECT = "Use optax.inject_hyperparams for an optimizer, jaxgan.penalties.inject for a penalty."
@@ -40,17 +40,18 @@ class _Injected(Protocol):
 
 
 def hyperparameters(state: TrainState) -> dict[str, dict[str, jax.Array]]:
-    """Returns the hyper-parameters in a state, which `with_hyperparameters` can set.
+    """Returns the hyper-parameters that a state stores.
 
     Only optimizers from `optax.inject_hyperparams` and penalties from `jaxgan.penalties.inject`
-    keep their hyper-parameters in the state.
+    store their hyper-parameters in the state. `with_hyperparameters` sets them.
 
     Args:
       state: the state of one GAN or of a population.
 
     Returns:
-      The values by owner ("generator", "discriminator" or "penalty") and name: scalars, or
-      `[members]`. If two parts of an owner share a name, the last part's value is returned.
+      A dict from "generator", "discriminator" and "penalty" to a dict from names to values, each a
+      scalar or `[members]`. Optimizers and penalties without stored hyper-parameters have no entry.
+      If two parts of an optimizer or penalty share a name, the value is that of the last part.
 
     Raises:
       TypeError: If `state` is not a `TrainState`.
@@ -91,22 +92,22 @@ def with_hyperparameters(
     """Sets hyper-parameters of one GAN, or of each member of a population.
 
     Args:
-      state: the state of one GAN or of a population. Its optimizers must come from
-        `optax.inject_hyperparams`, its penalty from `jaxgan.penalties.inject`.
-      generator: the hyper-parameters of the generator's optimizer, such as
-        `{"learning_rate": rates}`: scalars, or `[members]` for a population.
-      discriminator: the hyper-parameters of the discriminator's optimizer.
-      penalty: the hyper-parameters of the penalty.
+      state: the state of one GAN or of a population. An optimizer whose hyper-parameters are set
+        must come from `optax.inject_hyperparams`, and a penalty from `jaxgan.penalties.inject`.
+      generator: new hyper-parameters of the generator's optimizer, such as
+        `{"learning_rate": rates}`. Each value is a scalar, or `[members]` for a population.
+      discriminator: the same for the discriminator's optimizer.
+      penalty: the same for the penalty.
 
     Returns:
       The state with the new values. Training keeps them, and checkpoints save them.
 
     Raises:
-      TypeError: If `state` is not a `TrainState`, an owner's hyper-parameters are not a mapping,
-        or a value is not a number.
-      KeyError: If the state has no such hyper-parameter.
+      TypeError: If `state` is not a `TrainState`, hyper-parameters are not a mapping, or a value
+        is not a number.
+      KeyError: If the state does not store a hyper-parameter of that name.
       ValueError: If a value is non-finite or has the wrong shape, a schedule sets the
-        hyper-parameter in every step, or two parts of an owner share the name.
+        hyper-parameter in every step, or two parts of an optimizer or penalty share the name.
 
     Example:
       Set two learning rates for the generator, with the same seed:
@@ -149,15 +150,15 @@ def pick(population: T, members: ArrayLike) -> T:
     """Picks members of a population, or of its metrics.
 
     Args:
-      population: any pytree of arrays `[members, ...]`.
-      members: an index, which returns one member without the leading axis; or a list of indices,
-        `[n]`.
+      population: any pytree (nested containers) of arrays `[members, ...]`.
+      members: an index or a list of indices `[n]`, in [-members, members). With an index, the
+        result is one member, without the leading axis.
 
     Returns:
-      The same pytree with copies of the arrays, which can be trained, donated and saved.
+      The same pytree with copies of the arrays, which you can train, donate to `jax.jit` and save.
 
     Raises:
-      TypeError: If `members` are not integers.
+      TypeError: If `members` are not integers, or are traced by `jax.jit`.
       ValueError: If `members` is neither an index nor a non-empty list of indices, or `population`
         has no leading axis of members.
       IndexError: If an index is out of range.
@@ -172,7 +173,7 @@ def pick(population: T, members: ArrayLike) -> T:
     """
     got = checks.shown(members)
     is_known = checks.is_concrete(members)
-    checks.require(is_known, "members", "known while tracing", got, error=TypeError)
+    checks.require(is_known, "members", "integers, not traced by jax.jit", got, error=TypeError)
     indices = np.asarray(members)
     checks.require(indices.dtype.kind in "iu", "members", "integers", got, error=TypeError)
     fits = indices.ndim <= 1 and indices.size > 0
@@ -187,7 +188,7 @@ def stack(members: Sequence[T]) -> T:
     """Stacks the states of single GANs into a population.
 
     Args:
-      members: at least one pytree, all with the same structure, shapes and dtypes.
+      members: a list of at least one pytree, all with the same structure, shapes and dtypes.
 
     Returns:
       One pytree with a leading axis of members.
@@ -204,7 +205,7 @@ def stack(members: Sequence[T]) -> T:
     is_list = isinstance(members, Sequence) and not isinstance(members, str | bytes)
     got = checks.shown(members)
     checks.require(is_list, "members", "a list of pytrees", got, error=TypeError)
-    checks.require(len(members) > 0, "members", "at least one pytree", got)
+    checks.require(len(members) > 0, "members", "a list of at least one pytree", got)
     advice = "All members must match the first."
     for i, member in enumerate(members):
         checks.tree_matches(f"Member {i}", member, members[0], advice)
@@ -221,7 +222,7 @@ def each(
     small matrix products and grouped convolutions are slow there. Both compile to one program.
 
     Args:
-      function: `(member, *data) -> pytree`; all members share `data`.
+      function: `(member, *data) -> pytree`. Each member receives the same `data`.
 
     Returns:
       A function `(population, *data) -> pytree`, to pass to `jax.jit`. The returned arrays have a
@@ -229,7 +230,7 @@ def each(
 
     Raises:
       TypeError: If `function` is not a function.
-      ValueError: When called, if the population has no leading axis of members.
+      ValueError: If the returned function receives a population without a leading axis of members.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -259,22 +260,24 @@ def shard(
     Args:
       function: `(population, *data) -> pytree`, such as `jax.vmap(train, in_axes=(0, None))`. All
         returned arrays must have a leading axis of members.
-      devices: the devices; by default all. Their number must divide the number of members.
+      devices: a list of devices, by default all. The number of devices must divide the number of
+        members.
 
     Returns:
-      The same function, to pass to `jax.jit`. Each device gets its members and all of `data`.
+      A function with the same arguments and result, to pass to `jax.jit`. Each device receives its
+      members and all of `data`.
 
     Raises:
       TypeError: If `function` is not a function, or `devices` is not a list of devices.
-      ValueError: If `devices` is empty; when called, if the number of devices does not divide
-        the number of members.
+      ValueError: If `devices` is empty, or, when called, the number of devices does not divide the
+        number of members.
 
     Example:
       >>> import jax, jax.numpy as jnp
       >>> from jaxgan import population
       >>> train = jax.vmap(lambda x, data: x * data.sum(), in_axes=(0, None))
-      >>> everywhere = population.shard(train, jax.devices()[:1])
-      >>> print(jax.jit(everywhere)(jnp.arange(4.0), jnp.ones(3)))
+      >>> sharded = population.shard(train, jax.devices()[:1])
+      >>> print(jax.jit(sharded)(jnp.arange(4.0), jnp.ones(3)))
       [0. 3. 6. 9.]
     """
     checks.function("function", function, "(population, *data) -> pytree")
@@ -282,7 +285,7 @@ def shard(
     are_devices = isinstance(devices, Sequence) and all(isinstance(d, jax.Device) for d in devices)
     got = checks.shown(devices)
     checks.require(are_devices, "devices", "a list of jax.Device", got, error=TypeError)
-    checks.require(len(devices) > 0, "devices", "at least one", got)
+    checks.require(len(devices) > 0, "devices", "a list of at least one device", got)
     mesh = Mesh(np.asarray(devices), ("members",))
 
     def sharded(population: Member, *data: PyTree) -> T:
@@ -301,14 +304,14 @@ def shard(
 def _size(population: PyTree) -> int:
     """Returns the number of members."""
     sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(population)}
-    got, advice = checks.show(sorted(sizes)), "jax.vmap and population.stack make populations."
+    got, advice = checks.show(sorted(sizes)), "Create it with jax.vmap or population.stack."
     fits = len(sizes) == 1 and () not in sizes
     checks.require(fits, "The population", "arrays with one leading axis of members", got, advice)
     return sizes.pop()[0]
 
 
 def _owners(state: TrainState) -> dict[str, PyTree]:
-    """Returns the pytrees that may hold hyper-parameters."""
+    """Returns the pytrees that can store hyper-parameters."""
     game_state = state.game_state if isinstance(state.game_state, dict) else {}
     return {**state.opt_state._asdict(), "penalty": game_state.get("penalty", ())}
 
@@ -335,7 +338,7 @@ def _set(tree: PyTree, owner: str, name: str, value: jax.typing.ArrayLike) -> Py
 
 
 def _node(tree: PyTree, owner: str, name: str) -> _Injected:
-    """Finds the one node that holds a hyper-parameter."""
+    """Finds the only node that stores a hyper-parameter."""
     nodes = [node for node in _nodes(tree) if name in node.hyperparams]
     known = sorted({known for node in _nodes(tree) for known in node.hyperparams})
     given, expected = f"The {owner}'s hyper-parameter", f"one of {known}"
@@ -343,5 +346,7 @@ def _node(tree: PyTree, owner: str, name: str) -> _Injected:
     full_name, got = f"The {owner}'s {name!r}", f"{len(nodes)} parts"
     checks.require(len(nodes) == 1, full_name, "in one part of the state", got)
     is_number = name not in getattr(nodes[0], "hyperparams_states", {})
-    checks.require(is_number, full_name, "a number", "a schedule, which sets it in every step")
+    checks.require(
+        is_number, full_name, "a number", "a schedule, which sets the value in every step"
+    )
     return nodes[0]

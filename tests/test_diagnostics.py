@@ -43,7 +43,7 @@ def test_of_images_needs_pairs():
 
 
 def test_of_images_needs_images_of_one_shape():
-    message = r"real and fake must be images of one shape; got \(2, 4\) and \(3, 5\)"
+    message = r"real and fake must be images of the same shape; got \(2, 4\) and \(3, 5\)"
     with pytest.raises(ValueError, match=message):
         diagnostics.of_images(jnp.zeros((2, 4)), jnp.zeros((3, 5)))
 

@@ -56,7 +56,7 @@ def test_grid_pads_scales_and_quantizes():
     ("shape", "arguments", "message"),
     [
         ((28, 28, 1), {}, r"images must be \[num, height.* got uint8 of shape \(28, 28, 1\)"),
-        ((0, 2, 2, 1), {}, "images must be .* at least one of each"),
+        ((0, 2, 2, 1), {}, "images must be .* without empty axes"),
         ((4, 2, 2, 1), {"columns": 0}, "columns must be at least 1; got 0"),
         (
             (4, 2, 2, 1),
@@ -130,13 +130,13 @@ def test_animation_path_must_end_in_gif(tmp_path, monkeypatch, path):
 @pytest.mark.parametrize(
     ("pictures", "error", "message"),
     [
-        ([], ValueError, "pictures must be at least one; got none"),
+        ([], ValueError, "pictures must be a list of at least one picture; got none"),
         ("a.png", TypeError, "pictures must be a list of pictures .*; got 'a.png'"),
         ([None], TypeError, "picture must be uint8 .*; got None"),
         (
             [np.zeros(size, np.uint8) for size in ((4, 4, 1), (8, 6, 1))],
             ValueError,
-            r"of one width and height; got \[\(4, 4\), \(6, 8\)\]",
+            r"pictures must be all of the same size; got \[\(4, 4\), \(6, 8\)\]",
         ),
         (["missing.png"], FileNotFoundError, r"picture must be an existing file; got missing\.png"),
         (["corrupted.png"], ValueError, r"corrupted\.png must be a picture; got a corrupted file"),
@@ -152,7 +152,9 @@ def test_animate_rejects_invalid_pictures(tmp_path, monkeypatch, pictures, error
 def test_animate_limits_seconds(tmp_path):
     pictures = [np.full((4, 4, 1), gray, np.uint8) for gray in (0, 255)]
     images.animate(tmp_path / "a.gif", pictures, seconds=2 * 654)
-    with pytest.raises(ValueError, match=r"seconds must be at most 654 .*; got 1309 for 2"):
+    with pytest.raises(
+        ValueError, match=r"seconds must be at most 654 .*; got 1309 for 2 pictures"
+    ):
         images.animate(tmp_path / "a.gif", pictures, seconds=1309)
     with pytest.raises(ValueError, match="seconds must be positive and finite; got 0"):
         images.animate(tmp_path / "a.gif", pictures, seconds=0)
@@ -177,8 +179,8 @@ def test_save_rejects_invalid_pictures(tmp_path, picture, error):
     ("panels", "error", "message"),
     [
         (3, TypeError, "panels must be a mapping, such as a dict; got 3"),
-        ({}, ValueError, r"panels must be a mapping of at least one item; got \{\}"),
-        ({"a": {}}, ValueError, r"panels\['a'\] must be a mapping of at least one item"),
+        ({}, ValueError, r"panels must be a non-empty mapping; got \{\}"),
+        ({"a": {}}, ValueError, r"panels\['a'\] must be a non-empty mapping"),
         ({"a": {"b": ["x"]}}, TypeError, r"panels\['a'\]\['b'\] must be real numbers; got \['x'\]"),
         ({"a": {"b": [1j]}}, TypeError, r"\['b'\] must be real numbers; got \[1j\]"),
         (

@@ -1,7 +1,7 @@
 """Writes checkpoints in a background thread, one after the other.
 
 The module stores the newest save of each folder. The next save in the folder and the end of the
-program wait for the stored save, and report an error that the caller has not handled.
+program wait for the stored save. They report an error that the caller has not handled.
 """
 
 import os

@@ -67,10 +67,9 @@ def logit(x: jax.Array, kernel_init: Initializer = NORMAL_002) -> jax.Array:
 class UpConv(Checked):
     r"""Doubles height and width: `[batch, h, w, c] -> [batch, 2h, 2w, features]`.
 
-    The layer equals `flax.linen.ConvTranspose` with stride 2 and padding SAME. It is computed as
-    one convolution of stride 1 whose 3 x 3 kernel makes four output pixels from each input pixel (a
-    sub-pixel convolution), because XLA's CPU compiler has no fast code for the gradient of the
-    usual form.
+    The layer equals `flax.linen.ConvTranspose` with stride 2 and padding SAME. It computes a
+    sub-pixel convolution: a 3 x 3 kernel of stride 1 makes four output pixels from each input
+    pixel. XLA's CPU compiler has no fast code for the gradient of the usual form.
 
     Args:
       features: channels of the output.
