@@ -1,6 +1,6 @@
-"""Prints the layers of a network, with their shapes and numbers of parameters.
+"""Prints the layers of a network, with their shapes and parameter counts.
 
-python -m jaxgan                                          # all networks, with their sizes
+python -m jaxgan                                          # all networks, with their parameter counts
 python -m jaxgan DCGANGenerator                           # one network, layer by layer
 python -m jaxgan DCGANGenerator features=128 'image_shape=(64, 64, 3)'
 """
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxgan import networks
 
 LATENTS = {"InfoGANGenerator": 64, "R3GANGenerator": 64, "SNGANGenerator": 128}
-LATENTS |= {"PacGANGenerator": 2, "UnrolledGenerator": 256}  # as in the papers; others: 100
+LATENTS |= {"PacGANGenerator": 2, "UnrolledGenerator": 256}  # as in the papers; others use 100
 IMAGES: dict[str, tuple[int, ...]] = {
     "R3GANDiscriminator": (32, 32, 3),
     "SNGANDiscriminator": (32, 32, 3),
@@ -42,8 +42,8 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("network", nargs="?", choices=families(), metavar="network")
     parser.add_argument("options", nargs="*", help="fields of the network, as name=value")
-    parser.add_argument("--latent-dim", type=int, help="of a generator (default: as in the paper)")
-    parser.add_argument("--images", type=int, nargs="+", help="image shape, for a discriminator")
+    parser.add_argument("--latent-dim", type=int, help="size of a generator's latents")
+    parser.add_argument("--images", type=int, nargs="+", help="shape of a discriminator's images")
     return parser.parse_args()
 
 
@@ -64,7 +64,7 @@ def build(name: str, options: list[str]) -> nn.Module:
 def inputs_of(
     module: nn.Module, latent_dim: int | None, images: list[int] | None
 ) -> tuple[jax.Array, ...]:
-    """Returns one example input, and its label if the network takes labels."""
+    """Returns an example input `[1, ...]`, and a label `[1]` if the network takes labels."""
     name = type(module).__name__
     shape = tuple(images or IMAGES.get(name, (28, 28, 1)))
     if name.endswith("Generator"):
@@ -74,7 +74,7 @@ def inputs_of(
 
 
 def options_of(module: nn.Module) -> dict[str, Any]:
-    """Returns the keyword arguments of `__call__`."""
+    """Returns `train=False` as keyword arguments if the network's `__call__` takes `train`."""
     return {"train": False} if "train" in inspect.signature(module.__call__).parameters else {}
 
 
@@ -97,7 +97,7 @@ def main() -> None:
         table = module.tabulate(key, *inputs, **options_of(module), console_kwargs=console)
     except (TypeError, ValueError) as error:
         sys.exit(str(error))
-    encoding = sys.stdout.encoding  # ASCII cannot encode the table's lines
+    encoding = sys.stdout.encoding  # ASCII lacks the characters of the table's borders
     print(table.encode(encoding, "replace").decode(encoding))
 
 
@@ -106,5 +106,7 @@ if __name__ == "__main__":
         main()
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # Python flushes stdout at exit
         sys.exit(1)

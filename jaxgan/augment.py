@@ -5,8 +5,8 @@ image. An `Augmentation` can also depend on the step, or adapt to the discrimina
 accepts both. The discriminator then receives only augmented images, and the generator's gradient
 flows through the augmentation.
 
-An augmentation raises a TypeError if the images are not floats, and a ValueError if the images are
-empty or have the wrong rank.
+An augmentation raises a TypeError if `key` is not one key from `jax.random.key`, or the images are
+not floats. It raises a ValueError if the images are empty or have the wrong rank.
 """
 
 import inspect

@@ -11,21 +11,21 @@ __all__ = ["enable_compilation_cache"]
 
 
 def enable_compilation_cache() -> Path | None:
-    """Saves compiled programs to disk, so that the next start of a script need not compile them.
+    """Saves compiled programs to disk, so that the next start of a script does not compile again.
 
     Call this function before the first computation. JAX saves the programs in `jaxgan/programs` in
-    the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`). Unlike JAX's default, the cache
-    also keeps small programs, because a start compiles many of them. You may delete the folder at
-    any time.
+    the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`). JAX does not save small programs by
+    default, but this function includes them, because a script compiles many of them at its start.
+    You may delete the folder at any time.
 
-    The folder has a subfolder for each kind of processor: several machines may share a home folder,
+    Each kind of processor has its own subfolder, because several machines may share a home folder
     and XLA does not check that a program fits the processor.
 
     If `JAX_COMPILATION_CACHE_DIR` is set, JAX uses that folder instead. If
     `JAX_ENABLE_COMPILATION_CACHE` is 0, the function does nothing.
 
     Returns:
-      The folder of the programs, or None if the cache is disabled or its folder is not writable.
+      The folder of the compiled programs, or None if the cache is disabled or its folder is not writable.
 
     Example:
       >>> from jaxgan import compilation

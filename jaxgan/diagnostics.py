@@ -17,10 +17,10 @@ def of_logits(real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
       fake_logits: discriminator outputs of fake images, float `[batch]`.
 
     Returns:
-      Scalars: `real_probability` and `fake_probability`, the mean sigmoids; `real_accuracy` and
-      `fake_accuracy`, the fractions of logits on the correct side of 0; `logit_gap`, the mean real
-      logit minus the mean fake logit. Accuracies near 1 and a large gap show that the discriminator
-      overpowers the generator.
+      A dict of scalars: `real_probability` and `fake_probability`, the mean sigmoids;
+      `real_accuracy` and `fake_accuracy`, the fractions of logits on the correct side of 0;
+      `logit_gap`, the mean real logit minus the mean fake logit. Accuracies near 1 and a large
+      gap show that the discriminator overpowers the generator.
 
     Raises:
       TypeError: If the logits are not floats.
@@ -53,9 +53,9 @@ def of_images(real: jax.Array, fake: jax.Array) -> Metrics:
       fake: float `[batch, ...]`, at least two images, of the same image shape as `real`.
 
     Returns:
-      Scalars: `real_distance` and `fake_distance`, the Euclidean distance between the pixels of two
-      images, averaged over all pairs in the batch. If the generator collapses, `fake_distance`
-      falls far below `real_distance`.
+      A dict of scalars: `real_distance` and `fake_distance`, the Euclidean distance between the
+      pixels of two images, averaged over all pairs in the batch. If the generator collapses,
+      `fake_distance` falls far below `real_distance`.
 
     Raises:
       TypeError: If the images are not floats.
@@ -80,7 +80,7 @@ def pixel_diversity(images: jax.Array) -> jax.Array:
     $$\frac{1}{P} \sum_p \sqrt{\tfrac{1}{N} \sum_n (x_{np} - \bar x_p)^2}$$
 
     The value is 0 if all images are equal. If the generator collapses to a few images, the value
-    falls far below that of real images. The value detects collapse, but does not rank generators.
+    falls far below that of real images. Use the value to detect collapse, not to rank generators.
 
     Args:
       images: float `[batch, ...]`, at least two images.
@@ -112,9 +112,8 @@ def _batch(name: str, images: jax.Array) -> jax.Array:
 def _mean_distance(images: jax.Array) -> jax.Array:
     num = images.shape[0]
     flat = images.reshape(num, -1)
-    flat = flat - jnp.mean(
-        flat, axis=0, keepdims=True
-    )  # reduces cancellation between similar images
+    # Centering reduces rounding errors for similar images.
+    flat = flat - jnp.mean(flat, axis=0, keepdims=True)
     squared = jnp.sum(jnp.square(flat), axis=1)
     products = jnp.matmul(flat, flat.T, precision="highest")
     between = squared[:, None] + squared[None, :] - 2.0 * products

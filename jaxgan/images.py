@@ -187,7 +187,7 @@ def animate(
     frames = [_open(x) if isinstance(x, str | Path) else _to_pillow(x) for x in pictures]
     sizes = sorted({frame.size for frame in frames})
     checks.require(len(sizes) == 1, "pictures", "all of the same size", checks.show(sizes))
-    # GIF stores durations in units of 10 ms, and many viewers slow down pictures shorter than 20 ms.
+    # GIF stores durations in units of 10 ms, and many viewers slow down pictures below 20 ms.
     each = max(20, round(seconds * 1000 / len(frames)))
     durations = [each] * (len(frames) - 1) + [each + 1000]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)

@@ -89,7 +89,7 @@ def as_penalty(penalty: Penalty | PlainPenalty) -> Penalty:
         `[batch]` or a scalar.
 
     Returns:
-      A `Penalty`; that of a plain function has the state `()`.
+      A `Penalty`. For a plain function, its state is `()`.
 
     Raises:
       TypeError: If `penalty` is neither a `Penalty` nor a function.

@@ -269,8 +269,8 @@ def shard(
 
     Raises:
       TypeError: If `function` is not a function, or `devices` is not a list of devices.
-      ValueError: If `devices` is empty, or, when called, the number of devices does not divide the
-        number of members.
+      ValueError: If `devices` is empty, or the number of devices does not divide the number of
+        members.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -346,7 +346,5 @@ def _node(tree: PyTree, owner: str, name: str) -> _Injected:
     full_name, got = f"The {owner}'s {name!r}", f"{len(nodes)} parts"
     checks.require(len(nodes) == 1, full_name, "in one part of the state", got)
     is_number = name not in getattr(nodes[0], "hyperparams_states", {})
-    checks.require(
-        is_number, full_name, "a number", "a schedule, which sets the value in every step"
-    )
+    checks.require(is_number, full_name, "a number", "a schedule, which sets it in every step")
     return nodes[0]

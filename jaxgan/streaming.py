@@ -1,4 +1,4 @@
-"""Trains on data sets larger than the device's memory, in chunks that are read in advance."""
+"""Trains on datasets larger than the device's memory, in chunks that are read in advance."""
 
 import concurrent.futures
 import itertools
@@ -22,14 +22,14 @@ Train = Callable[Concatenate[TrainState, ...], tuple[TrainState, Metrics]]
 """A function that trains on one chunk, `(state, *chunk) -> (state, metrics)`."""
 
 Chunk = tuple[np.ndarray, ...]
-"""One chunk on the host: an array of images, followed by labels if there are any."""
+"""One chunk in host memory: an array of images, followed by an array of labels if needed."""
 
 
 class Source(Protocol[Record_co]):
     """Returns records by index, and has a length.
 
     Lists, `tfds.data_source` and `grain.MapDataset` are sources. If a source has the method
-    `__getitems__(indices)`, one call of it reads all records of a chunk.
+    `__getitems__(indices)`, `chunks` calls the method once per chunk.
     """
 
     def __len__(self) -> int: ...
@@ -46,24 +46,25 @@ def stream(
 ) -> Iterator[tuple[TrainState, Metrics]]:
     """Trains on chunks one after another, and reads the next chunk during training.
 
-    While the device trains on one chunk, a thread reads the next chunk and transfers it. The
-    device's memory therefore holds two chunks.
+    While the device trains on one chunk, a thread reads the next chunk and transfers it to the
+    device. The device therefore needs memory for two chunks.
 
     If training takes $n$ steps on each chunk, chunk $i$ covers steps $i n$ to $(i + 1) n - 1$. To
     resume, start with chunk `state.step // n` of the same source.
 
     Args:
       train: `(state, *chunk) -> (state, metrics)`, such as a jitted `training.epochs` that donates
-        the state.
-      state: the state to start from.
+        the state (JAX reuses its memory).
+      state: the `TrainState` to start from.
       chunks: uint8 images `[num, height, width, channels]` as numpy arrays, or tuples of images
-        and labels. A new shape compiles `train` again. Each chunk is copied, so the source may
-        reuse its buffers.
+        and labels, integers `[num]`. JAX compiles a jitted `train` again for each new shape. Each
+        chunk is copied, so the source may reuse its buffers.
       device: a device or sharding for the chunks; by default JAX's default device.
 
     Yields:
-      The state and metrics after each chunk, possibly before the device has computed them. If
-      `train` donates the state, the next iteration deletes the yielded state.
+      The state and metrics after each chunk. JAX may still be computing their values; reading a
+      value waits for the computation. If `train` donates the state, the next iteration deletes the
+      yielded state.
 
     Raises:
       TypeError: If `train` is not a function, or `chunks` is not an iterable. During iteration: if
@@ -125,12 +126,12 @@ def _stream(
 
 
 def _copy(chunk: tuple[object, ...], number: int) -> Chunk:
-    """Checks a chunk, and copies it."""
+    """Checks that a chunk consists of arrays, and copies them."""
     copies = []
     for part in chunk:
         try:
             copy = np.array(part)
-        except ValueError:  # lists of several lengths
+        except ValueError:  # nested lists of different lengths
             copy = np.array(None)
         is_array, got = copy.dtype.kind not in "OUSMm", checks.shown(part)
         expected = "an array, or a tuple of arrays"
@@ -149,24 +150,24 @@ def chunks(
 ) -> Iterator[PyTree]:
     """Reads the records of a source in random order, as an endless iterator of chunks.
 
-    Chunk $i$ depends only on the key and $i$. Each pass over the source has a different order, and
-    omits the last `len(source) % size` records of that order.
+    For a given source and `size`, chunk $i$ depends only on the key and $i$. Each pass over the
+    source has a different order, and omits the last `len(source) % size` records of that order.
 
     Args:
       source: an object with a length and records by index, such as `tfds.data_source`,
         `grain.MapDataset` or a list.
       size: the number of records in a chunk, in [1, len(source)].
       key: typed PRNG key for the order.
-      start: the index of the first chunk, at least 0. To resume, divide the number of steps so far
-        by the number of steps for each chunk.
+      start: the index of the first chunk, at least 0. To resume, pass `int(state.step) // n`, where
+        `n` is the number of training steps on each chunk.
       element: a function that returns the element of a record: a uint8 image
-        `[height, width, channels]`, or a tuple of image and label.
+        `[height, width, channels]`, or a tuple of image and label. By default, `record["image"]`.
 
     Yields:
       The elements of a chunk, stacked as numpy arrays `[size, ...]`.
 
     Raises:
-      TypeError: If `source` has no length or no records by index, `key` is not a typed PRNG key,
+      TypeError: If `source` has no length or cannot be indexed, `key` is not a typed PRNG key,
         `size` or `start` is not an integer, or `element` is not a function.
       ValueError: If `size` is not in [1, len(source)], or `start` is negative. During iteration: if
         the elements of a chunk differ in shape.
@@ -182,7 +183,7 @@ def chunks(
     """
     is_source = hasattr(source, "__len__") and hasattr(source, "__getitem__")
     got = checks.shown(source)
-    checks.require(is_source, "source", "records with a length and indices", got, error=TypeError)
+    checks.require(is_source, "source", "an object with a length and indices", got, error=TypeError)
     checks.integer("size", size, 1, len(source))
     checks.integer("start", start, 0)
     checks.key(key)

@@ -18,12 +18,12 @@ __all__ = ["TrainState", "create"]
 class TrainState:
     """Holds everything that a GAN run needs to continue.
 
-    A state contains only arrays, so it can be donated, mapped with `jax.vmap`, sharded and saved.
-    The state and the images determine the rest of the run: the key of a training step is
-    `jax.random.fold_in(state.key, state.step)`.
+    A state contains only arrays, so it can be donated (JAX reuses its memory), mapped with
+    `jax.vmap`, sharded and saved. The state and the images determine the rest of the run: the key
+    of a training step is `jax.random.fold_in(state.key, state.step)`.
 
     Attributes:
-      step: int32 scalar, the number of training steps so far.
+      step: int32 scalar, the number of completed training steps.
       key: typed PRNG key, fixed for the whole run.
       params: float parameters of both networks.
       opt_state: optimizer states of both networks.
@@ -77,7 +77,7 @@ def create(
     """Creates the state of step 0 from initialized parameters.
 
     Args:
-      key: typed PRNG key (`jax.random.key`). Each training step folds its number into this key.
+      key: typed PRNG key (`jax.random.key`), from which each training step derives its own key.
       params: initialized float parameters of both networks.
       optimizer: one optax transformation for each network.
       model_state: initialized model states of both networks; empty if None.
@@ -112,7 +112,7 @@ def create(
 
 
 def _check_floats(params: Pair[Params]) -> None:
-    advice = "Put untrained arrays into the model state."
+    advice = "Put arrays that are not trained into the model state."
     for network, tree in params._asdict().items():
         for leaf in jax.tree.leaves(tree):
             fits = jnp.issubdtype(getattr(leaf, "dtype", object), jnp.inexact)

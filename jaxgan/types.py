@@ -1,4 +1,4 @@
-"""Defines the types of all modules, such as pairs, networks, losses and batches."""
+"""Defines the types that the modules share: pairs, networks, losses and batches."""
 
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -21,10 +21,10 @@ __all__ = [
 T = TypeVar("T")
 
 PyTree = Any
-"""Arrays in nested dicts, lists, tuples and registered classes; also a single array."""
+"""Nested dicts, lists, tuples and registered classes that contain arrays; or a single array."""
 
 Params = PyTree
-"""A pytree of float arrays, which an optimizer updates."""
+"""A pytree of float arrays that an optimizer updates."""
 
 ModelState = PyTree
 """A pytree of arrays that a forward pass may change, such as batch statistics. Often empty."""
@@ -36,7 +36,7 @@ Labels = jax.Array
 """Integers in [0, num_classes), `[batch]`."""
 
 Metrics = dict[str, jax.Array]
-"""Metrics by name: scalars for one training step."""
+"""Arrays by metric name: scalars for one training step, one value per step for several."""
 
 
 class Pair(NamedTuple, Generic[T]):
@@ -70,8 +70,8 @@ class NetworkInit(Protocol):
 class NetworkApply(Protocol):
     """Applies a network: `(params, model_state, x, *, train, key) -> (y, model_state)`.
 
-    In a GAN with labels, they follow `x`. jaxgan always passes `train` and `key`. `train` is a
-    Python bool: whether the pass may change `model_state` and use dropout. `key` is a typed PRNG
+    In a GAN with labels, the labels follow `x`. jaxgan always passes `train` and `key`. `train` is
+    a Python bool. If true, the pass may change `model_state` and use dropout. `key` is a typed PRNG
     key, or None if `train` is false.
     """
 
@@ -88,7 +88,7 @@ class Network(NamedTuple):
       apply: a `NetworkApply`, `(params, model_state, x, *, train, key) -> (y, model_state)`.
 
     Example:
-      A network can be written without a network library:
+      A network without a network library:
 
       >>> import jax.numpy as jnp
       >>> from jaxgan import Network
@@ -106,8 +106,8 @@ class Network(NamedTuple):
 class Loss(Protocol):
     """Computes the loss of one network: `(real_logits, fake_logits) -> [batch]`.
 
-    Both arguments are float `[batch]`. The loss is elementwise over the batch, and `gan` takes the
-    mean.
+    Both arguments are float `[batch]`, the discriminator outputs for real and fake images. Element
+    $i$ of the loss depends only on element $i$ of the arguments. `gan` takes the mean.
     """
 
     def __call__(self, real_logits: jax.Array, fake_logits: jax.Array, /) -> jax.Array: ...

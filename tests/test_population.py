@@ -134,9 +134,7 @@ def test_stack_inverts_pick(states):
     members = [population.pick(states, i) for i in range(MEMBERS)]
     assert_trees_equal(population.stack(members), states)
     assert_trees_equal(population.pick(states, [2, 0]), population.stack(members[::-2]))
-    with pytest.raises(
-        ValueError, match=r"members must be a list of at least one pytree; got \[\]"
-    ):
+    with pytest.raises(ValueError, match=r"must be a list of at least one pytree; got \[\]"):
         population.stack([])
 
 
