@@ -60,7 +60,7 @@ def fixed_latents() -> Iterator[None]:
 
 @contextlib.contextmanager
 def unrolled(times: int) -> Iterator[None]:
-    """Unrolls the scan over an epoch's batches `times` times."""
+    """Unrolls the scan over batches by a factor of `times`."""
     scan = jax.lax.scan
 
     def unrolling(f, init, xs=None, **options):
@@ -71,7 +71,7 @@ def unrolled(times: int) -> Iterator[None]:
 
 
 def one_pass() -> mock._patch:
-    """Concatenates real and fake images in the discriminator's half-step."""
+    """Concatenates real and fake images in the discriminator step."""
     separate = _half_steps.discriminate_real_and_fake
 
     def together(config, params, model_state, seen, **options):
@@ -81,7 +81,7 @@ def one_pass() -> mock._patch:
         real, fake = jnp.split(logits, 2)
         return _discriminator.DiscriminatorOutput(real, fake, None), model_state
 
-    # An update has two calls: one in the discriminator's half-step, then one in the generator's.
+    # An update has two calls: one in the discriminator step, then one in the generator step.
     functions = itertools.cycle([together, separate])
     call = lambda *args, **options: next(functions)(*args, **options)
     return mock.patch.object(_half_steps, "discriminate_real_and_fake", call)
@@ -129,7 +129,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--images", type=int, default=10_000, help="number of images; 100 a step")
+    parser.add_argument("--images", type=int, default=10_000, help="number of images; 100 per step")
     parser.add_argument("--only", nargs="*", help="time only these arms and the full step")
     parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, one round")
     parser.add_argument("--json", type=Path, help="the JSON file to write")

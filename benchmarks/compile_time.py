@@ -62,7 +62,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", help="time only programs whose names start with this")
+    parser.add_argument("--only", help="time only programs whose names start with this text")
     parser.add_argument("--quick", action="store_true", help="a smoke test: one round")
     parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()

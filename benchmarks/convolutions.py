@@ -22,7 +22,7 @@ from jaxgan.types import PyTree
 
 
 def gradient_of(module: nn.Module, shape: tuple[int, ...]) -> tuple[Callable, jax.Array, PyTree]:
-    """Returns a descent step `(variables, x) -> variables`, its input and first variables."""
+    """Returns a gradient step `(variables, x) -> variables`, its input and initial variables."""
     x = jax.random.normal(jax.random.key(0), shape)
     variables = module.init(jax.random.key(1), x)
 
@@ -39,7 +39,7 @@ def gradient_of(module: nn.Module, shape: tuple[int, ...]) -> tuple[Callable, ja
 def arm(
     name: str, step: Callable, x: jax.Array, variables: PyTree, steps: int | None
 ) -> harness.Arm:
-    """Returns an arm with `steps` steps in a scan, or, if None, one step outside of a loop."""
+    """Returns an arm that runs `steps` steps in a scan or, if None, one step outside of a loop."""
 
     def loop(variables: PyTree, x: jax.Array) -> PyTree:
         return jax.lax.scan(lambda v, _: (step(v, x), None), variables, length=steps)[0]
@@ -56,7 +56,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=5, help="steps of a loop")
+    parser.add_argument("--steps", type=int, default=5, help="steps per loop")
     parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, one round")
     parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()

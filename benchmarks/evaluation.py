@@ -5,7 +5,8 @@
 Times `evaluation.compare` with a training set of the same size. If prdc is installed, compares its
 precision, recall, density and coverage with jaxgan's. If SciPy is installed, compares the Frechet
 distance with the usual computation by `scipy.linalg.sqrtm`. Features are normally distributed.
-Ratios compare processor seconds, summed over all cores, because other programs may run too.
+Ratios compare processor seconds, summed over all cores, because other programs may run at the same
+time.
 """
 
 import argparse
@@ -62,7 +63,7 @@ PAIRS: dict[str, tuple[Callable, dict[str, Callable]]] = {
 
 
 def metrics(real: np.ndarray, fake: np.ndarray, train: np.ndarray) -> dict[str, Callable]:
-    """Returns the functions to time by name; a reference follows jaxgan's function."""
+    """Returns the functions to time by name. Each reference follows jaxgan's function."""
     every = functools.partial(evaluation.compare, real, fake, train=train)
     found: dict[str, Callable] = {"all metrics, jaxgan": every}
     for name, (ours, peers) in PAIRS.items():

@@ -1,4 +1,4 @@
-"""Times arms in turn, and reports medians and ranges as a table and as JSON."""
+"""Times functions (arms) in turn, and reports medians and ranges as a table and as JSON."""
 
 import json
 import statistics
@@ -12,7 +12,7 @@ import jaxgan
 
 COLUMNS = {
     "compile s": ("compile_seconds", ".2f"),
-    "us a step": ("median_us", ".1f"),
+    "us/step": ("median_us", ".1f"),
     "min": ("min_us", ".1f"),
     "max": ("max_us", ".1f"),
     "ratio": ("ratio", ".2f"),
@@ -52,8 +52,9 @@ def round_robin(arms: Sequence[Arm], rounds: int, warm_up: bool = True) -> list[
       warm_up: whether to run each arm once before the timing.
 
     Returns:
-      A row for each arm: its name, compile seconds, steps, and microseconds a step (of each round,
-      and the median, minimum and maximum). The ratio to the first arm is the median over rounds.
+      A row for each arm: its name, compile seconds, steps, and microseconds per step (of each
+      round, and the median, minimum and maximum). The row's ratio to the first arm is the median
+      over rounds.
     """
     for arm in arms if warm_up else ():
         arm.run()

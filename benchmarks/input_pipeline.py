@@ -3,11 +3,12 @@
     python benchmarks/input_pipeline.py --json benchmarks/results/input_pipeline.json
     python benchmarks/input_pipeline.py --data-dir ~/tensorflow_datasets   # with mnist
 
-There are three sources of chunks. The first waits as long as training takes, like a disk or a
+There are three sources of chunks. The first waits as long as training takes, like a slow disk or
 network. The second reads records in host memory, and with `--data-dir` a third reads
 tensorflow-datasets. The script times reading with transfer alone, reading and training in turn,
-and both at once. The hidden part is (in turn - at once) / min(reading, training) in the same round;
-1 means that all is hidden. Reading the first chunk of a run cannot be hidden.
+and both at once. The hidden part is (in turn - at once) / min(reading, training) in the same round.
+A value of 1 means that the shorter of the two is fully hidden. Reading the first chunk of a run
+cannot be hidden.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from jaxgan import streaming
 from jaxgan.images import normalize
 
 COLUMNS = {
-    "ms a chunk": ("median_ms", ".1f"),
+    "ms/chunk": ("median_ms", ".1f"),
     "min": ("min_ms", ".1f"),
     "max": ("max_ms", ".1f"),
     "ratio": ("ratio", ".2f"),
@@ -40,7 +41,7 @@ WAYS = ("reading", "in turn", "at once")
 
 
 def slow(chunk: np.ndarray, seconds: float) -> Iterator[np.ndarray]:
-    """Yields the chunk without end, after a wait that leaves the processor idle."""
+    """Yields the chunk endlessly, each time after a wait that leaves the processor idle."""
     while True:
         time.sleep(seconds)
         yield chunk
@@ -79,7 +80,7 @@ def arms(
 def resident_arms(
     gan: jaxgan.GAN, images: np.ndarray, train: Callable, make_state: Callable, num: int
 ) -> list[harness.Arm]:
-    """Returns arms that do not read: chunk by chunk, in one program, and step by step."""
+    """Returns arms that train without reading: by chunk, in one program, and by step."""
     chunk, whole = jnp.asarray(images[: len(images) // num]), jnp.asarray(images)
 
     def chunk_by_chunk(state: Any) -> Any:
@@ -131,8 +132,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--chunks", type=int, default=8, help="chunks a round")
-    parser.add_argument("--size", type=int, default=10_000, help="images a chunk")
+    parser.add_argument("--chunks", type=int, default=8, help="chunks per round")
+    parser.add_argument("--size", type=int, default=10_000, help="images per chunk")
     parser.add_argument("--data-dir", type=Path, help="folder of tensorflow-datasets with mnist")
     parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, one round")
     parser.add_argument("--json", type=Path, help="the JSON file to write")

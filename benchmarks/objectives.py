@@ -56,7 +56,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--images", type=int, default=10_000, help="number of images; 100 a step")
+    parser.add_argument("--images", type=int, default=10_000, help="number of images; 100 per step")
     parser.add_argument("--only", nargs="*", help="time only these arms and non-saturating")
     parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, one round")
     parser.add_argument("--json", type=Path, help="the JSON file to write")

@@ -27,7 +27,7 @@ SIDE = 4096  # rows and columns of the large matrices
 
 
 def step_flops() -> int:
-    """Returns the operations of one member's step: 2 m n k for each m x k by k x n product."""
+    """Counts floating-point operations of a member's step: 2 m n k per m x k by k x n product."""
 
     def macs(*sizes: int) -> list[int]:
         return [a * b for a, b in itertools.pairwise(sizes)]
@@ -36,7 +36,7 @@ def step_flops() -> int:
     discriminator = macs(PIXELS, WIDTH, WIDTH, 1)
 
     def trained(layers: list[int]) -> int:
-        """Counts the forward pass and the gradients of weights and, after layer 1, of inputs."""
+        """Counts the forward pass, the weight gradients and, after layer 1, the input gradients."""
         return 3 * sum(layers) - layers[0]
 
     # The discriminator trains on real and fake images, and passes gradients to the generator.
@@ -77,12 +77,12 @@ def product_arm(side: int) -> harness.Arm:
 
 
 def explain(rows: list[dict], counts: list[tuple[int, bool]], side: int, flops: int | None) -> None:
-    """Prints and adds to each row the time a member and the utilization."""
+    """Adds the time per member and the utilization to each row, and prints them."""
     peak = 2 * side**3 / rows[-1]["median_us"]
     for row, (members, mapped) in zip(rows, counts, strict=False):
         a_member = row["median_us"] / members
         row |= {"members": members, "mapped": mapped, "us_a_member": a_member}
-        line = f"{row['name']:38} {a_member:10.1f} us a member"
+        line = f"{row['name']:38} {a_member:10.1f} us per member"
         if flops is not None:
             row["utilisation"] = flops / a_member / peak
             line += f" {row['utilisation']:7.1%}"
@@ -96,7 +96,7 @@ def main() -> None:
     add = functools.partial(parser.add_argument, type=int)
     add("--members", nargs="*", default=[1, 2, 4, 8, 16, 32, 64, 128, 256])
     parser.add_argument("--networks", choices=("mlp", "dcgan"), default="mlp")
-    add("--steps", default=20, help="steps a round")
+    add("--steps", default=20, help="steps per round")
     add("--rounds", default=5)
     parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, two rounds")
     parser.add_argument("--json", type=Path, help="the JSON file to write")

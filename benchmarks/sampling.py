@@ -1,9 +1,9 @@
-"""Measures how many images a second a generator makes.
+"""Measures how many images a generator makes per second.
 
     python benchmarks/sampling.py --json benchmarks/results/sampling.json
 
-Times `gan.sample` under jit by network, dtype and batch, including the drawing of latents. The
-images stay on the device.
+Times `gan.sample` under jit for several networks, dtypes and batch sizes. The time includes drawing
+the latents. The images stay on the device.
 """
 
 import argparse
@@ -20,7 +20,7 @@ SHAPE = (28, 28, 1)
 SIZES = {"mlp": (64, 1024, 8192), "dcgan": (64, 1024)}
 COLUMNS = {
     "compile s": ("compile_seconds", ".2f"),
-    "images a s": ("images_a_second", ",.0f"),
+    "images/s": ("images_a_second", ",.0f"),
     "min": ("min_images_a_second", ",.0f"),
     "max": ("max_images_a_second", ",.0f"),
 }
@@ -54,7 +54,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--images", type=int, default=8192, help="images a round, at least a batch")
+    parser.add_argument(
+        "--images", type=int, default=8192, help="images per round, at least one batch"
+    )
     parser.add_argument("--quick", action="store_true", help="a smoke test: two calls, one round")
     parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()

@@ -23,7 +23,7 @@ from jaxgan.images import normalize
 RECIPE = {"batch": step_time.BATCH, "width": step_time.WIDTH, "pixels": 28}
 CHANGES = {"batch": (25, 50, 200, 400, 800), "width": (64, 256, 512), "pixels": (32, 64)}
 DCGAN_BATCH, DCGAN_PIXELS = 64, (28, 32, 64)
-COLUMNS = {**harness.COLUMNS, "us an image": ("us_an_image", ".2f")}
+COLUMNS = {**harness.COLUMNS, "us/image": ("us_an_image", ".2f")}
 
 
 def mlp(width: int, pixels: int) -> jaxgan.GAN:
@@ -52,7 +52,7 @@ def arm(name: str, gan: jaxgan.GAN, pixels: int, batch: int, num_steps: int) -> 
 
 
 def mlp_arms(num_steps: int, quick: bool) -> dict[harness.Arm, int]:
-    """Returns arms and their batch sizes: the recipe, then with one number changed at a time."""
+    """Returns arms and their batch sizes: first the recipe, then one changed number each."""
     settings = [RECIPE]
     for changed, values in CHANGES.items():
         settings += [{**RECIPE, changed: value} for value in values[: 1 if quick else None]]
@@ -79,7 +79,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, help="steps a round (default: 100; 2 with --dcgan)")
+    parser.add_argument("--steps", type=int, help="steps per round (default: 100; 2 with --dcgan)")
     parser.add_argument("--dcgan", action="store_true", help="time DCGAN with several image sizes")
     parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, one round")
     parser.add_argument("--json", type=Path, help="the JSON file to write")

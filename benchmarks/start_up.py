@@ -31,7 +31,7 @@ COLUMNS = {
 
 
 def start(cache: Path, workdir: Path) -> dict[str, float]:
-    """Starts the example with the cache folder `cache`; returns the seconds of each part."""
+    """Starts the example with this cache folder, and returns the seconds of each part."""
     watched = [sys.executable, str(HERE / "watch_start.py"), str(time.monotonic()), str(EXAMPLE)]
     options = ["--data-dir", "embedded", "--batch-size", "5000", "--workdir", str(workdir)]
     env = {**os.environ, "XDG_CACHE_HOME": str(cache), "JAX_ENABLE_COMPILATION_CACHE": "1"}
@@ -43,7 +43,7 @@ def start(cache: Path, workdir: Path) -> dict[str, float]:
 
 
 def arm(name: str, folder: Path, seconds: list[dict[str, float]]) -> harness.Arm:
-    """Returns an arm that shares a cache with the other arm of its round and fills `seconds`."""
+    """Returns an arm that appends to `seconds`. Both arms of a round share a cache."""
 
     def run() -> None:
         number = len(seconds)

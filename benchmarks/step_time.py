@@ -6,7 +6,7 @@
     python benchmarks/step_time.py --networks dcgan --dtype bfloat16 --image-size 32 \\
         --batch-size 256 --images 25600 --compile      # for a GPU
 
-Times an epoch as one scan, and one jit call a step with host batches. If PyTorch is installed,
+Times an epoch as one scan, and one jit call per step with host batches. If PyTorch is installed,
 times the same GAN there. For the MNIST GAN, also times the matrix products alone (the floor) and,
 if TensorFlow is installed, the same GAN there.
 """
@@ -99,9 +99,9 @@ def step_arm(gan: jaxgan.GAN, images: np.ndarray, batch_size: int) -> harness.Ar
 def lower_products(
     num_steps: int, batch_size: int = BATCH, pixels: int = PIXELS
 ) -> tuple[jax.stages.Lowered, tuple]:
-    """Lowers a scan over steps that consist of the 30 matrix products of a step.
+    """Lowers a scan whose steps run only the 30 matrix products of a training step.
 
-    The networks are linear, without biases, losses, optimizers and data. The generator's gradient
+    The networks are linear, without biases, losses, optimizers or data. The generator's gradient
     uses the `new` discriminator weights, as in the recipe. With the `old` weights, XLA would merge
     equal products. The scan carries the gradients, because XLA would drop unused ones.
     """
@@ -182,11 +182,11 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--networks", choices=("mlp", "dcgan"), default="mlp")
     add("--image-size", type=int, default=28, help="height and width in pixels")
-    add("--batch-size", type=int, help="images a step (default: 100; 64 with dcgan)")
+    add("--batch-size", type=int, help="images per step (default: 100; 64 with dcgan)")
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="for DCGAN")
     add("--images", type=int, help="number of images (default: 60,000; 640 with dcgan)")
     add("--rounds", type=int, default=9)
-    add("--compile", action="store_true", help="also time torch.compile (a minute more)")
+    add("--compile", action="store_true", help="also time torch.compile (takes a minute more)")
     add("--no-torch", action="store_true", help="do not time PyTorch")
     add("--no-tensorflow", action="store_true", help="do not time TensorFlow")
     add("--quick", action="store_true", help="a smoke test: two steps, two rounds")

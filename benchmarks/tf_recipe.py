@@ -1,8 +1,8 @@
-"""Trains the MNIST GAN in TensorFlow with XLA, plain tensors and data on the device, no Keras.
+"""Trains the MNIST GAN in TensorFlow with XLA, plain tensors and data on the device, without Keras.
 
-Slower alternatives were: a loop over variables (1.3 times the loop that carries tensors), steps
-that take and return tensors (1.4 times the step over variables), and all parameters of a network in
-one vector.
+Three alternatives were slower. A loop over variables took 1.3 times as long as the loop that
+carries tensors. Steps that take and return tensors took 1.4 times as long as the step over
+variables. The third alternative kept all parameters of a network in one vector.
 """
 
 import functools
@@ -24,11 +24,11 @@ Step = Callable[[list, Any], tuple[list, tuple]]
 
 
 def arms(images: np.ndarray, batch_size: int, latent_dim: int, width: int) -> list[harness.Arm]:
-    """Returns arms with a call a step and a call an epoch; empty without TensorFlow.
+    """Returns arms with one call per step and one call per epoch; empty without TensorFlow.
 
     Args:
       images: uint8 `[num, height, width, channels]`.
-      batch_size: images a step.
+      batch_size: images per step.
       latent_dim: dimension of a latent.
       width: units of a hidden layer.
     """

@@ -1,8 +1,8 @@
-"""Trains DCGAN in PyTorch with channels-last, fused Adam, and autocast for bfloat16.
+"""Trains DCGAN in PyTorch with the channels-last layout, fused Adam, and autocast for bfloat16.
 
-The layers and parameters equal those of `jaxgan.networks`. Two differences do not affect the time:
-padding is two pixels on both sides, where SAME has one and two, and the generator's half-step also
-updates the discriminator's running averages.
+The layers and parameters equal those of `jaxgan.networks`. Two differences do not affect the time.
+Padding is two pixels on both sides, where SAME has one and two. The generator step also updates the
+discriminator's running averages.
 """
 
 import itertools
@@ -35,7 +35,7 @@ def arms(
 
     Args:
       images: uint8 `[num, height, width, channels]`, square, with a side divisible by 4.
-      batch_size: images a step.
+      batch_size: images per step.
       latent_dim: dimension of a latent.
       bfloat16: whether to train under autocast.
       compiled: whether to add arms with `torch.compile`.

@@ -1,4 +1,4 @@
-"""Trains the MNIST GAN in PyTorch with fused Adam, data on the device and no `.item()`.
+"""Trains the MNIST GAN in PyTorch with fused Adam and data on the device, without `.item()` calls.
 
 On a GPU, also captures the whole step as one CUDA graph. `torch_dcgan` uses the same functions.
 """
@@ -22,12 +22,12 @@ Step = Callable[[Any], tuple]
 
 
 class Recipe(NamedTuple):
-    """Holds networks, data and settings of a training run.
+    """Holds the networks, data and settings of a training run.
 
     Args:
       networks: returns a generator and a discriminator.
       images: uint8, in the discriminator's shape, on the device to train on.
-      batch_size: images a step.
+      batch_size: images per step.
       latent_dim: dimension of a latent.
       adam: keyword arguments of Adam.
       bfloat16: whether to train under autocast.
@@ -48,7 +48,7 @@ def arms(
 
     Args:
       images: uint8 `[num, height, width, channels]`.
-      batch_size: images a step.
+      batch_size: images per step.
       latent_dim: dimension of a latent.
       width: units of a hidden layer.
       compiled: whether to add arms with `torch.compile`.
@@ -96,7 +96,7 @@ def variants(recipe: Recipe, how: str, compiled: bool) -> list[harness.Arm]:
 
 
 def train_step(recipe: Recipe, wrap: Callable) -> Step:
-    """Returns a step from batch indices to the losses of discriminator and generator."""
+    """Returns a step that maps batch indices to the losses of discriminator and generator."""
     images, size, latent_dim = recipe.images, recipe.batch_size, recipe.latent_dim
     on = images.device
     generator, discriminator = (network.to(on) for network in recipe.networks())
@@ -133,7 +133,7 @@ def train_step(recipe: Recipe, wrap: Callable) -> Step:
         d_loss = discriminator_loss(indices, fake.detach())
         d_loss.backward()
         d_adam.step()
-        discriminator.requires_grad_(False)  # saves unused gradients
+        discriminator.requires_grad_(False)  # avoids computing unused gradients
         g_adam.zero_grad()
         g_loss = generator_loss(fake)
         g_loss.backward()

@@ -2,7 +2,7 @@
 
     python benchmarks/watch_start.py BEGUN examples/mnist.py --data-dir embedded
 
-A part ends when the script calls a function that all scripts call, so scripts need no changes.
+A part ends when the script calls a certain jaxgan or JAX function, so scripts need no changes.
 BEGUN is `time.monotonic()` at the start, a clock that all processes share.
 """
 

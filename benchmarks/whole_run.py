@@ -2,7 +2,7 @@
 
     python benchmarks/whole_run.py --json benchmarks/results/whole_run_cpu.json
 
-Times the whole run as one program, and as one program an epoch, called 50 times. Counts the kernels
+Times the whole run as one program, and as a one-epoch program called 50 times. Counts the kernels
 of a step in the compiled program. On a GPU, also run the script with
 XLA_FLAGS=--xla_gpu_enable_command_buffer=+WHILE, which captures loops in CUDA graphs.
 """
@@ -69,7 +69,7 @@ def count_kernels(program: str) -> dict[str, int]:
 
 
 def arms(gan: jaxgan.GAN, images: np.ndarray, epochs: int) -> tuple[list[harness.Arm], str]:
-    """Returns arms for one program and a program an epoch, and the text of an epoch."""
+    """Returns arms for one program and for a one-epoch program, and the HLO text of the latter."""
     steps = epochs * (len(images) // BATCH)
     state = gan.init(jax.random.key(0), normalize(images[:1]))
     on_device = jnp.asarray(images)
@@ -104,7 +104,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=50)
-    parser.add_argument("--images", type=int, default=60_000, help="number of images; 100 a step")
+    parser.add_argument("--images", type=int, default=60_000, help="number of images; 100 per step")
     parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, one round")
     parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()
@@ -119,7 +119,7 @@ def main() -> None:
         row["seconds"] = row["median_us"] * row["steps"] / 1e6
         print(f"{row['name']}: {row['seconds']:.2f} s for {row['steps']} steps")
     kernels = count_kernels(program)
-    print(f"{sum(kernels.values())} kernels a step: {kernels}")
+    print(f"{sum(kernels.values())} kernels per step: {kernels}")
     harness.report(
         rows,
         args.json,

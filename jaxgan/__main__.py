@@ -1,6 +1,6 @@
 """Prints the layers of a network, with their shapes and parameter counts.
 
-python -m jaxgan                                          # all networks, with their parameter counts
+python -m jaxgan                                          # all networks, with parameter counts
 python -m jaxgan DCGANGenerator                           # one network, layer by layer
 python -m jaxgan DCGANGenerator features=128 'image_shape=(64, 64, 3)'
 """
@@ -42,7 +42,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("network", nargs="?", choices=families(), metavar="network")
     parser.add_argument("options", nargs="*", help="fields of the network, as name=value")
-    parser.add_argument("--latent-dim", type=int, help="size of a generator's latents")
+    parser.add_argument("--latent-dim", type=int, help="latent size (default: as in the paper)")
     parser.add_argument("--images", type=int, nargs="+", help="shape of a discriminator's images")
     return parser.parse_args()
 
@@ -106,7 +106,6 @@ if __name__ == "__main__":
         main()
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # Python flushes stdout at exit
+        # Python flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -11,12 +11,12 @@ __all__ = ["enable_compilation_cache"]
 
 
 def enable_compilation_cache() -> Path | None:
-    """Saves compiled programs to disk, so that the next start of a script does not compile again.
+    """Saves compiled programs to disk, so that the next start of a script skips compilation.
 
     Call this function before the first computation. JAX saves the programs in `jaxgan/programs` in
-    the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`). JAX does not save small programs by
-    default, but this function includes them, because a script compiles many of them at its start.
-    You may delete the folder at any time.
+    the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`). You may delete the folder at any
+    time. By default, JAX does not save programs that compile quickly. This function makes JAX save
+    them too, because a script compiles many of them at its start.
 
     Each kind of processor has its own subfolder, because several machines may share a home folder
     and XLA does not check that a program fits the processor.
@@ -25,7 +25,8 @@ def enable_compilation_cache() -> Path | None:
     `JAX_ENABLE_COMPILATION_CACHE` is 0, the function does nothing.
 
     Returns:
-      The folder of the compiled programs, or None if the cache is disabled or its folder is not writable.
+      The folder of compiled programs, or None if the cache is disabled or the folder is not
+      writable.
 
     Example:
       >>> from jaxgan import compilation

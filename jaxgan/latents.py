@@ -22,10 +22,10 @@ def traversal(
 
     Args:
       latent: float `[latent_dim]`.
-      coordinate: $c$, the index of the coordinate that changes, in [0, latent_dim).
-      num: number of latents, at least 1.
+      coordinate: $c$, the index of the coordinate that changes, in [0, `latent_dim`).
+      num: the number of latents, at least 1.
       start: the value of the coordinate in the first row.
-      step: the difference of the coordinate between consecutive rows.
+      step: the difference in the coordinate between consecutive rows.
 
     Returns:
       Float `[num, latent_dim]`, of the dtype of `latent`.

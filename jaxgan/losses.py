@@ -9,8 +9,8 @@ All losses have these properties:
 - `real_logits` and `fake_logits` are the discriminator's raw outputs for real and fake images,
   float `[batch]`, of the same shape. In the formulas, $r$ is a real logit and $f$ a fake logit.
 - The generator minimizes $L_G$, and the discriminator minimizes $L_D$.
-- A loss is elementwise, as in optax: value $i$ depends only on the real and fake logits $i$. Only
-  `relativistic_average` also uses means over the batch.
+- A loss is elementwise, as in optax: value $i$ depends only on real logit $i$ and fake logit $i$.
+  Only `relativistic_average` also uses means over the batch.
 - The result has the dtype of the logits. In float32 and bfloat16, values and gradients are finite
   for logits up to 1e4 in magnitude.
 - At trace time, a loss raises a `ValueError` if the logits are not `[batch]`, are empty, or differ
@@ -84,9 +84,10 @@ def non_saturating(real_label: float = 0.9, fake_label: float = 0.0) -> Pair[Los
     any real one (Salimans et al.).
 
     Args:
-      real_label: $t$, the discriminator's target for real logits, in (0, 1]; 1 is no smoothing.
-      fake_label: $s$, the discriminator's target for fake logits, in [0, `real_label`); 0 is no
-        smoothing. The generator's target is always 1.
+      real_label: $t$, the discriminator's target for real logits, in (0, 1]; 1 disables
+        smoothing.
+      fake_label: $s$, the discriminator's target for fake logits, in [0, `real_label`); 0
+        disables smoothing. The generator's target is always 1.
 
     Returns:
       A `Pair` of losses; see `jaxgan.losses` for their arguments and errors.
@@ -97,10 +98,10 @@ def non_saturating(real_label: float = 0.9, fake_label: float = 0.0) -> Pair[Los
     Example:
       >>> import jax.numpy as jnp, jaxgan
       >>> loss = jaxgan.losses.non_saturating(real_label=0.9)
-      >>> undecided = jnp.zeros(2)
-      >>> print(loss.generator(undecided, undecided).round(4))
+      >>> logits = jnp.zeros(2)
+      >>> print(loss.generator(logits, logits).round(4))
       [0.6931 0.6931]
-      >>> print(loss.discriminator(undecided, undecided).round(4))
+      >>> print(loss.discriminator(logits, logits).round(4))
       [1.3863 1.3863]
 
     References:
@@ -234,8 +235,8 @@ def relativistic() -> Pair[Loss]:
     $$L_D = \mathrm{softplus}(f - r), \qquad L_G = \mathrm{softplus}(r - f).$$
 
     A pair is image $i$ of the real batch and image $i$ of the fake batch. Both batches are random,
-    so the choice of pairs does not matter. The loss depends only on differences of logits, so all
-    logits may drift together.
+    so the choice of pairs does not matter. Adding a constant to all logits does not change
+    the loss.
 
     Use this loss with zero-centered gradient penalties on real and fake images (R1 and R2), as
     R3GAN does to avoid dropped modes.
@@ -269,9 +270,8 @@ def relativistic_average() -> Pair[Loss]:
     $$L_D = \mathrm{softplus}(\bar f - r) + \mathrm{softplus}(f - \bar r),$$
     $$L_G = \mathrm{softplus}(r - \bar f) + \mathrm{softplus}(\bar r - f).$$
 
-    These sums are those of the paper; the paper's code halves them. Gradients also flow through the
-    means. The loss is not elementwise: its means use the whole batch. Under `vmap`, each mapped
-    batch has its own means.
+    The formulas follow the paper; the paper's code halves each sum. Gradients also flow through
+    the means, which use the whole batch. Under `vmap`, each mapped batch has its own means.
 
     Use this loss with batches that are large enough for a stable mean. ESRGAN uses it for
     super-resolution.
@@ -304,8 +304,8 @@ def auxiliary_classifier(class_logits: Array, labels: Array) -> Array:
     $$L = \log\textstyle\sum_k e^{c_k} - c_y.$$
 
     Use this loss to train class-conditional GANs. Add it to the discriminator's loss for real and
-    fake images, and to the generator's loss for fake images. The labels of fake images are those
-    that the generator received.
+    fake images, and to the generator's loss for fake images. The label of a fake image is the
+    label that the generator received.
 
     Args:
       class_logits: the output of the discriminator's second head, float `[batch, num_classes]`.

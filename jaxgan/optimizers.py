@@ -19,7 +19,7 @@ def clip_weights(limit: float = 0.01) -> optax.GradientTransformation:
       limit: $c$, a number above 0.
 
     Returns:
-      An `optax.GradientTransformation`. Its `update` requires the parameters.
+      An `optax.GradientTransformation`. Its `update` requires `params`.
 
     Raises:
       TypeError: If `limit` is not a number.

@@ -4,8 +4,8 @@ Unlike a loss, a penalty can use the images and the discriminator itself, for ex
 A penalty is a pair of pure functions, like an optax transformation: `init` creates its state, often
 empty, and `apply` computes its values.
 
-`apply` receives the discriminator as `critic`, a function from images to logits. It receives the
-images as the discriminator does, augmented and packed.
+`apply` receives the discriminator as `critic`, a function from images to logits. The images are
+augmented and packed, as in a discriminator step.
 
 `jaxgan.gan` also accepts a plain function `(critic, real, fake, key) -> values`, with values
 `[batch]` or a scalar. It adds the mean of the values to the discriminator's loss.
@@ -126,7 +126,7 @@ def r1(gamma: float = 10.0) -> Penalty:
       A `Penalty` with a value for each real image, `[batch]`.
 
     Raises:
-      ValueError: If `gamma` is negative.
+      ValueError: If `gamma` is negative or non-finite.
 
     Example:
       The gradient of a linear critic is its weight vector, here (3, 4):
@@ -149,7 +149,7 @@ def r1(gamma: float = 10.0) -> Penalty:
 
 
 def r2(gamma: float = 10.0) -> Penalty:
-    r"""Returns the gradient penalty on fakes (R2), $\frac{\gamma}{2} \|\nabla_x D(G(z))\|^2$.
+    r"""Returns the gradient penalty on fake images (R2), $\frac{\gamma}{2} \|\nabla_x D(G(z))\|^2$.
 
     The relativistic loss needs both `r1` and `r2` to converge (R3GAN).
 
@@ -160,7 +160,7 @@ def r2(gamma: float = 10.0) -> Penalty:
       A `Penalty` with a value for each fake image, `[batch]`.
 
     Raises:
-      ValueError: If `gamma` is negative.
+      ValueError: If `gamma` is negative or non-finite.
 
     Example:
       >>> from jaxgan import penalties
@@ -193,7 +193,7 @@ def wgan_gp(weight: float = 10.0, *, one_sided: bool = False) -> Penalty:
       A `Penalty` with a value for each pair of images, `[batch]`.
 
     Raises:
-      ValueError: If `weight` is negative.
+      ValueError: If `weight` is negative or non-finite.
       TypeError: If `one_sided` is not a bool.
 
     Example:
@@ -230,13 +230,14 @@ def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Penalty:
 
     Args:
       weight: $\lambda$, at least 0.
-      scale: $c$, the largest distance in each pixel, in standard deviations, at least 0.
+      scale: $c$, the largest noise in each pixel, in standard deviations of the real batch, at
+        least 0.
 
     Returns:
       A `Penalty` with a value for each real image, `[batch]`.
 
     Raises:
-      ValueError: If `weight` or `scale` is negative.
+      ValueError: If `weight` or `scale` is negative or non-finite.
 
     Example:
       >>> from jaxgan import penalties
@@ -269,7 +270,7 @@ def consistency(augmentation: PlainAugmentation, weight: float = 10.0) -> Penalt
 
     Raises:
       TypeError: If `augmentation` is not a function.
-      ValueError: If `weight` is negative.
+      ValueError: If `weight` is negative or non-finite.
 
     Example:
       >>> from jaxgan import augment, penalties
@@ -292,8 +293,8 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
 
     The values are $\lambda\,((D(x) - \alpha_F)^2 + (D(G(z)) - \alpha_R)^2)$. $\alpha_R$ and
     $\alpha_F$ are moving averages of the logits of real and fake images. The averages include the
-    current batch, are bias-corrected, and carry no gradient. Use this penalty
-    to train on few images.
+    current batch, are bias-corrected, and carry no gradient. Use this penalty to train on few
+    images.
 
     Args:
       weight: $\lambda$, at least 0.
@@ -303,7 +304,7 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
       A `Penalty` with a value for each pair of images, `[batch]`, and the averages as its state.
 
     Raises:
-      ValueError: If `weight` is negative, or `decay` is outside [0, 1).
+      ValueError: If `weight` is negative or non-finite, or `decay` is outside [0, 1).
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -346,11 +347,11 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
 
 
 def lazy(penalty: Penalty | PlainPenalty, every: int = 16) -> Penalty:
-    r"""Applies a penalty only in every `every`-th step, with `every` times the weight.
+    r"""Applies a penalty in every `every`-th discriminator step, with `every` times the weight.
 
     The average gradient stays the same, at a fraction of the cost. Under `vmap` the cost does not
-    fall, because `vmap` computes both branches. Lazy R1 and R2 are known to fail on Stacked MNIST
-    and two-dimensional mixtures, which need the penalty in every step.
+    fall, because `vmap` computes the penalty in every step. Lazy R1 and R2 are known to fail on
+    Stacked MNIST and two-dimensional mixtures, which need the penalty in every step.
 
     Args:
       penalty: a `Penalty`, or a plain function `(critic, real, fake, key) -> values`.
@@ -462,7 +463,7 @@ def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
             checks.real(name, x)
         penalty = make(**numbers)  # also checks the numbers, while they are concrete
         advice = "Use as_penalty to convert a function."
-        name, expected = "The result of make", "a jaxgan.penalties.Penalty, such as that of r1"
+        name, expected = "The result of make", "a jaxgan.penalties.Penalty, such as r1() returns"
         checks.instance(name, penalty, Penalty, expected, advice)
 
         def init() -> Injected:
@@ -485,7 +486,7 @@ def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
 
 
 def _of_images(penalty: PlainPenalty) -> Penalty:
-    """Makes a penalty without a state from a function, and checks the function's arguments."""
+    """Creates a penalty without a state from a function, and checks the function's arguments."""
 
     def checked(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
         checks.key(key)
@@ -500,7 +501,7 @@ def _check(critic: Critic, real: Array, fake: Array) -> tuple[Critic, Array, Arr
     fake = checks.array("fake", fake, jnp.floating)
     # Without this check, broadcasting would repeat an image or a channel of the smaller array.
     got = f"{real.shape} and {fake.shape}"
-    checks.require(real.shape == fake.shape, "real and fake", "of one shape", got)
+    checks.require(real.shape == fake.shape, "real and fake", "of the same shape", got)
 
     def checked_critic(images: Array) -> Array:
         logits = critic(images)

@@ -20,7 +20,7 @@ __all__ = ["begin", "longest_streak", "stop_signals", "write_json", "write_log"]
 
 _logger = logging.getLogger("jaxgan")
 
-# The files that may remain if a run was killed during `begin`.
+# These files may remain if a process was killed during `begin`.
 _BEGUN = (file_lock.NAME, run_layout.CONFIG + ".tmp")
 _WRITTEN = re.compile(r".*\.((json|jsonl)(\.tmp)?|png|gif)")  # names of files that jaxgan writes
 
@@ -36,25 +36,27 @@ def begin(
     """Starts or resumes a run in a folder, and locks the folder until the process ends.
 
     A new run needs an empty or missing folder. `begin` saves the configuration in `config.json`. A
-    resumed run must have the saved configuration.
+    resumed run must have the saved configuration; only the number at the key `extends` may
+    increase.
 
     With `overwrite`, a new run replaces the run in the folder:
 
-    - The folder must contain `config.json` and `.lock`, as the folder of every run does.
+    - The folder must contain `config.json` and `.lock`. Every run creates both files.
     - All other files must be of a kind that jaxgan writes: JSON, pictures (`.png`, `.gif`) and
-      checkpoints. JSON files and pictures from other programs are removed too.
+      checkpoints. `begin` also removes JSON files and pictures from other programs.
     - If the folder contains another kind of file, a link or another run, `begin` removes nothing
       and raises an error that names them.
-    - Before `begin` removes files, it locks the folder and the checkpoints' folders, and waits for
-      pending saves of this process. It logs the names of the removed files.
+    - Before `begin` removes files, it locks the folder and its checkpoint folders. It waits for
+      pending saves of this process, and logs the names of the removed files.
 
     Args:
-      workdir: the folder, which is created if missing.
-      config: the options that determine the run, JSON-serializable, with finite numbers.
+      workdir: the folder of the run; created if missing.
+      config: a JSON-serializable dict of the options that determine the run. Numbers must be
+        finite.
       resume: whether to continue the run in the folder.
       overwrite: whether to replace the run in the folder, if there is one.
-      extends: the key in `config` whose number may increase in a resumed run, because it sets the
-        length of the run.
+      extends: the key in `config` that sets the length of the run, such as the number of epochs. A
+        resumed run may increase its value.
 
     Returns:
       `workdir` as a `pathlib.Path`.
@@ -90,7 +92,8 @@ def begin(
     wanted = json.loads(text)  # tuples become lists, as in the saved configuration
     _check_folder(workdir, wanted, resume, overwrite, extends)  # before the lock writes a file
     file_lock.acquire(workdir)
-    replaces = _check_folder(workdir, wanted, resume, overwrite, extends)  # it may have changed
+    # The folder may have changed before the lock was acquired.
+    replaces = _check_folder(workdir, wanted, resume, overwrite, extends)
     (workdir / file_lock.NAME).touch()  # also marks a run on systems without locks
     if replaces:
         _remove_run(workdir)
@@ -104,12 +107,12 @@ def write_log(path: str | os.PathLike, records: Sequence[Mapping[str, object]]) 
     After each new record, pass all records so far. If a write fails, for example on a full disk,
     the next write includes the missing records.
 
-    The log is for people and plots. Save values that a run needs to continue in the `metadata` of
-    its checkpoints, which always match the saved state.
+    Use the log for inspection and plots. Save values that a resumed run needs in the `metadata` of
+    its checkpoints, because metadata always matches the saved state.
 
     Args:
-      path: the file of the log.
-      records: JSON-serializable dicts, one for each line.
+      path: the path of the log file.
+      records: a list of JSON-serializable dicts, one for each line.
 
     Raises:
       OSError: If the log cannot be written. An existing file stays unchanged.
@@ -139,9 +142,9 @@ def write_json(
     Non-finite numbers become null, because JSON cannot represent them.
 
     Args:
-      path: the file.
+      path: the path of the file.
       contents: a JSON-serializable dict.
-      indent: the number of spaces for each level; None writes a single line.
+      indent: the number of spaces for each nesting level; None writes a single line.
 
     Raises:
       OSError: If the file cannot be written. An existing file stays unchanged.
@@ -161,7 +164,7 @@ def write_json(
 
 
 def longest_streak(flags: ArrayLike) -> int:
-    """Returns the length of the longest streak of non-zero values, such as skipped steps.
+    """Returns the length of the longest streak of non-zero values, such as skipped training steps.
 
     Args:
       flags: real numbers or bools, `[steps]`.
@@ -188,24 +191,25 @@ def longest_streak(flags: ArrayLike) -> int:
 
 @contextlib.contextmanager
 def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
-    """Records stop signals, so that a training loop can save and end.
+    """Records stop signals, so that a training loop can save its state and end.
 
-    If the same signal arrives again, its previous handler runs.
+    If the same signal arrives again, its previous handler runs: by default, a second Ctrl-C raises
+    `KeyboardInterrupt`.
 
-    Clouds and Kubernetes send SIGTERM before they stop a machine. Slurm sends the signal that a job
-    requests: with `--signal=B:USR1@120`, SIGUSR1 two minutes before the time limit.
+    Cloud providers and Kubernetes send SIGTERM before they stop a machine. Slurm sends the signal
+    that a job requests: `--signal=B:USR1@120` requests SIGUSR1 two minutes before the time limit.
 
     Args:
-      *signals: the signals to record; by default SIGINT (Ctrl-C), SIGTERM and, if the system has
-        it, SIGUSR1.
+      *signals: the signals to record. By default, SIGINT (Ctrl-C), SIGTERM and, except on Windows,
+        SIGUSR1.
 
     Yields:
       A list that is empty until a signal arrives, and then contains the signal's number.
 
     Raises:
       TypeError: If a signal is not a `signal.Signals`.
-      ValueError: If a signal cannot be handled, such as SIGKILL, or the function is not called in
-        the main thread.
+      ValueError: If a signal cannot be handled, such as SIGKILL, or the caller is not the main
+        thread.
 
     Example:
       >>> import os, signal
@@ -238,7 +242,7 @@ def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Writes a file atomically: a temporary file on disk replaces the old file."""
+    """Writes a file atomically: writes a temporary file, which then replaces the old file."""
     partial = path.with_name(path.name + ".tmp")
     try:
         with partial.open("w") as file:
@@ -254,7 +258,7 @@ def _replace(path: Path, text: str) -> None:
 def _check_folder(
     workdir: Path, wanted: dict[str, object], resume: bool, overwrite: bool, extends: str
 ) -> bool:
-    """Checks that a run may begin in a folder, and returns whether it replaces another run."""
+    """Checks that a run may begin in a folder, and returns whether the run replaces another."""
     is_file = workdir.exists() and not workdir.is_dir()
     got = f"{workdir}, which is a file"
     checks.require(not is_file, "workdir", "a folder", got, error=FileExistsError)
@@ -295,15 +299,15 @@ def _read_config(path: Path) -> dict[str, object]:
     try:
         config = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        got = f"a corrupted file: {error}. Restore a copy of it."
+        got = f"a corrupted file: {error}. Restore it from a backup."
         raise ValueError(f"{path} must be a dict in JSON; got {got}") from error
     is_config, got = isinstance(config, dict), checks.show(config)
-    checks.require(is_config, str(path), "a dict in JSON", got, "Restore a copy of it.")
+    checks.require(is_config, str(path), "a dict in JSON", got, "Restore it from a backup.")
     return config
 
 
 def _remove_run(workdir: Path) -> None:
-    """Removes the files of a run, except its lock and its configuration, which is replaced last."""
+    """Removes the files of a run, except its lock and the configuration, which `begin` replaces."""
     for lock in workdir.rglob(file_lock.NAME):
         file_lock.acquire(lock.parent)  # fails if another process writes a checkpoint
     pending.wait(workdir.resolve())

@@ -22,7 +22,7 @@ Train = Callable[Concatenate[TrainState, ...], tuple[TrainState, Metrics]]
 """A function that trains on one chunk, `(state, *chunk) -> (state, metrics)`."""
 
 Chunk = tuple[np.ndarray, ...]
-"""One chunk in host memory: an array of images, followed by an array of labels if needed."""
+"""One chunk in host memory: images, and for a GAN with labels also labels."""
 
 
 class Source(Protocol[Record_co]):

@@ -23,7 +23,7 @@ class TrainState:
     of a training step is `jax.random.fold_in(state.key, state.step)`.
 
     Attributes:
-      step: int32 scalar, the number of completed training steps.
+      step: int32 scalar, the number of training steps so far.
       key: typed PRNG key, fixed for the whole run.
       params: float parameters of both networks.
       opt_state: optimizer states of both networks.

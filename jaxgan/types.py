@@ -36,7 +36,7 @@ Labels = jax.Array
 """Integers in [0, num_classes), `[batch]`."""
 
 Metrics = dict[str, jax.Array]
-"""Arrays by metric name: scalars for one training step, one value per step for several."""
+"""Metrics by name: scalars for one training step; arrays with one value per step for several."""
 
 
 class Pair(NamedTuple, Generic[T]):
@@ -106,8 +106,8 @@ class Network(NamedTuple):
 class Loss(Protocol):
     """Computes the loss of one network: `(real_logits, fake_logits) -> [batch]`.
 
-    Both arguments are float `[batch]`, the discriminator outputs for real and fake images. Element
-    $i$ of the loss depends only on element $i$ of the arguments. `gan` takes the mean.
+    Both arguments are float `[batch]`, the discriminator outputs for real and fake images. `gan`
+    takes the mean of the result over the batch.
     """
 
     def __call__(self, real_logits: jax.Array, fake_logits: jax.Array, /) -> jax.Array: ...

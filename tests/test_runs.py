@@ -239,7 +239,7 @@ def test_tilde_in_a_path_is_expanded(tmp_path, monkeypatch):
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"[1]", b"\xff\xfe", b""])
 def test_invalid_configuration_error_names_the_file(tmp_path, content):
     (tmp_path / "config.json").write_bytes(content)
-    with pytest.raises(ValueError, match=r"config\.json .*Restore a copy of it"):
+    with pytest.raises(ValueError, match=r"config\.json .*Restore it from a backup"):
         runs.begin(tmp_path, CONFIG, resume=True)
 
 

@@ -54,8 +54,8 @@ class GAN(NamedTuple):
         height, width, channels]`. Only the shape and dtype of `images` and `labels` affect the
         state. Outside of jit, `init` checks that the generator's range fits the images.
       update: `(state, images, labels=None) -> (state, metrics)`. Performs one training step on
-        real images, float in [-1, 1], `[batch, height, width, channels]`. Several discriminator
-        steps divide the batch; the generator step uses the last share.
+        real images, float in [-1, 1], `[batch, height, width, channels]`. Each discriminator step
+        uses an equal share of the batch. The generator step uses the last share.
       sample: `(state, latents, labels=None) -> images`. Generates images, float in the generator's
         range, from `latents`, `[n, latents]`. Uses the averaged parameters if the state has them.
       num_classes: the number of classes, or None. `jaxgan.training` checks labels with it.
@@ -106,10 +106,10 @@ def gan(
     Args:
       generator: linen module or `jaxgan.Network`: `[batch, latents] -> images`. With
         `num_classes` it also takes labels `[batch]`.
-      discriminator: linen module or `jaxgan.Network`: images `-> [batch]` raw logits. With
-        `num_classes` it also takes labels. With `auxiliary` it returns `(logits, class_logits)`.
-        With `packing` its images have `packing` times the channels, and its batch is `packing`
-        times smaller.
+      discriminator: linen module or `jaxgan.Network`: `images -> logits`, raw logits of shape
+        `[batch]`. With `num_classes` it also takes labels. With `auxiliary` it returns
+        `(logits, class_logits)`. With `packing` its images have `packing` times the channels, and
+        its batch is `packing` times smaller.
       loss: a `Pair` of losses, as in `jaxgan.losses`.
       optimizer: a `Pair` of optax transformations.
       latents: the dimension of a latent, at least 1.
@@ -117,8 +117,8 @@ def gan(
         added to the discriminator's loss. It receives augmented and packed images.
       augmentation: one of `jaxgan.augment`, or a function `(key, images) -> images`. It is applied
         to real and fake images, in discriminator and generator steps.
-      discriminator_steps: the number of discriminator steps per generator step. The steps divide
-        the batch, and each step draws new latents.
+      discriminator_steps: the number of discriminator steps per generator step. Each discriminator
+        step uses an equal share of the batch and draws new latents.
       packing: the number of images per discriminator input (PacGAN).
       num_classes: the number of classes. If given, both networks receive labels in
         [0, num_classes). Fake images have the labels of the real images.
@@ -131,20 +131,21 @@ def gan(
         distance between two images of the batch.
 
     Returns:
-      A `GAN`. The metrics of `update` are scalars: `_loss`, `_gradient_norm` and `_skipped` (the
-      number of skipped steps, an integer) for each network; `jaxgan.diagnostics.of_logits` of the
-      discriminator step's logits; `penalty` if given; `augmentation_probability` if adaptive;
-      and with `num_classes` the number of `invalid_labels`, which inside jit cannot raise an error.
-      With several discriminator steps, all metrics but `_skipped` are those of the last step.
+      A `GAN`. The metrics of `update` are scalars. Each network has metrics that end in `_loss`,
+      `_gradient_norm` and `_skipped` (the number of skipped steps, an integer). The discriminator
+      step adds those of `jaxgan.diagnostics.of_logits`, `penalty` if given, and
+      `augmentation_probability` if adaptive. With several discriminator steps, the discriminator's
+      metrics except `_skipped` are from the last one. With `num_classes`, `invalid_labels` counts
+      the labels out of range, which cannot raise an error inside jit.
 
     Raises:
       TypeError: If a network, `Pair`, number or bool has the wrong type. From `init` and `update`:
         if images or parameters are not floats, labels are not integers, or the state is not a
         `TrainState`.
       ValueError: If a number is out of range. From `init` and `update`, at trace time: if shapes do
-        not match, labels are missing, or the state belongs to another GAN; outside of jit, if
-        labels are out of range. From `init`: if a network has no parameters; outside of jit, if
-        images are non-finite or the generator's range is incompatible with them.
+        not match, labels are missing, or the state belongs to another GAN. Outside of jit, also if
+        labels are out of range. From `init`: if a network has no parameters. Outside of jit, also
+        if images are non-finite or the generator's range is incompatible with them.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax
@@ -268,13 +269,13 @@ def _update(
         state, metrics = train_step(config, state, images, labels)
     except checks.ShapeError:
         raise
-    except Exception:  # compares only after an error, because this traces both networks
+    except Exception:  # only after an error, because the comparison traces both networks
         create_state = functools.partial(_create_state, config)
         expected = jax.eval_shape(create_state, state.key, images, labels)
         checks.tree_matches("The state", state, expected, _validation.OTHER_GAN)
         raise
     if labels is not None and config.num_classes is not None:
-        numbers = labels.astype(jnp.int32)  # uint8 cannot be compared with 300 classes
+        numbers = labels.astype(jnp.int32)  # uint8 labels cannot be compared with 300
         invalid = (numbers < 0) | (numbers >= config.num_classes)
         metrics |= {"invalid_labels": jnp.sum(invalid, dtype=jnp.int32)}
     return state, metrics

@@ -1,6 +1,6 @@
 """Computes one training step: the discriminator steps, then the generator step.
 
-The functions take (config, state, inputs). Their callers check the arguments.
+The callers check the arguments.
 """
 
 import jax
@@ -55,7 +55,7 @@ def _step_inputs(
 ) -> StepInputs:
     """Returns the inputs of one discriminator step. The generator step reuses the last inputs."""
     last = index == config.discriminator_steps - 1
-    # split(key, 4)[i] equals fold_in(key, i), so numbers from 4 avoid the keys of the last step.
+    # split(key, 4)[i] equals fold_in(key, i), so numbers from 4 up avoid the last step's keys.
     key = step_key if last else jax.random.fold_in(step_key, 4 + index)
     share = images.shape[0] // config.discriminator_steps
     rows = slice(index * share, (index + 1) * share)
@@ -79,7 +79,7 @@ def generate(config: GameConfig, state: TrainState, inputs: StepInputs) -> Gener
         return apply(params, model_state, *network_inputs, train=True, key=key)
 
     images, pullback, model_state = jax.vjp(forward, state.params.generator, has_aux=True)
-    advice = "Generate images of the size of the real images."
+    advice = "Generate images of the same shape as the real images."
     checks.shape("The generator's output", images, real.shape, advice)
     return Generated(images, pullback, model_state)
 
@@ -137,8 +137,8 @@ def _optional_metrics(
 def generator_step(
     config: GameConfig, state: TrainState, inputs: StepInputs, generated: Generated
 ) -> tuple[TrainState, Metrics]:
-    """Updates the generator, with the updated discriminator."""
-    assert inputs.keys.generator_step is not None  # `inputs` are of the last discriminator step
+    """Updates the generator, using the updated discriminator."""
+    assert inputs.keys.generator_step is not None  # `inputs` are from the last discriminator step
     augmentation_key, network_key = jax.random.split(inputs.keys.generator_step)
 
     def objective(fake: jax.Array) -> jax.Array:
@@ -160,7 +160,7 @@ def generator_step(
 def apply_gradients(
     config: GameConfig, state: TrainState, update: PlayerUpdate, *, player: str
 ) -> tuple[TrainState, Metrics]:
-    """Updates one network and its states, or none of them if its loss or gradient is non-finite."""
+    """Updates a network and its states, unless its loss or gradient is non-finite."""
     with jax.numpy_dtype_promotion("standard"):
         norm = optax.tree.norm(update.grads)
     finite = jnp.isfinite(update.loss) & jnp.isfinite(norm)

@@ -77,8 +77,8 @@ def check_latents(x: object, num: int) -> jax.Array:
 
 
 def check_state(x: TrainState, config: GameConfig | None = None) -> None:
-    """Checks a state, and whether its `ema_params` agree with `config` if given."""
-    checks.instance("state", x, TrainState, "a jaxgan.TrainState, as init returns")
+    """Checks a state and, if `config` is given, whether `ema_params` match it."""
+    checks.instance("state", x, TrainState, "a jaxgan.TrainState, as returned by init")
     checks.key(x.key)
     for name in ("params", "opt_state", "model_state"):
         checks.pair(f"state.{name}", getattr(x, name), "values, one per network")
@@ -113,9 +113,9 @@ def check_range(samples: jax.Array, real: jax.Array) -> None:
         expected = f"compatible with that of the images, {least:.3g} to {most:.3g}"
         checks.require(fits, "The new generator's range", expected, made, advice)
 
-    advice = "For images in [-1, 1], end the generator in tanh, not in a sigmoid or ReLU."
+    advice = "For images in [-1, 1], end the generator with tanh, not with a sigmoid or ReLU."
     require(not (low >= 0 > least and high > 0), advice)
     advice = "Scale images to [-1, 1] with jaxgan.images.normalize, or pass several images."
     require(not least >= 0 > low, advice)
-    advice = "For images in [-1, 1], end the generator in tanh, or start with smaller weights."
+    advice = "For images in [-1, 1], end the generator with tanh, or start with smaller weights."
     require(max(-low, high) <= 20 * max(-least, most), advice)

@@ -42,7 +42,7 @@ def acquire(directory: str | os.PathLike) -> None:
     path = directory / NAME
     if fcntl is None or _is_held(path):
         return
-    no_links = getattr(os, "O_NOFOLLOW", 0)  # a link could lead to any file
+    no_links = getattr(os, "O_NOFOLLOW", 0)  # a symbolic link could point to any file
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | no_links, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,7 +51,7 @@ def acquire(directory: str | os.PathLike) -> None:
         os.close(descriptor)
         if not isinstance(error, BlockingIOError):
             return  # some network file systems do not support locks
-        advice = "Wait until it has ended, stop it, or choose another folder."
+        advice = "Wait until it ends, stop it, or choose another folder."
         raise BlockingIOError(f"{directory} is in use by {holder}. {advice}") from error
     _held[path] = descriptor
     with contextlib.suppress(OSError):  # on a full disk, the file stays empty
@@ -73,7 +73,7 @@ def _is_held(path: Path) -> bool:
 
 
 def _forget() -> None:
-    """Closes the descriptors in a forked child, so that the locks end with the parent."""
+    """Closes the descriptors in a forked child, so that only the parent holds the locks."""
     for descriptor in _held.values():
         os.close(descriptor)
     _held.clear()

@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 from jaxgan._internal import checks
 
 _HEADER = 2**14  # maximum size of an array's header in bytes
-# numpy writes only these. With other methods, `zipfile` unpacks all bytes even to read a few.
+# NumPy writes only these. With other methods, `zipfile` unpacks all bytes even to read a few.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -93,6 +93,6 @@ def _unpack(members: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     declared = info.file_size
     info.file_size = sys.maxsize  # otherwise zipfile silently drops bytes beyond the declared size
     with members.open(info) as file:
-        data = file.read(declared + 1)  # beyond the end, because zipfile checks the CRC only there
+        data = file.read(declared + 1)  # past the end, where zipfile checks the CRC
     checks.require(len(data) <= declared, info.filename, f"{declared} bytes as declared", "more")
     return data

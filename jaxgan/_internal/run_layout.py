@@ -29,7 +29,7 @@ def is_checkpoint(folder: Path) -> bool:
 
 
 def is_whole_checkpoint(folder: Path) -> bool:
-    """Returns whether a folder contains only a checkpoint or the remnant of a save.
+    """Returns whether a folder contains only the files of a checkpoint or of a killed save.
 
     Args:
       folder: any folder.

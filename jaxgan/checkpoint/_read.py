@@ -53,7 +53,7 @@ def restore(
         the restored arrays. Without shardings, the arrays go to the default device.
       step: the step to restore; by default the newest intact one.
       at: the path of a part of the state, such as ".params.generator". Only this part is restored,
-        and `like` is the part.
+        and `like` is this part alone.
       member: the index of a member of a population, from 0. Only this member is restored, and
         `like` is the state of a single GAN.
 
@@ -62,8 +62,8 @@ def restore(
 
     Raises:
       FileNotFoundError: If there is no such checkpoint.
-      DamagedCheckpointError: If no checkpoint is intact. It is a `ValueError` and lists the
-        problems.
+      DamagedCheckpointError: If the checkpoint of `step`, or every checkpoint, is corrupted. The
+        error is a `ValueError` and lists the problems.
       IndexError: If there is no such member.
       TypeError: If an argument has the wrong type, or `like` has a dtype that JAX would convert.
       ValueError: If the checkpoint and `like` differ; the message names the leaves. Also if another
@@ -196,7 +196,7 @@ def _newest_intact(folder: Path, step: int | None, read: Callable[[Path], T]) ->
         else:
             warn(checkpoint)
             return found
-    first = f"{folder} has no intact checkpoint. Restore one from a backup."
+    first = f"Every checkpoint tried in {folder} is corrupted. Restore one from a backup."
     raise DamagedCheckpointError("\n  ".join([first, *problems]))
 
 

@@ -30,10 +30,10 @@ def save(
 
     `save` first copies the state to host memory, so the caller can donate or delete the state.
     Other processes cannot save in the folder until this process ends. `save` waits for the previous
-    save, and the program waits for the last save before it exits. Call `result()` or `exception()`
-    of the handle to get errors; otherwise the next save warns about a failure.
+    save, and the program waits for the last save before it exits. Call the handle's
+    `result()` or `exception()` to get errors; otherwise the next save warns about a failure.
 
-    The new checkpoint is read back and verified before it gets the final name and before older
+    The new checkpoint is read back and verified before it gets its final name and before older
     checkpoints are deleted. Remnants of killed saves are removed. Corrupted checkpoints of this
     step or a later one are renamed to `N.damaged`.
 
@@ -53,8 +53,8 @@ def save(
       TypeError: If the metadata is not JSON-serializable, a leaf is not an array or has a dtype
         that JAX would convert, or an argument has the wrong type.
       ValueError: If a number is below 1, the members of a population are at different steps, the
-        state was donated, or the directory's path contains "[". Also if the directory contains an
-        intact checkpoint, or a folder that jaxgan did not write, of this step or a later one.
+        state was donated, or the directory's path contains "[". Also if the directory has an intact
+        checkpoint, or a numbered folder that jaxgan did not write, of this step or a later one.
 
     Example:
       >>> import tempfile, jax, jaxgan, optax

@@ -1,7 +1,7 @@
 """Writes checkpoints in a background thread, one after the other.
 
-The module stores the newest save of each folder. The next save in the folder and the end of the
-program wait for the stored save. They report an error that the caller has not handled.
+The module keeps the newest save of each folder. The next save in that folder waits for it, and so
+does the program before it exits. Both report an error that the caller has not handled.
 """
 
 import os
@@ -18,7 +18,7 @@ from jaxgan.checkpoint._manifest import Header
 
 
 class SaveHandle:
-    """Represents a save in progress, of a copy of the state. The state itself can be donated."""
+    """Represents a save in progress. The save uses a copy, so the state can be donated."""
 
     def __init__(self, future: Future[None]):
         self._future = future

@@ -24,9 +24,9 @@ def channels_last(function: Callable[P, T]) -> Callable[P, T]:
 
     XLA's CPU compiler has fast code for one form of convolution. It rewrites other forms to the
     fast form, but only outside of loops. In the body of a `lax.scan`, all other forms ran 5 to 80
-    times slower when measured (docs/performance.md). The gradient of every convolution has such a
-    slow form. `channels_last` traces `function`, and replaces each convolution by a fast one
-    between transpositions. Values do not change. On other devices, nothing changes.
+    times slower when measured (docs/performance.md). The gradient of every convolution uses such
+    a slow form. `channels_last` traces `function`, and replaces each convolution by a fast one
+    between transposes. Values do not change. On other devices, nothing changes.
 
     `jaxgan.training` applies `channels_last` to `gan.update`. Apply it in your own training loop.
 
@@ -35,7 +35,7 @@ def channels_last(function: Callable[P, T]) -> Callable[P, T]:
         pytrees of arrays.
 
     Returns:
-      The same function, to be traced in a loop.
+      The rewritten function, for use in a loop.
 
     Raises:
       TypeError: If `function` is not callable.
@@ -112,7 +112,7 @@ def _pad_small_map(
 ) -> tuple[jax.Array, ConvParams]:
     """Pads a feature map explicitly if it is smaller than its kernel, without changing values.
 
-    Otherwise XLA would swap map and kernel, and has no fast code for the resulting form.
+    Otherwise, XLA would swap map and kernel into a form for which XLA has no fast code.
     """
     if math.prod(x.shape[1:-1]) >= math.prod(kernel.shape[:-2]):
         return x, params

@@ -1,8 +1,8 @@
 """Runs many updates in one function, inside one `jax.jit`.
 
-The images stay on the device as uint8. Shuffling, selecting batches, normalizing and all updates
-happen in one `jax.lax.scan`. The batch of a step is a pure function of (key, step), so a resumed
-run is bit-identical to an uninterrupted one.
+The images stay on the device as uint8. The program first computes the indices of all batches. One
+`jax.lax.scan` then selects the batches, normalizes them and performs the updates. The batch of a
+step is a pure function of (key, step), so a resumed run is bit-identical to an uninterrupted one.
 """
 
 import jax
@@ -41,7 +41,8 @@ def steps(
       labels: integers `[num_images]`, for a GAN with `num_classes`.
       num_steps: the number of updates, at least 1. The program first computes the indices of all
         batches, int32 `[num_steps, batch_size]`.
-      batch_size: images per update, in [1, num_images]; several discriminator steps divide them.
+      batch_size: images per update, in [1, num_images]. Each discriminator step takes an equal
+        share.
 
     Returns:
       The state after the last update, and the metrics of every update, each `[num_steps]`.
@@ -49,8 +50,8 @@ def steps(
     Raises:
       TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state`
         has the wrong type.
-      ValueError: If images do not have rank 4, or a number or, outside of jit, a label is out of
-        range.
+      ValueError: If images do not have rank 4, or a number is out of range. Outside of jit, also if
+        a label is out of range.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
@@ -86,7 +87,7 @@ def epochs(
     """Performs `num_epochs` passes over the images, of `num_images // batch_size` updates each.
 
     Each epoch has a new order, and skips the last `num_images % batch_size` images of the order.
-    All epochs are one program. Use `steps` to set the number of updates instead.
+    All epochs run in one program. Use `steps` to set the number of updates instead.
 
     Args:
       gan: a `jaxgan.GAN`.
@@ -94,7 +95,8 @@ def epochs(
       images: all training images, uint8 `[num_images, height, width, channels]`.
       labels: integers `[num_images]`, for a GAN with `num_classes`.
       num_epochs: the number of passes, at least 1.
-      batch_size: images per update, in [1, num_images]; several discriminator steps divide them.
+      batch_size: images per update, in [1, num_images]. Each discriminator step takes an equal
+        share.
 
     Returns:
       The state after the last update, and the metrics of every update, each `[num_epochs,
@@ -103,8 +105,8 @@ def epochs(
     Raises:
       TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state`
         has the wrong type.
-      ValueError: If images do not have rank 4, or a number or, outside of jit, a label is out of
-        range.
+      ValueError: If images do not have rank 4, or a number is out of range. Outside of jit, also if
+        a label is out of range.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax

@@ -94,8 +94,9 @@ def permute(key: Array, indices: ArrayLike, num: int) -> Array:
 
     Uses a Feistel network, which splits an index into a left and a right half of $h$ bits. A round
     maps $(l, r) \mapsto (r, l \oplus f_k(r))$. Every round is invertible for any $f_k$, so the
-    rounds permute the $4^h > n$ indices of $2 h$ bits. An index that maps outside the first $n$ is
-    mapped again until it is inside. The result is a permutation of the first $n$ indices.
+    rounds permute all $4^h$ indices of $2 h$ bits. Here $4^h > n$, where $n$ is `num`. An index
+    that maps outside the first $n$ is mapped again until it is inside. The result is a permutation
+    of the first $n$ indices.
 
     `jax.random.permutation` sorts, which takes 40 times as long on a CPU for 60,000 indices (see
     docs/performance.md). It also cannot compute only a part of a permutation.

@@ -150,13 +150,13 @@ class TestFinite:
     def test_error_gives_the_first_non_finite_value_and_the_count(self, dtype):
         values = np.zeros((2, 3), dtype)
         values[1, 1], values[1, 2] = -np.inf, np.nan
-        message = r"^x must be finite; 2 of 6 values are not, the first is -inf at \[1, 1\]\.$"
+        message = r"^x must be finite; 2 of 6 values are not\. The first is -inf at \[1, 1\]\.$"
         for x in (values, jnp.asarray(values)):
             with pytest.raises(ValueError, match=message):
                 checks.finite("x", x)
 
     def test_non_finite_scalar_has_empty_indices(self):
-        with pytest.raises(ValueError, match=r"1 of 1 values are not, the first is nan at \[\]"):
+        with pytest.raises(ValueError, match=r"1 of 1 values are not\. The first is nan at \[\]"):
             checks.finite("x", np.nan)
 
     def test_traced_values_are_not_checked(self):

@@ -47,7 +47,7 @@ def is_locked(folder):
 
 def test_lock_of_another_process_is_held_until_it_is_killed(tmp_path):
     with holder(tmp_path / "run") as process:
-        message = rf"run is in use by process {process.pid} on .+\. Wait until it has ended"
+        message = rf"run is in use by process {process.pid} on .+\. Wait until it ends"
         with pytest.raises(BlockingIOError, match=message):
             file_lock.acquire(tmp_path / "run")
         file_lock.acquire(tmp_path / "other")

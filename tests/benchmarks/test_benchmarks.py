@@ -196,7 +196,7 @@ def test_population_runs_and_reports(tmp_path):
     names = ["1 member, vmap", "2 members, vmap", "2 members, one after the other"]
     assert [row["name"] for row in report["rows"][:3]] == names
     assert all(0 < row["utilisation"] < math.inf for row in report["rows"][:3])
-    assert "us a member" in printed
+    assert "us per member" in printed
 
 
 def test_utilization_is_relative_to_the_large_product(monkeypatch):
@@ -309,7 +309,7 @@ def test_gpu_script_writes_one_json(tmp_path):
 def test_scaling_runs_and_reports(tmp_path, options, names):
     report, printed = report_of("scaling.py", tmp_path / "scaling.json", *options)
     assert [row["name"] for row in report["rows"]] == names
-    assert "us an image" in printed
+    assert "us/image" in printed
     for row in report["rows"]:
         assert row["us_an_image"] == row["median_us"] / row["batch_size"]
 

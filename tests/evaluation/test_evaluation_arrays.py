@@ -86,7 +86,7 @@ def broken(value):
 @pytest.mark.parametrize(
     ("bad", "error", "message"),
     [
-        (broken(np.nan), ValueError, r"1 of 60 values are not, the first is nan at \[7, 1\]"),
+        (broken(np.nan), ValueError, r"1 of 60 values are not\. The first is nan at \[7, 1\]"),
         (broken(np.inf), ValueError, "must be finite"),
         (np.zeros((0, 3)), ValueError, r"without empty axes; got shape \(0, 3\)"),
         (

@@ -37,7 +37,7 @@ def test_values_of_every_real_dtype_are_formatted():
         ([True, False], TypeError, "values must be real numbers; got bool"),
         ([1j], TypeError, "values must be real numbers; got complex128"),
         ([1.0, [2.0]], TypeError, "values must be numbers"),
-        ([1.0, math.nan], ValueError, r"1 of 2 values are not, the first is nan at \[1\]"),
+        ([1.0, math.nan], ValueError, r"1 of 2 values are not\. The first is nan at \[1\]"),
     ],
 )
 def test_invalid_values_are_rejected(values, error, message):

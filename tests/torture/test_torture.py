@@ -78,7 +78,7 @@ def test_restore_without_an_intact_checkpoint_reports_each(script, tmp_path):
     with pytest.raises(checkpoint.DamagedCheckpointError) as error:
         checkpoint.restore(tmp_path, like=states[0])
     assert [line.strip() for line in str(error.value).splitlines()] == [
-        f"{tmp_path} has no intact checkpoint. Restore one from a backup.",
+        f"Every checkpoint tried in {tmp_path} is corrupted. Restore one from a backup.",
         f"step 10: {arrays.relative_to(tmp_path / '10')} is corrupted",
         "step 0: seal.json is missing",
     ]

@@ -41,7 +41,7 @@ def array(
     Args:
       name: the argument's name in an error.
       x: an array, or numbers in lists.
-      kind: `jnp.floating`, `jnp.integer` or a dtype; None accepts every dtype of JAX.
+      kind: `jnp.floating`, `jnp.integer` or a dtype; None accepts all numbers and bools.
       form: the axes; "..." means one or more axes. No axis may be empty. None accepts every shape,
         including empty ones.
       lists: whether to accept numbers in lists.
@@ -148,7 +148,7 @@ def finite(name: str, x: object) -> None:
       >>> checks.finite("real", np.array([[0.0, np.nan]]))
       Traceback (most recent call last):
       ...
-      ValueError: real must be finite; 1 of 2 values are not, the first is nan at [0, 1].
+      ValueError: real must be finite; 1 of 2 values are not. The first is nan at [0, 1].
     """
     if not is_concrete(x):
         return
@@ -157,8 +157,8 @@ def finite(name: str, x: object) -> None:
     if wrong.any():
         first = np.unravel_index(int(np.argmax(wrong)), values.shape)
         raise ValueError(
-            f"{name} must be finite; {wrong.sum()} of {values.size} values are not, "
-            f"the first is {values[first]} at {[int(i) for i in first]}."
+            f"{name} must be finite; {wrong.sum()} of {values.size} values are not. "
+            f"The first is {values[first]} at {[int(i) for i in first]}."
         )
 
 

@@ -102,7 +102,8 @@ def as_json(name: str, value: Any, *, finite: bool = False) -> str:
 
     Raises:
       TypeError: If the value is not JSON-serializable.
-      ValueError: If the value contains itself, is nested too deeply, or is non-finite.
+      ValueError: If the value contains itself or is nested too deeply. With `finite`, also if the
+        value contains NaN or infinity.
 
     Example:
       >>> from jaxgan._internal import checks

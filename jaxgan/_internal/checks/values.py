@@ -140,7 +140,7 @@ def real(
         return
     try:
         found = float(value)
-    except OverflowError:  # an integer that no float can hold
+    except OverflowError:  # an integer too large for a float
         found = math.inf
     if positive:
         require(0 < found < math.inf, name, "positive and finite", shown(value))
@@ -164,7 +164,7 @@ def boolean(name: str, value: object) -> None:
       value: the argument.
 
     Raises:
-      TypeError: If the value is not a bool, such as 1 or an array.
+      TypeError: If the value is not a bool. 1 and arrays are not bools.
     """
     require(isinstance(value, bool), name, "True or False", shown(value), error=TypeError)
 
