@@ -253,7 +253,7 @@ def relativistic() -> Pair[Loss]:
     References:
       Jolicoeur-Martineau, The relativistic discriminator, 2018, https://arxiv.org/abs/1807.00734
 
-      Huang et al., The GAN is dead; long live the GAN! (R3GAN), 2025,
+      Huang et al., The GAN is dead; long live the GAN! (R3GAN), 2024,
       https://arxiv.org/abs/2501.05441
     """
     return _pair(

@@ -81,7 +81,10 @@ def check_values(leaves: dict[str, Leaf]) -> None:
     """
     for name, leaf in leaves.items():
         is_array = isinstance(leaf, jax.Array | np.ndarray | np.generic)
-        kept, advice = is_array and checks.is_concrete(leaf), "Save concrete arrays, outside jit."
+        kept, advice = (
+            is_array and checks.is_concrete(leaf),
+            "Save concrete arrays, outside of jit.",
+        )
         got = type(leaf).__name__
         checks.require(kept, name, "an array with values", got, advice, error=TypeError)
         if isinstance(leaf, jax.Array):

@@ -439,7 +439,7 @@ def linear(transform=lambda x: x, scale=0.1):
             0.1,
             r"the images, -0.992 to .*; got 0\.\d+ to 0\.\d+\. .* tanh",
         ),
-        (jax.nn.relu, 0.1, "got 0 to .* not in a sigmoid or ReLU"),
+        (jax.nn.relu, 0.1, "got 0 to .* not with a sigmoid or ReLU"),
         (
             lambda x: x,
             300.0,
