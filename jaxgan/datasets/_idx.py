@@ -45,7 +45,7 @@ SHA256 = {
 }
 """The SHA-256 digests of the original files, as in tensorflow-datasets 4.9.10."""
 
-_MAX_BYTES = 2**28  # four times the largest unpacked file above, to refuse zip bombs
+_MAX_BYTES = 2**28  # over five times the largest unpacked file above, to reject zip bombs
 _MAX_RATIO = 1032  # maximum ratio of unpacked to packed size in gzip
 _ADVICE = "Download it again."
 

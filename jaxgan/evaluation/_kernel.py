@@ -41,9 +41,9 @@ def kernel_distance(
     - \frac{2}{n^2} \sum_{i, j} k(x_i, y_j).$$
     The estimate is unbiased at any size. With features of the Inception network it is called KID.
 
-    By default each feature is used once, in disjoint blocks of the shuffled sets. So the blocks are
-    independent, and their standard error is valid. `subsets=100` computes random subsets of either
-    set, which overlap, as other libraries do.
+    By default, the shuffled sets are divided into disjoint blocks, and features after the last full
+    block are not used. The blocks are independent, so their standard error is valid. `subsets=100`
+    draws random subsets of each set, as other libraries do; these subsets overlap.
 
     Args:
       real: floats `[num_real, dims]`.

@@ -70,7 +70,7 @@ def resample(x: jax.Array, factor: float) -> jax.Array:
 class R3GANGenerator(Checked):
     r"""Maps latents to images: a learned basis, residual blocks, bilinear doubling.
 
-    The latents mix the channels of a learned $4 \times 4$ basis. Each stage has `blocks` inverted
+    The latents scale the channels of a learned $4 \times 4$ basis. Each stage has `blocks` inverted
     bottlenecks. The size doubles between stages, with a 1 x 1 convolution where widths differ. A
     last 1 x 1 convolution makes the image. The output is unbounded, as in the paper. The defaults
     are the paper's configuration for CIFAR-10 and Stacked MNIST at 32 pixels: with 64 latents and

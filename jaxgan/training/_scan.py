@@ -171,6 +171,6 @@ def _check(
     check_step(state.step)
     form = "[num, height, width, channels]"
     images = checks.array("Training images", images, jnp.uint8, form)
-    return images, None if labels is None else checks.labels(
-        labels, images.shape[:1], gan.num_classes
-    )
+    if labels is None:
+        return images, None
+    return images, checks.labels(labels, images.shape[:1], gan.num_classes)
