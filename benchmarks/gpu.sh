@@ -11,14 +11,29 @@ cd "$(dirname "$0")/.."
 result=${1:-benchmarks/results/gpu.json}
 python=${PYTHON:-python}
 parts=$(mktemp -d)
-trap 'rm -rf "$parts"' EXIT
+export JAX_PLATFORMS=${JAX_PLATFORMS:-cuda} # fails without a GPU instead of measuring the CPU
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
-export XLA_PYTHON_CLIENT_PREALLOCATE=false # torch runs in the same process
+export XLA_PYTHON_CLIENT_PREALLOCATE=false # PyTorch needs memory too
+# The parts share compiled programs and the choice of kernels.
+export JAX_COMPILATION_CACHE_DIR=$parts/cache JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES=all
+TOTAL=520 # seconds of all parts
 options=()
 [ -n "${QUICK:-}" ] && options=(--quick) # a smoke test
 
+# Reads the clock and the power while the parts run.
+state=timestamp,utilization.gpu,clocks.sm,clocks.mem,power.draw,temperature.gpu
+nvidia-smi --query-gpu="$state" --format=csv,noheader,nounits -lms 500 \
+    > "$parts/load.csv" 2> /dev/null &
+monitor=$!
+trap 'kill "$monitor" 2> /dev/null; rm -rf "$parts"' EXIT
+
 part() { # name, seconds, command
     local name=$1 limit=$2 start=$SECONDS rc=0
+    if [ -n "${QUICK:-}" ]; then
+        limit=600 # for a slow machine
+    elif [ "$limit" -gt $((TOTAL - SECONDS)) ]; then
+        limit=$((TOTAL - SECONDS > 0 ? TOTAL - SECONDS : 1))
+    fi
     shift 2
     echo "== $name: $*"
     timeout "$limit" "$python" "$@" "${options[@]}" --json "$parts/$name.json" \
@@ -28,19 +43,17 @@ part() { # name, seconds, command
 }
 
 # The most important parts come first.
-part whole_run 60 benchmarks/whole_run.py
-part step_time 110 benchmarks/step_time.py --compile --no-tensorflow --rounds 5
-part population 90 benchmarks/population.py
-part dcgan 110 benchmarks/step_time.py --networks dcgan --image-size 32 --batch-size 256 \
-    --dtype bfloat16 --images 25600 --rounds 5 --compile --no-tensorflow
-XLA_FLAGS="${XLA_FLAGS:-} --xla_gpu_enable_command_buffer=+WHILE" \
-    part whole_run_command_buffer_while 50 benchmarks/whole_run.py
-part scaling 50 benchmarks/scaling.py --rounds 3
-part sampling 30 benchmarks/sampling.py --rounds 3
-part input_pipeline 30 benchmarks/input_pipeline.py --rounds 3
+part step_time 150 benchmarks/step_time.py --compile --xla --no-tensorflow --rounds 5
+part population 80 benchmarks/population.py --members 1 16 64 256 --steps 200 --rounds 3 --vmap-only
+part dcgan 170 benchmarks/step_time.py --networks dcgan --image-size 32 --batch-size 256 \
+    --dtype bfloat16 --images 25600 --rounds 5 --compile --xla --no-tensorflow
+part whole_run 120 benchmarks/whole_run.py --xla --rounds 1
+part scaling 60 benchmarks/scaling.py --rounds 3
+part sampling 40 benchmarks/sampling.py --rounds 3
+part input_pipeline 40 benchmarks/input_pipeline.py --rounds 3
 
 "$python" - "$parts" "$result" << 'PYTHON'
-import json, pathlib, subprocess, sys
+import json, pathlib, statistics, subprocess, sys
 
 parts, result = map(pathlib.Path, sys.argv[1:])
 contents = {"command": ["bash", "benchmarks/gpu.sh", str(result)], "parts": {}}
@@ -51,10 +64,17 @@ for line in (parts / "status").read_text().splitlines():
     entry |= json.loads(path.read_text()) if path.exists() else {"log": log[-20:]}
     contents["parts"][name] = entry
 try:
-    query = ["nvidia-smi", "--query-gpu=name,driver_version,clocks.sm", "--format=csv,noheader"]
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,power.limit", "--format=csv,noheader"]
     contents["gpu"] = subprocess.run(query, capture_output=True, text=True).stdout.strip()
 except FileNotFoundError:
     contents["gpu"] = None
+busy = [row for line in (parts / "load.csv").read_text().splitlines()
+        if len(row := line.split(", ")) == 6 and row[1].isdigit() and int(row[1]) >= 50]
+names = ("sm_clock_mhz", "memory_clock_mhz", "power_watts", "celsius")
+contents["under_load"] = {"readings": len(busy)} | {
+    name: statistics.median(float(row[i]) for row in busy)
+    for i, name in enumerate(names, 2) if busy
+}
 result.parent.mkdir(parents=True, exist_ok=True)
 result.write_text(json.dumps(contents, indent=2) + "\n")
 failed = [name for name, part in contents["parts"].items() if part["exit_status"]]

@@ -1,10 +1,13 @@
 """Times functions (arms) in turn, and reports medians and ranges as a table and as JSON."""
 
+import concurrent.futures
+import importlib
 import json
+import multiprocessing
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +46,48 @@ def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
     return result, time.perf_counter() - start
 
 
+def attempt(name: str, make: Callable[..., Arm], *args: Any, **kwargs: Any) -> Arm:
+    """Returns `make(*args, **kwargs)`, or an arm that raises the error of that call."""
+    try:
+        return make(*args, **kwargs)
+    except Exception as failure:  # such as too little device memory, or an unknown XLA option
+        error = failure
+
+    def run() -> None:
+        raise error
+
+    return Arm(name, run, 1)
+
+
+def arms_in_child(module: str, *args: Any, **kwargs: Any) -> list[Arm]:
+    """Returns the arms of `module.arms(*args, **kwargs)`, which run in a child process.
+
+    Two frameworks in one process would share CUDA libraries and memory pools. The child process
+    ends with this process.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    child = concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn)
+
+    def remote(i: int, found: tuple[str, int, float | None]) -> Arm:
+        name, steps, seconds = found
+        return Arm(name, lambda: child.submit(_run_in_child, i).result(), steps, seconds)
+
+    made = child.submit(_make_in_child, module, args, kwargs).result()
+    return [remote(i, found) for i, found in enumerate(made)]
+
+
+_arms_of_child: list[Arm] = []
+
+
+def _make_in_child(module: str, args: tuple, kwargs: dict) -> list[tuple[str, int, float | None]]:
+    _arms_of_child[:] = importlib.import_module(module).arms(*args, **kwargs)
+    return [(arm.name, arm.steps, arm.compile_seconds) for arm in _arms_of_child]
+
+
+def _run_in_child(i: int) -> None:
+    _arms_of_child[i].run()
+
+
 def round_robin(arms: Sequence[Arm], rounds: int, warm_up: bool = True) -> list[dict[str, Any]]:
     """Times the arms in turn, so that a machine that slows down affects all of them.
 
@@ -54,27 +99,45 @@ def round_robin(arms: Sequence[Arm], rounds: int, warm_up: bool = True) -> list[
     Returns:
       A row for each arm: its name, compile seconds, steps, and microseconds per step (of each
       round, and the median, minimum and maximum). The row's ratio to the first arm is the median
-      over rounds.
+      over rounds. The row of an arm that failed has its name and `error` instead.
     """
-    for arm in arms if warm_up else ():
-        arm.run()
-    samples = [[timed(arm.run)[1] / arm.steps * 1e6 for arm in arms] for _ in range(rounds)]
-    rows = []
-    for i, arm in enumerate(arms):
-        times = [sample[i] for sample in samples]
-        rows.append(
-            {
-                "name": arm.name,
-                "compile_seconds": arm.compile_seconds,
-                "steps": arm.steps,
-                "median_us": statistics.median(times),
-                "min_us": min(times),
-                "max_us": max(times),
-                "rounds_us": times,
-                "ratio": statistics.median(sample[i] / sample[0] for sample in samples),
-            }
-        )
-    return rows
+    times: list[list[float]] = [[] for _ in arms]
+    errors: dict[int, str] = {}
+    for number in range(-1 if warm_up else 0, rounds):
+        for i, arm in enumerate(arms):
+            if i in errors:
+                continue
+            try:
+                seconds = timed(arm.run)[1]
+            except Exception as error:  # the results of the other arms are worth keeping
+                errors[i] = f"{type(error).__name__}: {error}"
+                continue
+            if number >= 0:
+                times[i].append(seconds / arm.steps * 1e6)
+    first = None if 0 in errors else times[0]
+    return [
+        {"name": arm.name, "error": errors[i]} if i in errors else _row(arm, times[i], first)
+        for i, arm in enumerate(arms)
+    ]
+
+
+def _row(arm: Arm, times: Sequence[float], first: Sequence[float] | None) -> dict[str, Any]:
+    ratios = [mine / its for mine, its in zip(times, first or (), strict=False)]
+    return {
+        "name": arm.name,
+        "compile_seconds": arm.compile_seconds,
+        "steps": arm.steps,
+        "median_us": statistics.median(times),
+        "min_us": min(times),
+        "max_us": max(times),
+        "rounds_us": times,
+        "ratio": statistics.median(ratios) if ratios else None,
+    }
+
+
+def succeeded(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the rows of the arms that ran without an error."""
+    return [row for row in rows if "error" not in row]
 
 
 def report(
@@ -93,6 +156,9 @@ def report(
     """
     print(f"{'':42}" + "".join(f" {heading:>11}" for heading in columns))
     for row in rows:
+        if "error" in row:
+            print(f"{row['name']:42} failed: {row['error'].splitlines()[0]}")
+            continue
         cells = [_cell(row.get(key), spec) for key, spec in columns.values()]
         print(f"{row['name']:42}" + "".join(f" {cell:>11}" for cell in cells))
     if path is not None:

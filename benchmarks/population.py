@@ -60,9 +60,12 @@ def population_arm(
 
     args = (states, jnp.asarray(images))
     lowered = jax.jit(run, donate_argnums=0).lower(*args)
+    return step_time.program_arm(arm_name(members, mapped), lowered, args, steps)
+
+
+def arm_name(members: int, mapped: bool) -> str:
     how = "one after the other" if mapped else "vmap"
-    name = f"{members} member{'s' * (members > 1)}, {how}"
-    return step_time.program_arm(name, lowered, args, steps)
+    return f"{members} member{'s' * (members > 1)}, {how}"
 
 
 def product_arm(side: int) -> harness.Arm:
@@ -78,12 +81,14 @@ def product_arm(side: int) -> harness.Arm:
 
 def explain(rows: list[dict], counts: list[tuple[int, bool]], side: int, flops: int | None) -> None:
     """Adds the time per member and the utilization to each row, and prints them."""
-    peak = 2 * side**3 / rows[-1]["median_us"]
+    peak = None if "error" in rows[-1] else 2 * side**3 / rows[-1]["median_us"]
     for row, (members, mapped) in zip(rows, counts, strict=False):
+        if "error" in row:
+            continue
         a_member = row["median_us"] / members
         row |= {"members": members, "mapped": mapped, "us_a_member": a_member}
         line = f"{row['name']:38} {a_member:10.1f} us per member"
-        if flops is not None:
+        if flops is not None and peak is not None:
             row["utilisation"] = flops / a_member / peak
             line += f" {row['utilisation']:7.1%}"
         print(line)
@@ -98,6 +103,7 @@ def main() -> None:
     parser.add_argument("--networks", choices=("mlp", "dcgan"), default="mlp")
     add("--steps", default=20, help="steps per round")
     add("--rounds", default=5)
+    parser.add_argument("--vmap-only", action="store_true", help="do not time lax.map")
     parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, two rounds")
     parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()
@@ -111,8 +117,14 @@ def main() -> None:
     shape = (args.steps * BATCH, 28, 28, 1)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     counts = [(members, mapped) for members in args.members for mapped in (False, True)]
-    counts = [(members, mapped) for members, mapped in counts if members > 1 or not mapped]
-    arms = [population_arm(gan, images, members, mapped=mapped) for members, mapped in counts]
+    both = not args.vmap_only
+    counts = [(n, mapped) for n, mapped in counts if not mapped or (n > 1 and both)]
+    arms = [
+        harness.attempt(
+            arm_name(members, mapped), population_arm, gan, images, members, mapped=mapped
+        )
+        for members, mapped in counts
+    ]
     rows = harness.round_robin([*arms, product_arm(side)], args.rounds)
     about = {"batch_size": BATCH, "rounds": args.rounds, "networks": args.networks}
     explain(rows, counts, side, flops)

@@ -74,6 +74,8 @@ def main() -> None:
                 batches.append(batch)
     rows = harness.round_robin(arms, rounds)
     for row, batch in zip(rows, batches, strict=True):
+        if "error" in row:
+            continue
         row |= {
             "batch_size": batch,
             "images_a_second": batch * 1e6 / row["median_us"],

@@ -91,6 +91,8 @@ def main() -> None:
     arms = (dcgan_arms if args.dcgan else mlp_arms)(args.steps, args.quick)
     rows = harness.round_robin(list(arms), args.rounds)
     for row, batch in zip(rows, arms.values(), strict=True):
+        if "error" in row:
+            continue
         row |= {"batch_size": batch, "us_an_image": row["median_us"] / batch}
     harness.report(rows, args.json, COLUMNS, recipe=RECIPE, rounds=args.rounds)
 

@@ -2,16 +2,19 @@
 
     python benchmarks/step_time.py --json benchmarks/results/step_time.json
     python benchmarks/step_time.py --compile      # also torch.compile
+    python benchmarks/step_time.py --xla          # also XLA's options for a GPU
     python benchmarks/step_time.py --networks dcgan
     python benchmarks/step_time.py --networks dcgan --dtype bfloat16 --image-size 32 \\
         --batch-size 256 --images 25600 --compile      # for a GPU
 
-Times an epoch as one scan, and one jit call per step with host batches. If PyTorch is installed,
-times the same GAN there. For the MNIST GAN, also times the matrix products alone (the floor) and,
-if TensorFlow is installed, the same GAN there.
+Times an epoch as one scan, with and without its metrics, and one jit call per step with host
+batches. If PyTorch is installed, times the same GAN there, in another process. For the MNIST GAN,
+also times the matrix products alone (the floor) and, if TensorFlow is installed, the same GAN
+there.
 """
 
 import argparse
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -22,13 +25,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import torch_dcgan
-import torch_recipe
 
 import jaxgan
 from jaxgan.images import normalize
 
 BATCH, LATENT_DIM, WIDTH, PIXELS = 100, 100, 128, 784
+
+GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,DYNAMIC_SLICE_FUSION"  # the default
+XLA_OPTIONS: dict[str, dict[str, str | bool | int]] = {
+    "concurrent graphs": {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"},
+    "no split-K": {"xla_gpu_experimental_force_split_k": 1},
+    "products by cuBLAS": {"xla_gpu_enable_triton_gemm": False},
+    "graphs with convolutions": {"xla_gpu_enable_command_buffer": f"{GRAPHS},CONVOLUTION"},
+    "graphs with loops": {
+        "xla_gpu_enable_command_buffer": f"{GRAPHS},WHILE",
+        "xla_gpu_graph_min_graph_size": 1,
+    },
+}
+"""Options of XLA's GPU compiler that may change the time of a step, by name."""
 
 
 def recipe(**changes) -> jaxgan.GAN:
@@ -61,9 +75,31 @@ def rerun(function: Callable, state, *args) -> Callable[[], None]:
     return run
 
 
-def program_arm(name: str, lowered: jax.stages.Lowered, args: tuple, steps: int) -> harness.Arm:
-    compiled, seconds = harness.timed(lowered.compile)
+def program_arm(
+    name: str, lowered: jax.stages.Lowered, args: tuple, steps: int, options: dict | None = None
+) -> harness.Arm:
+    compiled, seconds = harness.timed(functools.partial(lowered.compile, compiler_options=options))
     return harness.Arm(name, rerun(compiled, *args), steps, seconds)
+
+
+def xla_arms(lowered: jax.stages.Lowered, args: tuple, steps: int) -> list[harness.Arm]:
+    """Returns an arm for each of `XLA_OPTIONS`, with its own copy of the state."""
+    arms = []
+    for how, options in XLA_OPTIONS.items():
+        name, copy = f"jaxgan, {how}", (jax.tree.map(jnp.copy, args[0]), *args[1:])
+        arms.append(harness.attempt(name, program_arm, name, lowered, copy, steps, options))
+    return arms
+
+
+def metrics_arm(gan: jaxgan.GAN, images: np.ndarray, batch_size: int) -> harness.Arm:
+    """Returns an arm that keeps the metrics of all steps, as a training loop does."""
+    epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=batch_size)
+    args = (gan.init(jax.random.key(0), normalize(images[:1])), jnp.asarray(images))
+    lowered = jax.jit(epoch, donate_argnums=0).lower(*args)
+    compiled, seconds = harness.timed(lowered.compile)
+    run = rerun(lambda state, images: jax.block_until_ready(compiled(state, images))[0], *args)
+    name = "jaxgan, one scan an epoch, with metrics"
+    return harness.Arm(name, run, len(images) // batch_size, seconds)
 
 
 def lower_epoch(
@@ -143,21 +179,17 @@ def mlp_peers(args: argparse.Namespace, images: np.ndarray) -> list[harness.Arm]
     sizes = (args.batch_size, LATENT_DIM, WIDTH)
     arms = []
     if not args.no_torch:
-        arms += torch_recipe.arms(images, *sizes, compiled=args.compile)
+        arms += harness.arms_in_child("torch_recipe", images, *sizes, compiled=args.compile)
     if not args.no_tensorflow:
-        import tf_recipe  # importing TensorFlow takes seconds
-
-        arms += tf_recipe.arms(images, *sizes)
+        arms += harness.arms_in_child("tf_recipe", images, *sizes)
     return arms
 
 
 def dcgan_peers(args: argparse.Namespace, images: np.ndarray) -> list[harness.Arm]:
     if args.no_torch:
         return []
-    bfloat16 = args.dtype == "bfloat16"
-    return torch_dcgan.arms(
-        images, args.batch_size, LATENT_DIM, bfloat16=bfloat16, compiled=args.compile
-    )
+    options = {"bfloat16": args.dtype == "bfloat16", "compiled": args.compile}
+    return harness.arms_in_child("torch_dcgan", images, args.batch_size, LATENT_DIM, **options)
 
 
 def arms_of(args: argparse.Namespace, images: np.ndarray) -> list[harness.Arm]:
@@ -171,8 +203,13 @@ def arms_of(args: argparse.Namespace, images: np.ndarray) -> list[harness.Arm]:
         gan = dcgan(shape, jnp.dtype(args.dtype))
         others = dcgan_peers(args, images)
     lowered = lower_epoch(gan, images, args.batch_size)
-    ours = program_arm("jaxgan, one scan an epoch", *lowered, steps)
-    return [ours, step_arm(gan, images, args.batch_size), *others]
+    ours = [
+        program_arm("jaxgan, one scan an epoch", *lowered, steps),
+        step_arm(gan, images, args.batch_size),
+        metrics_arm(gan, images, args.batch_size),
+    ]
+    copy = (jax.tree.map(jnp.copy, lowered[1][0]), *lowered[1][1:])
+    return [*ours, *(xla_arms(lowered[0], copy, steps) if args.xla else ()), *others]
 
 
 def parse() -> argparse.Namespace:
@@ -187,6 +224,7 @@ def parse() -> argparse.Namespace:
     add("--images", type=int, help="number of images (default: 60,000; 640 with dcgan)")
     add("--rounds", type=int, default=9)
     add("--compile", action="store_true", help="also time torch.compile (takes a minute more)")
+    add("--xla", action="store_true", help="also time XLA's options for a GPU")
     add("--no-torch", action="store_true", help="do not time PyTorch")
     add("--no-tensorflow", action="store_true", help="do not time TensorFlow")
     add("--quick", action="store_true", help="a smoke test: two steps, two rounds")

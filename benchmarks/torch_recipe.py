@@ -83,15 +83,16 @@ def perceptron(*sizes: int) -> "nn.Sequential":
 def variants(recipe: Recipe, how: str, compiled: bool) -> list[harness.Arm]:
     """Returns arms that train eagerly or compiled, and on a GPU also as CUDA graphs."""
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs, as in JAX
+    torch.backends.cudnn.benchmark = True  # chooses the fastest convolutions, as XLA does
     wraps: dict[str, Callable] = {"torch, eager": lambda function: function}
     if compiled:
         wraps["torch.compile"] = functools.partial(torch.compile, fullgraph=True)
     found = []
     for name, wrap in wraps.items():
-        found.append(arm(f"{name}, {how}", recipe, train_step(recipe, wrap)))
+        eager, graph = f"{name}, {how}", f"{name}, CUDA graph, {how}"
+        found.append(harness.attempt(eager, arm, eager, recipe, train_step(recipe, wrap)))
         if recipe.images.is_cuda:
-            step, seconds = harness.timed(graphed, recipe, train_step(recipe, wrap))
-            found.append(arm(f"{name}, CUDA graph, {how}", recipe, step, seconds))
+            found.append(harness.attempt(graph, graph_arm, graph, recipe, wrap))
     return found
 
 
@@ -162,6 +163,11 @@ def graphed(recipe: Recipe, step: Step) -> Step:
         return losses
 
     return replay
+
+
+def graph_arm(name: str, recipe: Recipe, wrap: Callable) -> harness.Arm:
+    step, seconds = harness.timed(graphed, recipe, train_step(recipe, wrap))
+    return arm(name, recipe, step, seconds)
 
 
 def arm(name: str, recipe: Recipe, step: Step, seconds: float | None = None) -> harness.Arm:

@@ -3,13 +3,12 @@
     python benchmarks/whole_run.py --json benchmarks/results/whole_run_cpu.json
 
 Times the whole run as one program, and as a one-epoch program called 50 times. Counts the kernels
-of a step in the compiled program. On a GPU, also run the script with
-XLA_FLAGS=--xla_gpu_enable_command_buffer=+WHILE, which captures loops in CUDA graphs.
+of a step in the compiled program. With `--xla`, also times the whole run with XLA's options for a
+GPU, one of which captures loops in CUDA graphs.
 """
 
 import argparse
 import functools
-import os
 import re
 from pathlib import Path
 
@@ -68,34 +67,39 @@ def count_kernels(program: str) -> dict[str, int]:
     return {kind: step.count(kind) for kind in sorted(set(step))}
 
 
-def arms(gan: jaxgan.GAN, images: np.ndarray, epochs: int) -> tuple[list[harness.Arm], str]:
+def arms(
+    gan: jaxgan.GAN, images: np.ndarray, epochs: int, xla: bool = False
+) -> tuple[list[harness.Arm], str]:
     """Returns arms for one program and for a one-epoch program, and the HLO text of the latter."""
     steps = epochs * (len(images) // BATCH)
     state = gan.init(jax.random.key(0), normalize(images[:1]))
     on_device = jnp.asarray(images)
 
-    def compiled(num_epochs: int):
+    def lower(num_epochs: int) -> jax.stages.Lowered:
         train = functools.partial(
             jaxgan.training.epochs, gan, num_epochs=num_epochs, batch_size=BATCH
         )
         run = jax.jit(lambda state, images: train(state, images)[0], donate_argnums=0)
-        return harness.timed(run.lower(state, on_device).compile)
+        return run.lower(state, on_device)
 
-    whole, whole_seconds = compiled(epochs)
-    epoch, epoch_seconds = compiled(1)
+    lowered = lower(epochs)
+    whole, whole_seconds = harness.timed(lowered.compile)
+    epoch, epoch_seconds = harness.timed(lower(1).compile)
 
     def one_by_one(state, images):
         for _ in range(epochs):
             state = epoch(state, images)
         return state
 
-    copy = jax.tree.map(jnp.copy, state)
-    return [
+    copy, other = (jax.tree.map(jnp.copy, state) for _ in range(2))
+    found = [
         harness.Arm("one program", step_time.rerun(whole, state, on_device), steps, whole_seconds),
         harness.Arm(
             "a program an epoch", step_time.rerun(one_by_one, copy, on_device), steps, epoch_seconds
         ),
-    ], epoch.as_text()
+        *(step_time.xla_arms(lowered, (other, on_device), steps) if xla else ()),
+    ]
+    return found, epoch.as_text()
 
 
 def main() -> None:
@@ -105,6 +109,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--images", type=int, default=60_000, help="number of images; 100 per step")
+    parser.add_argument("--xla", action="store_true", help="also time XLA's options for a GPU")
     parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, one round")
     parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()
@@ -113,9 +118,9 @@ def main() -> None:
 
     shape = (args.images, 28, 28, 1)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    both, program = arms(step_time.recipe(), images, args.epochs)
-    rows = harness.round_robin(both, args.rounds)
-    for row in rows:
+    timed, program = arms(step_time.recipe(), images, args.epochs, args.xla)
+    rows = harness.round_robin(timed, args.rounds, warm_up=args.rounds > 1)
+    for row in harness.succeeded(rows):
         row["seconds"] = row["median_us"] * row["steps"] / 1e6
         print(f"{row['name']}: {row['seconds']:.2f} s for {row['steps']} steps")
     kernels = count_kernels(program)
@@ -126,7 +131,6 @@ def main() -> None:
         batch_size=BATCH,
         rounds=args.rounds,
         kernels_a_step=kernels,
-        xla_flags=os.environ.get("XLA_FLAGS", ""),
     )
 
 
