@@ -59,11 +59,11 @@ def attempt(name: str, make: Callable[..., Arm], *args: Any, **kwargs: Any) -> A
     return Arm(name, run, 1)
 
 
-def arms_in_child(module: str, *args: Any, **kwargs: Any) -> list[Arm]:
-    """Returns the arms of `module.arms(*args, **kwargs)`, which run in a child process.
+def arms_in_child(module: str, *args: Any, function: str = "arms", **kwargs: Any) -> list[Arm]:
+    """Returns the arms of `module.function(*args, **kwargs)`, which run in a child process.
 
-    Two frameworks in one process would share CUDA libraries and memory pools. The child process
-    ends with this process.
+    Two frameworks in one process would share CUDA libraries, and an error of the device would end
+    all arms of the process. The child process ends with this process.
     """
     spawn = multiprocessing.get_context("spawn")
     child = concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn)
@@ -72,15 +72,17 @@ def arms_in_child(module: str, *args: Any, **kwargs: Any) -> list[Arm]:
         name, steps, seconds = found
         return Arm(name, lambda: child.submit(_run_in_child, i).result(), steps, seconds)
 
-    made = child.submit(_make_in_child, module, args, kwargs).result()
+    made = child.submit(_make_in_child, module, function, args, kwargs).result()
     return [remote(i, found) for i, found in enumerate(made)]
 
 
 _arms_of_child: list[Arm] = []
 
 
-def _make_in_child(module: str, args: tuple, kwargs: dict) -> list[tuple[str, int, float | None]]:
-    _arms_of_child[:] = importlib.import_module(module).arms(*args, **kwargs)
+def _make_in_child(
+    module: str, function: str, args: tuple, kwargs: dict
+) -> list[tuple[str, int, float | None]]:
+    _arms_of_child[:] = getattr(importlib.import_module(module), function)(*args, **kwargs)
     return [(arm.name, arm.steps, arm.compile_seconds) for arm in _arms_of_child]
 
 

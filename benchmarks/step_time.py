@@ -82,13 +82,28 @@ def program_arm(
     return harness.Arm(name, rerun(compiled, *args), steps, seconds)
 
 
-def xla_arms(lowered: jax.stages.Lowered, args: tuple, steps: int) -> list[harness.Arm]:
-    """Returns an arm for each of `XLA_OPTIONS`, with its own copy of the state."""
-    arms = []
-    for how, options in XLA_OPTIONS.items():
-        name, copy = f"jaxgan, {how}", (jax.tree.map(jnp.copy, args[0]), *args[1:])
-        arms.append(harness.attempt(name, program_arm, name, lowered, copy, steps, options))
-    return arms
+def add_xla(parser: argparse.ArgumentParser) -> None:
+    """Adds `--xla`, which selects some of `XLA_OPTIONS`, or all."""
+    text = "also time XLA's options for a GPU (default: all of them)"
+    parser.add_argument("--xla", nargs="*", choices=XLA_OPTIONS, metavar="NAME", help=text)
+
+
+def xla_arms(names: list[str] | None, module: str, *args: object) -> list[harness.Arm]:
+    """Returns the arms that `module.option_arms(*args, name)` makes for the names of `--xla`."""
+
+    chosen = [] if names is None else names or list(XLA_OPTIONS)
+
+    def make(how: str) -> harness.Arm:
+        (arm,) = harness.arms_in_child(module, *args, how, function="option_arms")
+        return arm
+
+    return [harness.attempt(f"jaxgan, {how}", make, how) for how in chosen]
+
+
+def option_arms(args: argparse.Namespace, images: np.ndarray, how: str) -> list[harness.Arm]:
+    lowered = lower_epoch(make_gan(args, images.shape[1:]), images, args.batch_size)
+    steps, options = len(images) // args.batch_size, XLA_OPTIONS[how]
+    return [program_arm(f"jaxgan, {how}", *lowered, steps, options)]
 
 
 def metrics_arm(gan: jaxgan.GAN, images: np.ndarray, batch_size: int) -> harness.Arm:
@@ -192,24 +207,29 @@ def dcgan_peers(args: argparse.Namespace, images: np.ndarray) -> list[harness.Ar
     return harness.arms_in_child("torch_dcgan", images, args.batch_size, LATENT_DIM, **options)
 
 
+def make_gan(args: argparse.Namespace, shape: tuple[int, int, int]) -> jaxgan.GAN:
+    if args.networks == "dcgan":
+        return dcgan(shape, jnp.dtype(args.dtype))
+    return recipe(generator=jaxgan.networks.MLPGenerator(shape, (WIDTH, WIDTH)))
+
+
 def arms_of(args: argparse.Namespace, images: np.ndarray) -> list[harness.Arm]:
     steps, shape = len(images) // args.batch_size, images.shape[1:]
+    gan = make_gan(args, shape)
     if args.networks == "mlp":
-        gan = recipe(generator=jaxgan.networks.MLPGenerator(shape, (WIDTH, WIDTH)))
         products = lower_products(steps, args.batch_size, math.prod(shape))
         floor = program_arm("matrix products alone", *products, steps)
         others = [floor, *mlp_peers(args, images)]
     else:
-        gan = dcgan(shape, jnp.dtype(args.dtype))
         others = dcgan_peers(args, images)
     lowered = lower_epoch(gan, images, args.batch_size)
-    ours = [
+    return [
         program_arm("jaxgan, one scan an epoch", *lowered, steps),
         step_arm(gan, images, args.batch_size),
         metrics_arm(gan, images, args.batch_size),
+        *xla_arms(args.xla, "step_time", args, images),
+        *others,
     ]
-    copy = (jax.tree.map(jnp.copy, lowered[1][0]), *lowered[1][1:])
-    return [*ours, *(xla_arms(lowered[0], copy, steps) if args.xla else ()), *others]
 
 
 def parse() -> argparse.Namespace:
@@ -224,7 +244,7 @@ def parse() -> argparse.Namespace:
     add("--images", type=int, help="number of images (default: 60,000; 640 with dcgan)")
     add("--rounds", type=int, default=9)
     add("--compile", action="store_true", help="also time torch.compile (takes a minute more)")
-    add("--xla", action="store_true", help="also time XLA's options for a GPU")
+    add_xla(parser)
     add("--no-torch", action="store_true", help="do not time PyTorch")
     add("--no-tensorflow", action="store_true", help="do not time TensorFlow")
     add("--quick", action="store_true", help="a smoke test: two steps, two rounds")

@@ -162,6 +162,7 @@ def graphed(recipe: Recipe, step: Step) -> Step:
         graph.replay()
         return losses
 
+    replay.owner = step  # the graph does not keep the parameters alive
     return replay
 
 

@@ -67,39 +67,35 @@ def count_kernels(program: str) -> dict[str, int]:
     return {kind: step.count(kind) for kind in sorted(set(step))}
 
 
-def arms(
-    gan: jaxgan.GAN, images: np.ndarray, epochs: int, xla: bool = False
-) -> tuple[list[harness.Arm], str]:
+def lower(gan: jaxgan.GAN, images: np.ndarray, epochs: int) -> tuple[jax.stages.Lowered, tuple]:
+    def run(state, images):
+        train = functools.partial(jaxgan.training.epochs, num_epochs=epochs, batch_size=BATCH)
+        return train(gan, state, images)[0]
+
+    args = (gan.init(jax.random.key(0), normalize(images[:1])), jnp.asarray(images))
+    return jax.jit(run, donate_argnums=0).lower(*args), args
+
+
+def option_arms(images: np.ndarray, epochs: int, how: str) -> list[harness.Arm]:
+    """Returns the arm of one program with one of XLA's options."""
+    lowered, steps = lower(step_time.recipe(), images, epochs), epochs * (len(images) // BATCH)
+    return [step_time.program_arm(f"jaxgan, {how}", *lowered, steps, step_time.XLA_OPTIONS[how])]
+
+
+def arms(images: np.ndarray, epochs: int) -> tuple[list[harness.Arm], str]:
     """Returns arms for one program and for a one-epoch program, and the HLO text of the latter."""
-    steps = epochs * (len(images) // BATCH)
-    state = gan.init(jax.random.key(0), normalize(images[:1]))
-    on_device = jnp.asarray(images)
-
-    def lower(num_epochs: int) -> jax.stages.Lowered:
-        train = functools.partial(
-            jaxgan.training.epochs, gan, num_epochs=num_epochs, batch_size=BATCH
-        )
-        run = jax.jit(lambda state, images: train(state, images)[0], donate_argnums=0)
-        return run.lower(state, on_device)
-
-    lowered = lower(epochs)
-    whole, whole_seconds = harness.timed(lowered.compile)
-    epoch, epoch_seconds = harness.timed(lower(1).compile)
+    gan, steps = step_time.recipe(), epochs * (len(images) // BATCH)
+    whole = step_time.program_arm("one program", *lower(gan, images, epochs), steps)
+    lowered, args = lower(gan, images, 1)
+    epoch, seconds = harness.timed(lowered.compile)
 
     def one_by_one(state, images):
         for _ in range(epochs):
             state = epoch(state, images)
         return state
 
-    copy, other = (jax.tree.map(jnp.copy, state) for _ in range(2))
-    found = [
-        harness.Arm("one program", step_time.rerun(whole, state, on_device), steps, whole_seconds),
-        harness.Arm(
-            "a program an epoch", step_time.rerun(one_by_one, copy, on_device), steps, epoch_seconds
-        ),
-        *(step_time.xla_arms(lowered, (other, on_device), steps) if xla else ()),
-    ]
-    return found, epoch.as_text()
+    run = step_time.rerun(one_by_one, *args)
+    return [whole, harness.Arm("a program an epoch", run, steps, seconds)], epoch.as_text()
 
 
 def main() -> None:
@@ -109,7 +105,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--images", type=int, default=60_000, help="number of images; 100 per step")
-    parser.add_argument("--xla", action="store_true", help="also time XLA's options for a GPU")
+    step_time.add_xla(parser)
     parser.add_argument("--quick", action="store_true", help="a smoke test: two steps, one round")
     parser.add_argument("--json", type=Path, help="the JSON file to write")
     args = parser.parse_args()
@@ -118,7 +114,8 @@ def main() -> None:
 
     shape = (args.images, 28, 28, 1)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    timed, program = arms(step_time.recipe(), images, args.epochs, args.xla)
+    timed, program = arms(images, args.epochs)
+    timed += step_time.xla_arms(args.xla, "whole_run", images, args.epochs)
     rows = harness.round_robin(timed, args.rounds, warm_up=args.rounds > 1)
     for row in harness.succeeded(rows):
         row["seconds"] = row["median_us"] * row["steps"] / 1e6
