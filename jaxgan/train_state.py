@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxgan._internal import checks
+from jaxgan._internal.precision import full_precision
 from jaxgan.types import ModelState, Pair, Params, PyTree
 
 __all__ = ["TrainState", "create"]
@@ -28,7 +29,8 @@ class TrainState:
       params: float parameters of both networks.
       opt_state: optimizer states of both networks.
       model_state: arrays that forward passes change, such as batch statistics; often empty.
-      ema_params: an exponential moving average of the generator's parameters, or None.
+      ema_params: an exponential moving average of the generator's parameters, float32 or wider;
+        or None.
       game_state: the states of the penalty and of an adaptive augmentation; often empty.
 
     Example:
@@ -82,7 +84,8 @@ def create(
       optimizer: one optax transformation for each network.
       model_state: initialized model states of both networks; empty if None.
       ema: whether to keep a moving average of the generator's parameters. The average starts as a
-        copy, because JAX cannot donate two fields that share a buffer.
+        copy, because JAX cannot donate two fields that share a buffer. The copy is at least
+        float32, because bfloat16 would round small changes to zero.
       game_state: the initial states of the penalty and the augmentation.
 
     Returns:
@@ -106,9 +109,13 @@ def create(
         params=params,
         opt_state=Pair(*(opt.init(p) for opt, p in zip(optimizer, params, strict=True))),
         model_state=model_state,
-        ema_params=jax.tree.map(jnp.copy, params.generator) if ema else None,
+        ema_params=jax.tree.map(_start_average, params.generator) if ema else None,
         game_state=game_state,
     )
+
+
+def _start_average(x: jax.Array) -> jax.Array:
+    return full_precision(jnp.copy(x))
 
 
 def _check_floats(params: Pair[Params]) -> None:

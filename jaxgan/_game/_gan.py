@@ -16,7 +16,7 @@ from jaxgan.augment import Augmentation, PlainAugmentation, as_augmentation
 from jaxgan.networks.adapters import NetworkLike, as_network
 from jaxgan.penalties import Penalty, PlainPenalty, as_penalty
 from jaxgan.train_state import TrainState, create
-from jaxgan.types import Batch, Labels, Loss, Metrics, Pair
+from jaxgan.types import Batch, Labels, Loss, Metrics, Pair, Params
 
 
 class InitFn(Protocol):
@@ -57,7 +57,8 @@ class GAN(NamedTuple):
         real images, float in [-1, 1], `[batch, height, width, channels]`. Each discriminator step
         uses an equal share of the batch. The generator step uses the last share.
       sample: `(state, latents, labels=None) -> images`. Generates images, float in the generator's
-        range, from `latents`, `[n, latents]`. Uses the averaged parameters if the state has them.
+        range, from `latents`, `[n, latents]`. Uses the averaged parameters if the state has them,
+        in the dtypes of the parameters.
       num_classes: the number of classes, or None. `jaxgan.training` checks labels with it.
     """
 
@@ -125,7 +126,7 @@ def gan(
       auxiliary: a `Pair` of weights of the auxiliary classifier's cross-entropy in the two losses
         (AC-GAN). The discriminator's loss includes the cross-entropy of real and of fake images.
       ema_half_life: the half-life, in images, of `ema_params`, the moving average of the
-        generator's parameters. If None, there is no average.
+        generator's parameters, float32 or wider. If None, there is no average.
       ema_warmup: limits the half-life to this fraction of the images seen so far (StyleGAN: 0.05).
       diagnose: whether to add costly metrics: `real_distance` and `fake_distance`, the mean
         distance between two images of the batch.
@@ -288,12 +289,20 @@ def _sample(
     labels = _validation.check_labels(labels, latents, config.num_classes)
     _validation.check_state(state)
     inputs = (latents,) if labels is None else (latents, labels)
-    params = state.params.generator if state.ema_params is None else state.ema_params
     network, model_state = config.network.generator, state.model_state.generator
     try:
+        params = _sampling_params(state)
         return network.apply(params, model_state, *inputs, train=False, key=None)[0]
     except Exception:
         expected = jax.eval_shape(network.init, state.key, *inputs)
-        found = (params, model_state)
+        found = (state.params.generator, model_state)
         checks.tree_matches("The generator's state", found, expected, _validation.OTHER_GAN)
         raise
+
+
+def _sampling_params(state: TrainState) -> Params:
+    """Returns the averaged parameters in the dtypes of the parameters, if there is an average."""
+    params = state.params.generator
+    if state.ema_params is None:
+        return params
+    return jax.tree.map(lambda x, average: average.astype(x.dtype), params, state.ema_params)

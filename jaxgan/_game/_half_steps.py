@@ -3,9 +3,13 @@
 The callers check the arguments.
 """
 
+import math
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from jaxgan import diagnostics
 from jaxgan._game._config import GameConfig, Generated, PlayerUpdate, StepInputs, StepKeys
@@ -223,16 +227,23 @@ def _adapt_augmentation(
 
 def _average(config: GameConfig, state: TrainState, *, batch_size: int) -> Params | None:
     """Returns the moving average of the generator's parameters after this step."""
-    half_life, warmup = config.ema_half_life, config.ema_warmup
-    if half_life is None:
+    if config.ema_half_life is None:
         return None
-    if warmup is None:
-        kept = jnp.asarray(0.5 ** (batch_size / half_life), jnp.float32)
-    else:
-        seen = state.step.astype(jnp.float32) * batch_size
-        kept = jnp.exp2(-batch_size / jnp.clip(warmup * seen, 1e-8, half_life))
+    rate = _average_rate(config.ema_half_life, config.ema_warmup, state.step, batch_size)
 
     def average(old: jax.Array, new: jax.Array) -> jax.Array:
-        return old + (1.0 - kept).astype(old.dtype) * (new - old)
+        return old + jnp.asarray(rate, old.dtype) * (new.astype(old.dtype) - old)
 
     return jax.tree.map(average, state.ema_params, state.params.generator)
+
+
+def _average_rate(
+    half_life: Any, warmup: float | None, step: Int32[Array, ""], batch_size: int
+) -> ArrayLike:
+    """Returns the weight of the new parameters, 1 - 0.5 ** (batch_size / half_life)."""
+    if warmup is not None:
+        seen = step.astype(float) * batch_size  # an int32 product could overflow
+        half_life = jnp.clip(warmup * seen, 1e-8, half_life)
+    # The weight is small, so the subtraction would cancel in float32.
+    expm1 = math.expm1 if isinstance(half_life, int | float) else jnp.expm1
+    return -expm1(-math.log(2) * batch_size / half_life)

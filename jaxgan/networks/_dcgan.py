@@ -7,6 +7,7 @@ import jax
 from jax.typing import DTypeLike
 
 from jaxgan._internal import checks
+from jaxgan._internal.precision import full_precision
 from jaxgan.networks._checked import Checked
 from jaxgan.networks._layers import (
     NEGATIVE_SLOPE,
@@ -14,7 +15,6 @@ from jaxgan.networks._layers import (
     MinibatchStddev,
     UpConv,
     batch_norm,
-    full_precision,
     logit,
 )
 

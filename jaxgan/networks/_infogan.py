@@ -7,13 +7,13 @@ import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
 
+from jaxgan._internal.precision import full_precision
 from jaxgan.networks._checked import Checked, check_sides
 from jaxgan.networks._layers import (
     NEGATIVE_SLOPE,
     NORMAL_002,
     UpConv,
     batch_norm,
-    full_precision,
     logit,
 )
 

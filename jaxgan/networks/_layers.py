@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxgan._internal import checks
+from jaxgan._internal.precision import full_precision
 from jaxgan.networks._checked import Checked
 
 Initializer = Callable[..., jax.Array]
@@ -18,21 +19,6 @@ NORMAL_002 = nn.initializers.normal(0.02)
 
 NEGATIVE_SLOPE = 0.2
 """The slope of DCGAN's leaky ReLU below zero."""
-
-
-def full_precision(x: jax.Array) -> jax.Array:
-    """Casts floats narrower than float32 to float32, and returns wider ones unchanged.
-
-    Args:
-      x: floats of any shape.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> from jaxgan.networks._layers import full_precision
-      >>> full_precision(jnp.ones(2, jnp.bfloat16)).dtype
-      dtype('float32')
-    """
-    return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
 def batch_norm(x: jax.Array, train: bool, dtype: DTypeLike | None, **options: Any) -> jax.Array:

@@ -6,8 +6,9 @@ import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
 
+from jaxgan._internal.precision import full_precision
 from jaxgan.networks._checked import Checked
-from jaxgan.networks._layers import NEGATIVE_SLOPE, full_precision, logit
+from jaxgan.networks._layers import NEGATIVE_SLOPE, logit
 
 
 class MLPGenerator(Checked):

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxgan._internal import checks
+from jaxgan._internal.precision import full_precision
 from jaxgan.networks._checked import Checked, check_sides
-from jaxgan.networks._layers import NEGATIVE_SLOPE, Initializer, full_precision
+from jaxgan.networks._layers import NEGATIVE_SLOPE, Initializer
 
 
 def scaled(gain: float) -> Initializer:

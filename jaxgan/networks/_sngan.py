@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxgan._internal import checks
+from jaxgan._internal.precision import full_precision
 from jaxgan.networks._checked import Checked, check_sides
 from jaxgan.networks._layers import (
     ConditionalBatchNorm,
     Initializer,
     batch_norm,
-    full_precision,
 )
 
 # Glorot uniform with a gain: sqrt(2) in the residual branch, 1 elsewhere.

@@ -7,9 +7,10 @@ import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
 
+from jaxgan._internal.precision import full_precision
 from jaxgan.networks._checked import Checked
 from jaxgan.networks._dcgan import halvings
-from jaxgan.networks._layers import NORMAL_002, UpConv, batch_norm, full_precision, logit
+from jaxgan.networks._layers import NORMAL_002, UpConv, batch_norm, logit
 
 STAGES = 3
 NEGATIVE_SLOPE = 0.3

@@ -315,10 +315,23 @@ def test_bfloat16_parameters_with_float32_optimizer_state(batch):
     images = batch.astype(jnp.bfloat16)
     state = gan.init(jax.random.key(0), images)
     after, metrics = jax.jit(gan.update)(state, images)
-    dtypes = {x.dtype for x in jax.tree.leaves((after.params, after.ema_params))}
-    assert dtypes == {jnp.dtype(jnp.bfloat16)}
+    assert {x.dtype for x in jax.tree.leaves(after.params)} == {jnp.dtype(jnp.bfloat16)}
     assert int(metrics["generator_skipped"]) == 0
-    assert jaxgan.images.grid(gan.sample(after, jnp.ones((4, LATENT_DIM), jnp.bfloat16))).any()
+    samples = gan.sample(after, jnp.ones((4, LATENT_DIM), jnp.bfloat16))
+    assert jaxgan.images.grid(samples).any()
+
+    # The average is float32, and `sample` casts it to bfloat16.
+    kept, (old, new) = 0.5 ** (BATCH / 10.0), (s.params.generator for s in (state, after))
+    for average, a, b in zip(*map(jax.tree.leaves, (after.ema_params, old, new)), strict=True):
+        assert average.dtype == jnp.float32
+        a, b = (np.asarray(x, np.float64) for x in (a, b))
+        np.testing.assert_allclose(average, kept * a + (1 - kept) * b, rtol=1e-5, atol=1e-8)
+    replaced = Pair(to_bf16(after.ema_params), after.params.discriminator)
+    expected = gan.sample(
+        after.replace(params=replaced, ema_params=None), jnp.ones((4, LATENT_DIM), jnp.bfloat16)
+    )
+    assert samples.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(samples, expected)
 
 
 def test_networks_can_be_plain_functions(batch):
