@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from jaxgan._internal import checks
 from jaxgan.augment import PlainAugmentation
@@ -145,7 +146,9 @@ def r1(gamma: float = 10.0) -> Penalty:
       https://arxiv.org/abs/1801.04406
     """
     checks.real("gamma", gamma, 0)
-    return _of_images(lambda critic, real, fake, key: gamma / 2 * _squared_norm(critic, real))
+    return _of_images(
+        lambda critic, real, fake, key: _times(gamma / 2, _squared_norm(critic, real))
+    )
 
 
 def r2(gamma: float = 10.0) -> Penalty:
@@ -173,7 +176,9 @@ def r2(gamma: float = 10.0) -> Penalty:
       https://arxiv.org/abs/2501.05441
     """
     checks.real("gamma", gamma, 0)
-    return _of_images(lambda critic, real, fake, key: gamma / 2 * _squared_norm(critic, fake))
+    return _of_images(
+        lambda critic, real, fake, key: _times(gamma / 2, _squared_norm(critic, fake))
+    )
 
 
 def wgan_gp(weight: float = 10.0, *, one_sided: bool = False) -> Penalty:
@@ -216,7 +221,7 @@ def wgan_gp(weight: float = 10.0, *, one_sided: bool = False) -> Penalty:
     checks.boolean("one_sided", one_sided)
 
     def penalty(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
-        return weight * _slope_excess(critic, _between(key, real, fake), one_sided)
+        return _times(weight, _slope_excess(critic, _between(key, real, fake), one_sided))
 
     return _of_images(penalty)
 
@@ -252,8 +257,9 @@ def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Penalty:
     def penalty(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
         noise_key, between_key = jax.random.split(key)
         noise = jax.random.uniform(noise_key, real.shape, real.dtype)
-        around = real + scale * jnp.std(real) * noise
-        return weight * _slope_excess(critic, _between(between_key, real, around), one_sided=False)
+        around = real + _times(scale, jnp.std(real)) * noise
+        between = _between(between_key, real, around)
+        return _times(weight, _slope_excess(critic, between, one_sided=False))
 
     return _of_images(penalty)
 
@@ -283,7 +289,7 @@ def consistency(augmentation: PlainAugmentation, weight: float = 10.0) -> Penalt
     checks.real("weight", weight, 0)
 
     def penalty(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
-        return weight * jnp.square(critic(real) - critic(augmentation(key, real)))
+        return _times(weight, jnp.square(critic(real) - critic(augmentation(key, real))))
 
     return _of_images(penalty)
 
@@ -326,7 +332,7 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
     checks.require(bool(in_range), "decay", "in [0, 1)", f"{decay}")
 
     def init() -> dict[str, Array]:
-        return {"sum": jnp.zeros(2), "bias": jnp.ones(())}
+        return {"sum": jnp.zeros(2, jnp.float32), "weight": jnp.zeros((), jnp.float32)}
 
     def apply(
         state: PyTree, critic: Critic, real: Array, fake: Array, *, key: Array, step: Array
@@ -334,14 +340,16 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
         critic, real, fake = _check(critic, real, fake)
         checks.tree_matches("The state of lecam", state, jax.eval_shape(init))
         logits = (critic(real), critic(fake))
-        means = jnp.stack([jnp.mean(jax.lax.stop_gradient(x)).astype(jnp.float32) for x in logits])
+        means = jnp.stack([jnp.mean(jax.lax.stop_gradient(x), dtype=jnp.float32) for x in logits])
+        # The weights of all batches add up with the rounding errors of the sum. The closed form
+        # 1 - decay ** steps would cancel for a decay near 1.
         state = {
             "sum": decay * state["sum"] + (1 - decay) * means,
-            "bias": decay * state["bias"],
+            "weight": decay * state["weight"] + (1 - decay),
         }
-        anchors = (state["sum"] / (1 - state["bias"])).astype(logits[0].dtype)
+        anchors = (state["sum"] / state["weight"]).astype(logits[0].dtype)
         value = jnp.square(logits[0] - anchors[1]) + jnp.square(logits[1] - anchors[0])
-        return weight * value, state
+        return _times(weight, value), state
 
     return Penalty(init, apply)
 
@@ -443,6 +451,7 @@ def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
 
     Args:
       make: a function that returns a penalty, with numbers as arguments, such as `r1` or `lecam`.
+        In a training step, the numbers are float32 scalars, whatever the dtype of the images.
 
     Returns:
       The same function, with keyword arguments only. Hyper-parameters that are not passed keep
@@ -474,8 +483,7 @@ def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
             state: PyTree, critic: Critic, real: Array, fake: Array, *, key: Array, step: Array
         ) -> tuple[Array, PyTree]:
             checks.tree_matches("The state of an injected penalty", state, jax.eval_shape(init))
-            now = {name: x.astype(real.dtype) for name, x in state.hyperparams.items()}
-            values, inner_state = make(**now).apply(
+            values, inner_state = make(**state.hyperparams).apply(
                 state.inner_state, critic, real, fake, key=key, step=step
             )
             return values, state._replace(inner_state=inner_state)
@@ -511,6 +519,11 @@ def _check(critic: Critic, real: Array, fake: Array) -> tuple[Critic, Array, Arr
         return logits
 
     return checked_critic, real, fake
+
+
+def _times(number: ArrayLike, values: Array) -> Array:
+    """Multiplies values by a number, which may be a float32 array, without changing their dtype."""
+    return jnp.asarray(number, values.dtype) * values
 
 
 def _squared_norm(critic: Critic, images: Array) -> Array:

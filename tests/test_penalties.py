@@ -149,6 +149,32 @@ def test_lecam_matches_its_moving_averages():
         np.testing.assert_allclose(values, expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.9, 0.9999, 0.9999999])
+def test_lecam_averages_of_constant_logits_are_those_logits(decay):
+    critic, penalty = lambda x: x[:, 0], penalties.lecam(weight=1.0, decay=decay)
+    real, fake, state = jnp.full((2, 1), 3.0), jnp.full((2, 1), -1.0), penalty.init()
+    for step in range(2):
+        values, state = penalty.apply(state, critic, real, fake, key=KEY, step=step)
+        np.testing.assert_allclose(values, (3.0 + 1.0) ** 2 + (-1.0 - 3.0) ** 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [penalties.lecam, penalties.inject(penalties.lecam)])
+def test_lecam_averages_of_bfloat16_logits_are_float32(make):
+    penalty = make(weight=0.5, decay=0.999)
+    logits = np.array([1.0, 2.0, 0.4, -3.0, 2.7], np.float32)[:, None]
+    real, state, expected = jnp.asarray(logits, jnp.bfloat16), penalty.init(), np.zeros(2)
+    for scale in (1.0, 0.25):
+        batch, critic = (scale * real, -scale * real), lambda x: x[:, 0]
+        values, state = penalty.apply(state, critic, *batch, key=KEY, step=0)
+        means = [np.asarray(x, np.float64).mean() for x in batch]
+        expected = 0.999 * expected + 0.001 * np.array(means)
+    inner = getattr(state, "inner_state", state)
+    assert {x.dtype for x in jax.tree.leaves(inner)} == {jnp.dtype(jnp.float32)}
+    assert values.dtype == jnp.bfloat16
+    # An injected decay is float32, so 1 - decay has an error of 2^-25 / 0.001.
+    np.testing.assert_allclose(inner["sum"], expected, rtol=5e-5)
+
+
 def test_lecam_anchors_carry_no_gradient():
     """The gradient excludes the anchors, which would double it for one image."""
     penalty = penalties.lecam(weight=1.0)
@@ -179,7 +205,7 @@ def test_lazy_state_is_unchanged_between_penalties():
     apply = lambda state, i: penalty.apply(state, critic, REAL, FAKE, key=KEY, step=jnp.int32(i))
     _, first = apply(start, 0)
     _, second = apply(first, 1)
-    assert float(first["bias"]) < 1.0
+    assert float(first["weight"]) > 0.0
     np.testing.assert_array_equal(first["sum"], second["sum"])
 
 
@@ -194,7 +220,7 @@ def test_add_is_the_sum_and_keeps_every_state():
         with_state.init(), critic_of(params), REAL, FAKE, key=KEY, step=jnp.int32(0)
     )
     assert jax.tree.structure(state) == jax.tree.structure(with_state.init())
-    assert float(state[1]["bias"]) < 1.0
+    assert float(state[1]["weight"]) > 0.0
 
 
 @pytest.mark.parametrize(
