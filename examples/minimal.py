@@ -26,7 +26,7 @@ def main() -> None:
     if args.epochs < 1:
         parser.error(f"--epochs must be at least 1; got {args.epochs}")
 
-    # `gan` holds three pure functions: init, update and sample.
+    # `gan` holds pure functions, such as init, update and sample.
     adam = optax.adam(1e-3, b1=0.5)
     gan = jaxgan.gan(
         generator=jaxgan.networks.MLPGenerator(),

@@ -1,6 +1,8 @@
 """Defines `jaxgan.gan`, which builds pure functions from networks, a loss and optimizers."""
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import jax
@@ -11,6 +13,7 @@ from jaxgan._game import _validation
 from jaxgan._game._config import GameConfig
 from jaxgan._game._discriminator import pack
 from jaxgan._game._half_steps import train_step
+from jaxgan._game._standing import standing_model_state
 from jaxgan._internal import checks
 from jaxgan.augment import Augmentation, PlainAugmentation, as_augmentation
 from jaxgan.networks.adapters import NetworkLike, as_network
@@ -43,8 +46,16 @@ class SampleFn(Protocol):
     ) -> jax.Array: ...
 
 
+class StandingStatisticsFn(Protocol):
+    """Recomputes the generator's batch statistics."""
+
+    def __call__(
+        self, state: TrainState, latents: jax.Array, labels: Labels | None = None
+    ) -> TrainState: ...
+
+
 class GAN(NamedTuple):
-    """Holds a GAN as three pure functions. `jaxgan.gan` returns it.
+    """Holds a GAN as four pure functions. `jaxgan.gan` returns it.
 
     The functions are not jitted: wrap them in `jax.jit`, `jax.vmap` or `jax.lax.scan`. Pass
     `labels`, integers `[n]`, if and only if the GAN has `num_classes`.
@@ -58,13 +69,38 @@ class GAN(NamedTuple):
         uses an equal share of the batch. The generator step uses the last share.
       sample: `(state, latents, labels=None) -> images`. Generates images, float in the generator's
         range, from `latents`, `[n, latents]`. Uses the averaged parameters if the state has them,
-        in the dtypes of the parameters.
+        in the dtypes of the parameters. Always uses the generator's current `model_state`, as
+        StyleGAN2-ADA does.
+      standing_statistics: `(state, latents, labels=None) -> state`. Recomputes the generator's
+        batch statistics as BigGAN does. The parameters of `sample` make one training pass for each
+        batch of `latents`, `[passes, batch, latents]`, and of `labels`, `[passes, batch]`. Each
+        running average in `model_state` becomes the mean over the passes. Use the new state for
+        `sample`, and the old state to continue training.
       num_classes: the number of classes, or None. `jaxgan.training` checks labels with it.
+
+    Example:
+      Samples with batch statistics over 16 batches of 64 latents:
+
+      >>> import jax, jaxgan, optax
+      >>> gan = jaxgan.gan(
+      ...     generator=jaxgan.networks.PacGANGenerator(features=(8,)),
+      ...     discriminator=jaxgan.networks.PacGANDiscriminator(features=(8,)),
+      ...     loss=jaxgan.losses.non_saturating(),
+      ...     optimizer=jaxgan.Pair(optax.adam(1e-3), optax.adam(1e-3)),
+      ...     latents=2,
+      ...     ema_half_life=10_000,
+      ... )
+      >>> state = gan.init(jax.random.key(0), jax.numpy.ones((1, 2)))
+      >>> latents = jax.random.normal(jax.random.key(1), (16, 64, 2))
+      >>> standing = jax.jit(gan.standing_statistics)(state, latents)
+      >>> gan.sample(standing, latents[0]).shape
+      (64, 2)
     """
 
     init: InitFn
     update: UpdateFn
     sample: SampleFn
+    standing_statistics: StandingStatisticsFn
     num_classes: int | None = None
 
 
@@ -126,7 +162,8 @@ def gan(
       auxiliary: a `Pair` of weights of the auxiliary classifier's cross-entropy in the two losses
         (AC-GAN). The discriminator's loss includes the cross-entropy of real and of fake images.
       ema_half_life: the half-life, in images, of `ema_params`, the moving average of the
-        generator's parameters, float32 or wider. If None, there is no average.
+        generator's parameters. If None, there is no average. The average is float32 or wider. It
+        excludes `model_state`: use `standing_statistics` for batch statistics that match it.
       ema_warmup: limits the half-life to this fraction of the images seen so far (StyleGAN: 0.05).
       diagnose: whether to add costly metrics: `real_distance` and `fake_distance`, the mean
         distance between two images of the batch.
@@ -173,6 +210,9 @@ def gan(
       https://arxiv.org/abs/1610.09585 (auxiliary)
 
       Karras et al., 2020, https://arxiv.org/abs/1912.04958 (the average and its warm-up)
+
+      Brock et al., Large Scale GAN Training for High Fidelity Natural Image Synthesis, 2019,
+      https://arxiv.org/abs/1809.11096 (standing statistics)
     """
     config = GameConfig(
         network=Pair(as_network(generator), as_network(discriminator)),
@@ -202,13 +242,18 @@ def gan(
     def sample(state: TrainState, latents: jax.Array, labels: Labels | None = None) -> jax.Array:
         return _sample(config, state, latents, labels)
 
-    return GAN(init, update, sample, num_classes)
+    def standing_statistics(
+        state: TrainState, latents: jax.Array, labels: Labels | None = None
+    ) -> TrainState:
+        return _standing_statistics(config, state, latents, labels)
+
+    return GAN(init, update, sample, standing_statistics, num_classes)
 
 
 def _init(config: GameConfig, key: jax.Array, images: Batch, labels: Labels | None) -> TrainState:
     given, images = images, _validation.check_images(images, 1)
     checks.finite("Images", given)
-    labels = _validation.check_labels(labels, images, config.num_classes)
+    labels = _validation.check_labels(labels, images.shape[:1], config.num_classes)
     checks.key(key)
     state = _create_state(config, key, images, labels)
     batch_size = 2 * config.batch_divisor
@@ -264,7 +309,7 @@ def _update(
     config: GameConfig, state: TrainState, images: Batch, labels: Labels | None
 ) -> tuple[TrainState, Metrics]:
     images = _validation.check_images(images, config.batch_divisor)
-    labels = _validation.check_labels(labels, images, config.num_classes)
+    labels = _validation.check_labels(labels, images.shape[:1], config.num_classes)
     _validation.check_state(state, config)
     try:
         state, metrics = train_step(config, state, images, labels)
@@ -285,17 +330,46 @@ def _update(
 def _sample(
     config: GameConfig, state: TrainState, latents: jax.Array, labels: Labels | None
 ) -> jax.Array:
-    latents = _validation.check_latents(latents, config.latents)
-    labels = _validation.check_labels(labels, latents, config.num_classes)
-    _validation.check_state(state)
-    inputs = (latents,) if labels is None else (latents, labels)
+    inputs = _generator_inputs(config, state, latents, labels, axes="n")
     network, model_state = config.network.generator, state.model_state.generator
-    try:
+    with _named_errors(config, state, inputs):
         params = _sampling_params(state)
         return network.apply(params, model_state, *inputs, train=False, key=None)[0]
+
+
+def _standing_statistics(
+    config: GameConfig, state: TrainState, latents: jax.Array, labels: Labels | None
+) -> TrainState:
+    inputs = _generator_inputs(config, state, latents, labels, axes="passes, batch")
+    network, model_state = config.network.generator, state.model_state.generator
+    # Steps, shuffling and `init` fold in other numbers.
+    key = jax.random.fold_in(state.key, 2**32 - 3)
+    with _named_errors(config, state, tuple(x[0] for x in inputs)):
+        params = _sampling_params(state)
+        model_state = standing_model_state(network, params, model_state, inputs, key)
+    return state.replace(model_state=state.model_state._replace(generator=model_state))
+
+
+def _generator_inputs(
+    config: GameConfig, state: TrainState, latents: jax.Array, labels: Labels | None, *, axes: str
+) -> tuple[jax.Array, ...]:
+    """Checks the arguments of `sample`, and returns the inputs of the generator."""
+    latents = _validation.check_latents(latents, config.latents, axes=axes)
+    labels = _validation.check_labels(labels, latents.shape[:-1], config.num_classes)
+    _validation.check_state(state)
+    return (latents,) if labels is None else (latents, labels)
+
+
+@contextlib.contextmanager
+def _named_errors(
+    config: GameConfig, state: TrainState, inputs: tuple[jax.Array, ...]
+) -> Iterator[None]:
+    """Replaces an error of the generator by one that names the leaves of another GAN's state."""
+    try:
+        yield
     except Exception:
-        expected = jax.eval_shape(network.init, state.key, *inputs)
-        found = (state.params.generator, model_state)
+        expected = jax.eval_shape(config.network.generator.init, state.key, *inputs)
+        found = (state.params.generator, state.model_state.generator)
         checks.tree_matches("The generator's state", found, expected, _validation.OTHER_GAN)
         raise
 

@@ -229,7 +229,7 @@ def _average(config: GameConfig, state: TrainState, *, batch_size: int) -> Param
     """Returns the moving average of the generator's parameters after this step."""
     if config.ema_half_life is None:
         return None
-    rate = _average_rate(config.ema_half_life, config.ema_warmup, state.step, batch_size)
+    rate = average_rate(config.ema_half_life, config.ema_warmup, state.step, batch_size)
 
     def average(old: jax.Array, new: jax.Array) -> jax.Array:
         return old + jnp.asarray(rate, old.dtype) * (new.astype(old.dtype) - old)
@@ -237,7 +237,7 @@ def _average(config: GameConfig, state: TrainState, *, batch_size: int) -> Param
     return jax.tree.map(average, state.ema_params, state.params.generator)
 
 
-def _average_rate(
+def average_rate(
     half_life: Any, warmup: float | None, step: Int32[Array, ""], batch_size: int
 ) -> ArrayLike:
     """Returns the weight of the new parameters, 1 - 0.5 ** (batch_size / half_life)."""

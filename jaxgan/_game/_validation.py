@@ -56,22 +56,22 @@ def check_images(x: object, divisor: int) -> jax.Array:
     return array
 
 
-def check_labels(x: object, batch: jax.Array, num_classes: int | None) -> jax.Array | None:
-    """Checks labels, which must be given if and only if the GAN has classes."""
+def check_labels(x: object, batch: tuple[int, ...], num_classes: int | None) -> jax.Array | None:
+    """Checks labels of shape `batch`, which must be given if and only if the GAN has classes."""
     if num_classes is None:
         checks.require(x is None, "labels", f"omitted with {num_classes=}", checks.shown(x))
     if x is None:
         advice = "Pass them after images or latents."
         checks.require(num_classes is None, "labels", f"given with {num_classes=}", "None", advice)
         return None
-    return checks.labels(x, batch.shape[:1], num_classes)
+    return checks.labels(x, batch, num_classes)
 
 
-def check_latents(x: object, num: int) -> jax.Array:
-    """Checks latents, and returns them as a JAX array."""
+def check_latents(x: object, num: int, *, axes: str = "n") -> jax.Array:
+    """Checks latents with the given leading axes, and returns them as a JAX array."""
     array = checks.array("Latents", x, jnp.floating, None)
-    fits = array.shape[1:] == (num,) and array.size > 0
-    checks.require(fits, "Latents", f"[n, {num}]", f"{array.shape}")
+    fits = array.ndim == len(axes.split(", ")) + 1 and array.shape[-1] == num and array.size > 0
+    checks.require(fits, "Latents", f"[{axes}, {num}]", f"{array.shape}")
     checks.finite("Latents", x)
     return array
 

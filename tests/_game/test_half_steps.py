@@ -13,6 +13,7 @@ from conftest import LATENT_DIM, SHAPE, assert_trees_equal, make_gan, tree_diffe
 import jaxgan
 from jaxgan import Pair, augment, checkpoint, losses, optimizers, penalties, training
 from jaxgan._game._discriminator import pack
+from jaxgan._game._half_steps import average_rate
 
 SGD = Pair(optax.sgd(0.1), optax.sgd(0.1))
 FROZEN = optax.set_to_zero()
@@ -102,18 +103,15 @@ def test_average_with_warmup_matches_the_reference(twelve):
 
 
 @pytest.mark.parametrize(("half_life", "warmup"), [(5e6, None), (1e9, 0.05)])
-def test_average_moves_at_the_rate_of_float64(half_life, warmup, twelve):
-    gan = make_gan(optimizer=Pair(FROZEN, FROZEN), ema_half_life=half_life, ema_warmup=warmup)
-    state, update = gan.init(jax.random.key(0), twelve), jax.jit(gan.update)
-    # One step of an average of ones that starts at 0 returns the rate.
-    fill = lambda value: jax.tree.map(lambda x: jnp.full_like(x, value), state.params.generator)
-    state = state.replace(params=state.params._replace(generator=fill(1.0)), ema_params=fill(0.0))
-    for step in (0, 1, 2, 7, 2**25 + 1):
-        limit = half_life if warmup is None else min(half_life, warmup * step * 12)
-        expected = -np.expm1(-np.log(2) * 12 / limit) if limit > 0 else 1.0
-        after, _ = update(state.replace(step=jnp.int32(step)), twelve)
-        for rate in jax.tree.leaves(after.ema_params):
-            np.testing.assert_allclose(rate, expected, rtol=1e-6)
+@pytest.mark.parametrize("traced", [False, True])
+def test_rate_of_the_average_matches_float64(half_life, warmup, traced):
+    rate = functools.partial(average_rate, warmup=warmup, batch_size=16)
+    rate = jax.jit(rate) if traced else rate
+    for step in (0, 1, 2, 7, 2**25 + 1, 2**31 - 1):
+        limit = half_life if warmup is None else min(half_life, warmup * step * 16)
+        expected = -np.expm1(-np.log(2) * 16 / limit) if limit > 0 else 1.0
+        found = rate(half_life, step=jnp.int32(step))
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 class LabeledGenerator(nn.Module):

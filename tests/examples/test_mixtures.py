@@ -96,7 +96,7 @@ def test_epoch_uses_each_point_once(mixtures):
         skipped = {"generator_skipped": zero, "discriminator_skipped": zero}
         return state.replace(step=state.step + 1, params=state.params + batch.sum(axis=0)), skipped
 
-    gan = jaxgan.GAN(init=None, update=update, sample=None)
+    gan = jaxgan.GAN(None, update, None, None)
     state = jaxgan.TrainState(
         step=jnp.zeros((), jnp.int32),
         key=jax.random.key(0),

@@ -22,7 +22,8 @@ def from_equinox(make: Callable[[jax.Array], object]) -> Network:
     The parameters are the module with its float arrays only (`eqx.is_inexact_array`). The model
     state holds `"state"`, the `eqx.nn.State` with the batch statistics and the vectors of
     `eqx.nn.SpectralNorm`, and `"buffers"`, the module with its other arrays only, which stay
-    constant. Batch statistics are updated as in `from_linen`.
+    constant. Batch statistics are updated as in `from_linen`. They have the `dtype` of
+    `eqx.nn.BatchNorm`: keep float32 there, because bfloat16 rounds small updates to zero.
 
     Args:
       make: `(key) -> eqx.Module`. The module's `__call__` takes one example, without a batch axis,

@@ -16,7 +16,8 @@ def from_haiku(function: Callable[..., PyTree]) -> Network:
     vectors of `hk.SpectralNorm`) are Haiku's nested dicts. `hk.next_rng_key()` draws from the key
     of the pass. A function with a parameter `train` receives it by name. `init` calls the function
     with `train=True`, because Haiku creates some state only in training passes. Batch statistics
-    are updated as in `from_linen`.
+    are updated as in `from_linen`. They have the dtype of the inputs of `hk.BatchNorm`: cast
+    bfloat16 inputs to float32 there, because bfloat16 rounds small updates to zero.
 
     Args:
       function: `(x[, labels][, train]) -> y`, before any transformation. `x` has a batch axis.

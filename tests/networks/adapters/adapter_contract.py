@@ -21,6 +21,7 @@ from conftest import assert_trees_equal, tree_differs
 
 import jaxgan
 from jaxgan import Pair, checkpoint
+from jaxgan._game._standing import standing_model_state
 from jaxgan.networks import from_linen
 from jaxgan.types import Network
 
@@ -285,6 +286,20 @@ class AdapterContract:
             expected = averaged(self.library, getattr(seen, player))
             np.testing.assert_allclose(found[0], expected[0], rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(found[1], expected[1], rtol=1e-4, atol=1e-5)
+
+    def test_standing_statistics_are_the_means_over_all_passes(self):
+        state = trained(self.library).states[-1]
+        params, model_state = state.params.generator, state.model_state.generator
+        # Counters of bias-corrected averages stay. After many steps, the correction is 1.
+        is_count = lambda x: jnp.issubdtype(x.dtype, jnp.integer) and x.ndim == 0
+        many = jax.tree.map(lambda x: x + 1000 if is_count(x) else x, model_state)
+        latents = jax.random.normal(jax.random.key(3), (3, BATCH, LATENT_DIM))
+        network = self.library.net(LATENT_DIM, SHAPE)
+        standing = quick_jit(functools.partial(standing_model_state, network))
+        found = self.library.averages(standing(params, many, (latents,), jax.random.key(4)))
+        w = weights(self.library, params)
+        expected = np.mean([layers_in_numpy(w, x, SHAPE)[1] for x in latents], axis=0)
+        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)
 
     def test_spectral_norm_matches_numpy_and_is_model_state(self):
         network = self.library.spectral

@@ -1,0 +1,108 @@
+"""Recomputes the generator's running averages, so that they weight many passes equally.
+
+The caller checks the arguments.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxgan._internal.precision import full_precision
+from jaxgan._internal.shapes import Array, Bool, Float, Key
+from jaxgan.types import ModelState, Network, Params
+
+Floats = list[jax.Array]
+"""The float leaves of a model state, at least float32."""
+
+_ROUNDS = 2
+_TOLERANCE = 1e-3  # far above the rounding error of a memory, and far below a vector's variation
+_LARGEST_MEMORY = 1 - 1e-5  # above, `1 - memory` is mostly rounding error
+
+
+def standing_model_state(
+    network: Network,
+    params: Params,
+    model_state: ModelState,
+    inputs: tuple[jax.Array, ...],
+    key: Key[Array, ""],
+) -> ModelState:
+    r"""Returns the model state with averages that weight all passes equally.
+
+    A training pass with statistics $b_i$ replaces an average $s$ by $f_i(s) = ms + (1 - m)b_i$. The
+    mean of the $b_i$ is the $s$ that equals the mean of all $f_i(s)$. A Newton step finds $s$:
+
+    $$s \leftarrow s + \frac{\bar f(s) - s}{1 - m}.$$
+
+    The first step finds all averages that depend only on the $b_i$. The second step finds values
+    that derive from them, such as Haiku's bias-corrected averages, and reduces rounding errors.
+
+    Args:
+      network: the generator.
+      params: its parameters.
+      model_state: its model state.
+      inputs: latents `[passes, batch, latents]`, and labels `[passes, batch]` if there are classes.
+      key: the key of the passes.
+    """
+    leaves: list[jax.Array]
+    structure: Any
+    leaves, structure = jax.tree.flatten(model_state)
+    places = [i for i, x in enumerate(leaves) if jnp.issubdtype(x.dtype, jnp.floating)]
+    start = [full_precision(leaves[i]) for i in places]
+
+    def run(floats: Floats, inputs: tuple[jax.Array, ...], key: Key[Array, ""]) -> Floats:
+        given = dict(zip(places, floats, strict=True))
+        state = structure.unflatten([given.get(i, x) for i, x in enumerate(leaves)])
+        _, state = network.apply(params, state, *inputs, train=True, key=key)
+        moved = jax.tree.leaves(state)
+        return [moved[i].astype(x.dtype) for i, x in given.items()]
+
+    few = tuple(x[0, :2] for x in inputs)
+    memories = _memories(lambda floats: run(floats, few, key), start)
+    keys = jax.random.split(key, len(inputs[0]))
+
+    def newton_step(floats: Floats, _: None) -> tuple[Floats, None]:
+        def add(total: Floats, xs: tuple) -> tuple[Floats, None]:
+            moved = run(floats, *xs)
+            return [t + (y - x) for t, x, y in zip(total, floats, moved, strict=True)], None
+
+        total, _ = jax.lax.scan(add, [jnp.zeros_like(x) for x in floats], (inputs, keys))
+        rows = zip(floats, total, memories, strict=True)
+        return [
+            jnp.where(is_average, x + t / len(keys) / (1 - memory), x)
+            for x, t, (memory, is_average) in rows
+        ], None
+
+    floats, _ = jax.lax.scan(newton_step, start, None, _ROUNDS)
+    for i, x in zip(places, floats, strict=True):
+        leaves[i] = x.astype(leaves[i].dtype)
+    return structure.unflatten(leaves)
+
+
+def _memories(
+    run: Callable[[Floats], Floats], floats: Floats
+) -> list[tuple[Float[Array, ""], Bool[Array, ""]]]:
+    """Returns the weight of each leaf's old value in its new value, and whether it is an average.
+
+    The weights are differences, because a network may stop the gradient of its model state. A leaf
+    is an average if all of its elements have the same weight, below 1. The vectors of spectral
+    normalization have different weights, and counters and constants have weight 1.
+    """
+    if not floats:
+        return []
+    steps = [1 + jnp.abs(x) for x in floats]
+
+    def run_with_step(place: jax.Array) -> Floats:
+        pairs = enumerate(zip(floats, steps, strict=True))
+        return run([x + jnp.where(place == i, step, 0) for i, (x, step) in pairs])
+
+    # vmap repeats only those operations that depend on the model state.
+    moved, still = jax.vmap(run_with_step)(jnp.arange(len(floats))), run(floats)
+    found = []
+    for i, (y, x, step) in enumerate(zip(moved, still, steps, strict=True)):
+        weights = (y[i] - x) / step
+        memory = jnp.mean(weights)
+        is_average = jnp.all(jnp.abs(weights - memory) < _TOLERANCE) & (memory < _LARGEST_MEMORY)
+        found.append((jnp.where(is_average, memory, 0), is_average))
+    return found
