@@ -1,25 +1,22 @@
 """Defines `jaxgan.gan`, which builds pure functions from networks, a loss and optimizers."""
 
-import contextlib
 import functools
-from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgan._game import _validation
+from jaxgan._game import _sample, _validation
 from jaxgan._game._config import GameConfig
 from jaxgan._game._discriminator import pack
 from jaxgan._game._half_steps import train_step
-from jaxgan._game._standing import standing_model_state
 from jaxgan._internal import checks
 from jaxgan.augment import Augmentation, PlainAugmentation, as_augmentation
 from jaxgan.networks.adapters import NetworkLike, as_network
 from jaxgan.penalties import Penalty, PlainPenalty, as_penalty
 from jaxgan.train_state import TrainState, create
-from jaxgan.types import Batch, Labels, Loss, Metrics, Pair, Params
+from jaxgan.types import Batch, Labels, Loss, Metrics, Pair
 
 
 class InitFn(Protocol):
@@ -240,12 +237,12 @@ def gan(
         return _update(config, state, images, labels)
 
     def sample(state: TrainState, latents: jax.Array, labels: Labels | None = None) -> jax.Array:
-        return _sample(config, state, latents, labels)
+        return _sample.sample(config, state, latents, labels)
 
     def standing_statistics(
         state: TrainState, latents: jax.Array, labels: Labels | None = None
     ) -> TrainState:
-        return _standing_statistics(config, state, latents, labels)
+        return _sample.standing_statistics(config, state, latents, labels)
 
     return GAN(init, update, sample, standing_statistics, num_classes)
 
@@ -302,7 +299,7 @@ def _first_samples(
     one_label = None if labels is None else jnp.zeros_like(labels, shape=(1,))
     num = 8 if labels is None else 1
     latents = jax.random.normal(key, (num, config.latents), images.dtype)
-    return jax.jit(functools.partial(_sample, config))(state, latents, one_label)
+    return jax.jit(functools.partial(_sample.sample, config))(state, latents, one_label)
 
 
 def _update(
@@ -325,58 +322,3 @@ def _update(
         invalid = (numbers < 0) | (numbers >= config.num_classes)
         metrics |= {"invalid_labels": jnp.sum(invalid, dtype=jnp.int32)}
     return state, metrics
-
-
-def _sample(
-    config: GameConfig, state: TrainState, latents: jax.Array, labels: Labels | None
-) -> jax.Array:
-    inputs = _generator_inputs(config, state, latents, labels, axes="n")
-    network, model_state = config.network.generator, state.model_state.generator
-    with _named_errors(config, state, inputs):
-        params = _sampling_params(state)
-        return network.apply(params, model_state, *inputs, train=False, key=None)[0]
-
-
-def _standing_statistics(
-    config: GameConfig, state: TrainState, latents: jax.Array, labels: Labels | None
-) -> TrainState:
-    inputs = _generator_inputs(config, state, latents, labels, axes="passes, batch")
-    network, model_state = config.network.generator, state.model_state.generator
-    # Steps, shuffling and `init` fold in other numbers.
-    key = jax.random.fold_in(state.key, 2**32 - 3)
-    with _named_errors(config, state, tuple(x[0] for x in inputs)):
-        params = _sampling_params(state)
-        model_state = standing_model_state(network, params, model_state, inputs, key)
-    return state.replace(model_state=state.model_state._replace(generator=model_state))
-
-
-def _generator_inputs(
-    config: GameConfig, state: TrainState, latents: jax.Array, labels: Labels | None, *, axes: str
-) -> tuple[jax.Array, ...]:
-    """Checks the arguments of `sample`, and returns the inputs of the generator."""
-    latents = _validation.check_latents(latents, config.latents, axes=axes)
-    labels = _validation.check_labels(labels, latents.shape[:-1], config.num_classes)
-    _validation.check_state(state)
-    return (latents,) if labels is None else (latents, labels)
-
-
-@contextlib.contextmanager
-def _named_errors(
-    config: GameConfig, state: TrainState, inputs: tuple[jax.Array, ...]
-) -> Iterator[None]:
-    """Replaces an error of the generator by one that names the leaves of another GAN's state."""
-    try:
-        yield
-    except Exception:
-        expected = jax.eval_shape(config.network.generator.init, state.key, *inputs)
-        found = (state.params.generator, state.model_state.generator)
-        checks.tree_matches("The generator's state", found, expected, _validation.OTHER_GAN)
-        raise
-
-
-def _sampling_params(state: TrainState) -> Params:
-    """Returns the averaged parameters in the dtypes of the parameters, if there is an average."""
-    params = state.params.generator
-    if state.ema_params is None:
-        return params
-    return jax.tree.map(lambda x, average: average.astype(x.dtype), params, state.ema_params)

@@ -4,14 +4,13 @@ The caller checks the arguments.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxgan._internal.precision import full_precision
 from jaxgan._internal.shapes import Array, Bool, Float, Key
-from jaxgan.types import ModelState, Network, Params
+from jaxgan.types import ModelState, Network, Params, PyTree
 
 Floats = list[jax.Array]
 """The float leaves of a model state, at least float32."""
@@ -45,39 +44,58 @@ def standing_model_state(
       inputs: latents `[passes, batch, latents]`, and labels `[passes, batch]` if there are classes.
       key: the key of the passes.
     """
-    leaves: list[jax.Array]
-    structure: Any
-    leaves, structure = jax.tree.flatten(model_state)
-    places = [i for i, x in enumerate(leaves) if jnp.issubdtype(x.dtype, jnp.floating)]
-    start = [full_precision(leaves[i]) for i in places]
+    start = _floats(model_state)
 
     def run(floats: Floats, inputs: tuple[jax.Array, ...], key: Key[Array, ""]) -> Floats:
-        given = dict(zip(places, floats, strict=True))
-        state = structure.unflatten([given.get(i, x) for i, x in enumerate(leaves)])
-        _, state = network.apply(params, state, *inputs, train=True, key=key)
-        moved = jax.tree.leaves(state)
-        return [moved[i].astype(x.dtype) for i, x in given.items()]
+        given = _replace_floats(model_state, floats)
+        _, moved = network.apply(params, given, *inputs, train=True, key=key)
+        return [y.astype(x.dtype) for x, y in zip(floats, _floats(moved), strict=True)]
 
     few = tuple(x[0, :2] for x in inputs)
     memories = _memories(lambda floats: run(floats, few, key), start)
-    keys = jax.random.split(key, len(inputs[0]))
+    passes = (inputs, jax.random.split(key, len(inputs[0])))
 
     def newton_step(floats: Floats, _: None) -> tuple[Floats, None]:
-        def add(total: Floats, xs: tuple) -> tuple[Floats, None]:
-            moved = run(floats, *xs)
-            return [t + (y - x) for t, x, y in zip(total, floats, moved, strict=True)], None
-
-        total, _ = jax.lax.scan(add, [jnp.zeros_like(x) for x in floats], (inputs, keys))
-        rows = zip(floats, total, memories, strict=True)
+        rows = zip(floats, _mean_change(run, floats, passes), memories, strict=True)
         return [
-            jnp.where(is_average, x + t / len(keys) / (1 - memory), x)
-            for x, t, (memory, is_average) in rows
+            jnp.where(is_average, x + change / (1 - memory), x)
+            for x, change, (memory, is_average) in rows
         ], None
 
     floats, _ = jax.lax.scan(newton_step, start, None, _ROUNDS)
-    for i, x in zip(places, floats, strict=True):
-        leaves[i] = x.astype(leaves[i].dtype)
-    return structure.unflatten(leaves)
+    return _replace_floats(model_state, floats, cast=True)
+
+
+def _is_float(x: jax.Array) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.floating)
+
+
+def _floats(model_state: ModelState) -> Floats:
+    """Returns the float leaves, cast to at least float32."""
+    return [full_precision(x) for x in jax.tree.leaves(model_state) if _is_float(x)]
+
+
+def _replace_floats(model_state: ModelState, floats: Floats, *, cast: bool = False) -> ModelState:
+    """Replaces the float leaves, and with `cast` keeps their dtypes."""
+    new = iter(floats)
+
+    def replace(x: jax.Array) -> jax.Array:
+        if not _is_float(x):
+            return x
+        return next(new).astype(x.dtype) if cast else next(new)
+
+    return jax.tree.map(replace, model_state)
+
+
+def _mean_change(run: Callable[..., Floats], floats: Floats, passes: PyTree) -> Floats:
+    """Returns the mean over the passes of the change of each leaf."""
+
+    def add(total: Floats, one: PyTree) -> tuple[Floats, None]:
+        rows = zip(total, floats, run(floats, *one), strict=True)
+        return [t + (y - x) for t, x, y in rows], None
+
+    total, _ = jax.lax.scan(add, [jnp.zeros_like(x) for x in floats], passes)
+    return [t / len(passes[1]) for t in total]
 
 
 def _memories(
