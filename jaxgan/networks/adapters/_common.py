@@ -1,8 +1,9 @@
 """Helper functions of the adapters."""
 
+import functools
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import ModuleType
 from typing import Any
 
@@ -41,18 +42,55 @@ def check_make(make: object, form: str, module: type) -> None:
     checks.function("make", make, form)
 
 
-def train_option(function: Callable) -> Callable[[bool], dict[str, Any]]:
+# The parameters of a call that jaxgan passes, and whether they are true in training passes.
+_FLAGS = {
+    **dict.fromkeys(("train", "training", "is_training", "update_stats"), True),
+    **dict.fromkeys(("deterministic", "use_running_average", "inference"), False),
+}
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def train_flags(
+    name: str, call: Callable, others: Collection[str] = ()
+) -> Callable[[bool], dict[str, Any]]:
     """Returns a function that makes the keyword arguments of a call from `train`.
 
-    The keyword arguments are empty if `function` has no parameter `train`.
+    `train`, `training`, `is_training` and `update_stats` are true in training passes.
+    `deterministic`, `use_running_average` and `inference` are true in other passes.
 
     Args:
-      function: the function that receives the arguments.
+      name: the call's name in an error.
+      call: the function or module that receives the arguments.
+      others: the names of parameters that the adapter passes itself.
+
+    Raises:
+      TypeError: If a parameter can be a flag that jaxgan does not know.
 
     Example:
-      >>> from jaxgan.networks.adapters._common import train_option
-      >>> train_option(lambda x, train: x)(True), train_option(lambda x: x)(True)
+      >>> from jaxgan.networks.adapters._common import train_flags
+      >>> train_flags("f", lambda x, train: x)(True), train_flags("f", lambda x: x)(True)
       ({'train': True}, {})
+      >>> train_flags("f", lambda x, *, training, deterministic=None: x)(False)
+      {'training': False, 'deterministic': True}
     """
-    has_train = "train" in inspect.signature(function).parameters
-    return lambda train: {"train": train} if has_train else {}
+    parameters = inspect.signature(call).parameters.values()
+    flags = [p.name for p in parameters if p.name in _FLAGS and p.kind in _NAMED]
+    given = call.keywords if isinstance(call, functools.partial) else {}
+    rest = [p for p in parameters if p.name not in {*flags, *others, *given}]
+    inputs = [p for p in rest if p.kind in _POSITIONAL and p.default is p.empty]
+    for p in rest:
+        fits = not _may_be_flag(p) and p not in inputs[2:]
+        expected = f"x, labels, or a flag that jaxgan passes ({', '.join(_FLAGS)})"
+        advice = f"Rename {p.name}, make it a field, or pass it in your own jaxgan.Network."
+        checks.require(fits, f"Each parameter of {name}", expected, f"{p}", advice, error=TypeError)
+    return lambda train: {flag: train == _FLAGS[flag] for flag in flags}
+
+
+def _may_be_flag(p: inspect.Parameter) -> bool:
+    """Returns whether a parameter can be a flag, or needs a value that jaxgan does not know."""
+    if p.kind not in (*_POSITIONAL, *_NAMED):
+        return False  # *args and **kwargs
+    is_bool = isinstance(p.default, bool) or "bool" in str(p.annotation)
+    needs_value = p.kind is p.KEYWORD_ONLY and p.default is p.empty
+    return is_bool or needs_value or p.name in (*_FLAGS, "mode")

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan._internal import checks
-from jaxgan.networks.adapters._common import check_make, import_library
+from jaxgan.networks.adapters._common import check_make, import_library, train_flags
 from jaxgan.types import ModelState, Network, Params, PyTree
 
 
@@ -16,8 +16,8 @@ def from_equinox(make: Callable[[jax.Array], object]) -> Network:
 
     Equinox modules take one example. The adapter maps over the batch, an axis named `"batch"`: pass
     this `axis_name` to `eqx.nn.BatchNorm`. Every example has its own key. A `__call__` with
-    parameters `state`, `key` or `train` receives them by name; with `state` it must return
-    `(y, state)`. `eqx.nn.inference_mode` follows `train`.
+    parameters `state` or `key` receives them by name, and flags such as `train` as in `from_linen`.
+    With `state` it must return `(y, state)`. `eqx.nn.inference_mode` follows `train`.
 
     The parameters are the module with its float arrays only (`eqx.is_inexact_array`). The model
     state holds `"state"`, the `eqx.nn.State` with the batch statistics and the vectors of
@@ -35,7 +35,8 @@ def from_equinox(make: Callable[[jax.Array], object]) -> Network:
 
     Raises:
       ImportError: If Equinox is not installed.
-      TypeError: If `make` is a module, or makes something else.
+      TypeError: If `make` is a module, or makes something else, or a parameter of the `__call__`
+        can be a flag with an unknown name.
 
     Example:
       >>> import equinox as eqx, jax, jaxgan
@@ -53,6 +54,8 @@ def from_equinox(make: Callable[[jax.Array], object]) -> Network:
     make_with_state = eqx.nn.make_with_state(make)
     outline, _ = eqx.filter_eval_shape(make_with_state, jax.random.key(0))
     checks.instance("make(key)", outline, eqx.Module, "an eqx.Module")
+    checks.function("make(key)", outline, "of one example, defined as __call__")
+    options = train_flags(f"{type(outline).__name__}.__call__", outline, ("state", "key"))
     is_array = jax.tree.map(lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), outline)
     static = eqx.filter(outline, is_array, inverse=True)
 
@@ -72,7 +75,7 @@ def from_equinox(make: Callable[[jax.Array], object]) -> Network:
         key: jax.Array | None = None,
     ) -> tuple[PyTree, ModelState]:
         module = eqx.combine(params, model_state["buffers"], static)
-        one = _for_one_example(eqx.nn.inference_mode(module, not train), train)
+        one = _for_one_example(eqx.nn.inference_mode(module, not train), options(train))
         keys = None if key is None else jax.random.split(key, inputs[0].shape[0])
         every = jax.vmap(one, in_axes=(0, None, 0), out_axes=(0, None), axis_name="batch")
         y, state = every(inputs, model_state["state"], keys)
@@ -81,19 +84,21 @@ def from_equinox(make: Callable[[jax.Array], object]) -> Network:
     return Network(init, apply)
 
 
-def _for_one_example(module: Callable, train: bool) -> Callable[..., tuple[PyTree, PyTree]]:
+def _for_one_example(
+    module: Callable, flags: dict[str, bool]
+) -> Callable[..., tuple[PyTree, PyTree]]:
     """Makes a function `(inputs, state, key) -> (y, state)` from a module's `__call__`.
 
-    The module receives those of `state`, `key` and `train` that its `__call__` has as parameters.
+    The module receives `flags`, and `state` and `key` if its `__call__` has these parameters.
     """
     parameters = inspect.signature(type(module).__call__).parameters
 
     def call(
         inputs: tuple[jax.Array, ...], state: PyTree, key: jax.Array | None
     ) -> tuple[PyTree, PyTree]:
-        offered = {"state": state, "key": key, "train": train}
+        offered = {"state": state, "key": key}
         taken = {name: value for name, value in offered.items() if name in parameters}
-        y = module(*inputs, **taken)
+        y = module(*inputs, **taken, **flags)
         return y if "state" in parameters else (y, state)
 
     return call

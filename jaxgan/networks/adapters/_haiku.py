@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 
 from jaxgan._internal import checks
-from jaxgan.networks.adapters._common import import_library, train_option
+from jaxgan.networks.adapters._common import import_library, train_flags
 from jaxgan.types import ModelState, Network, Params, PyTree
 
 
@@ -14,10 +14,10 @@ def from_haiku(function: Callable[..., PyTree]) -> Network:
 
     The adapter calls `hk.transform_with_state`. Parameters and model state (batch statistics, the
     vectors of `hk.SpectralNorm`) are Haiku's nested dicts. `hk.next_rng_key()` draws from the key
-    of the pass. A function with a parameter `train` receives it by name. `init` calls the function
-    with `train=True`, because Haiku creates some state only in training passes. Batch statistics
-    are updated as in `from_linen`. They have the dtype of the inputs of `hk.BatchNorm`: cast
-    bfloat16 inputs to float32 there, because bfloat16 rounds small updates to zero.
+    of the pass. A function receives flags such as `train` as in `from_linen`. `init` runs a
+    training pass, because Haiku creates some state only there. Batch statistics are updated as in
+    `from_linen`. They have the dtype of the inputs of `hk.BatchNorm`: cast bfloat16 inputs to
+    float32 there, because bfloat16 rounds small updates to zero.
 
     Args:
       function: `(x[, labels][, train]) -> y`, before any transformation. `x` has a batch axis.
@@ -28,7 +28,8 @@ def from_haiku(function: Callable[..., PyTree]) -> Network:
 
     Raises:
       ImportError: If Haiku is not installed.
-      TypeError: If `function` is already transformed, or is not a function.
+      TypeError: If `function` is already transformed, or is not a function, or a parameter can be a
+        flag with an unknown name.
 
     Example:
       >>> import haiku as hk, jax, jaxgan
@@ -42,7 +43,8 @@ def from_haiku(function: Callable[..., PyTree]) -> Network:
     """
     hk = import_library("haiku", "dm-haiku")
     checks.function("function", function, "as it is before hk.transform")
-    transformed, options = hk.transform_with_state(function), train_option(function)
+    options = train_flags(getattr(function, "__name__", "function"), function)
+    transformed = hk.transform_with_state(function)
 
     def init(key: jax.Array, *inputs: jax.Array) -> tuple[Params, ModelState]:
         with jax.numpy_dtype_promotion("standard"):

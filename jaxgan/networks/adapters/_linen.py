@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 
 from jaxgan._internal import checks
-from jaxgan.networks.adapters._common import train_option
+from jaxgan.networks.adapters._common import train_flags
 from jaxgan.types import ModelState, Network, Params, PyTree
 
 
@@ -12,8 +12,10 @@ def from_linen(module: nn.Module) -> Network:
     """Makes a `Network` from a Flax linen module. `jaxgan.gan` calls it for linen modules.
 
     The collection `params` becomes the parameters. Every other collection (`batch_stats`, ...)
-    becomes the model state, which only training passes update. A `__call__` with a parameter
-    `train` receives it by name. All random streams (`dropout`, ...) derive from one key.
+    becomes the model state, which only training passes update. A `__call__` receives
+    the flags that it has as parameters, by name: `train`, `training`, `is_training` and
+    `update_stats` are true in training passes; `deterministic`, `use_running_average` and
+    `inference` are true in other passes. All random streams (`dropout`, ...) derive from one key.
 
     Every training pass updates the batch statistics. In a GAN, the discriminator step updates the
     discriminator's statistics twice, with the real batch and then the fake batch, as in DCGAN. The
@@ -27,7 +29,8 @@ def from_linen(module: nn.Module) -> Network:
       A `Network`.
 
     Raises:
-      TypeError: If `module` is not an instance of a linen module.
+      TypeError: If `module` is not an instance of a linen module with a `__call__`, or a parameter
+        of the `__call__` can be a flag with another name.
 
     Example:
       >>> import flax.linen as nn, jax, jaxgan
@@ -38,7 +41,8 @@ def from_linen(module: nn.Module) -> Network:
       (5, 3)
     """
     checks.instance("module", module, nn.Module, "an instance of a flax.linen module")
-    options = train_option(type(module).__call__)
+    checks.function("module", module, "of x, defined as __call__")
+    options = train_flags(f"{type(module).__name__}.__call__", module)
 
     def init(key: jax.Array, *inputs: jax.Array) -> tuple[Params, ModelState]:
         variables = dict(module.init(key, *inputs, **options(False)))

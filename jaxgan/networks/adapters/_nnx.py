@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan._internal import checks
-from jaxgan.networks.adapters._common import check_make, train_option
+from jaxgan.networks.adapters._common import check_make, train_flags
 from jaxgan.types import ModelState, Network, Params, PyTree
 
 
@@ -19,8 +19,8 @@ def from_nnx(make: Callable[..., object]) -> Network:
     state are nested dicts of arrays, keyed by attribute. The model state excludes sown values
     (`nnx.Intermediate`) and random streams: every pass restarts each stream from the pass's key.
 
-    A pass runs `module.train()` or `module.eval()` first. A `__call__` with a parameter `train`
-    receives it by name. Batch statistics are updated as in `from_linen`.
+    A pass runs `module.train()` or `module.eval()` first. A `__call__` receives flags such as
+    `train` as in `from_linen`. Batch statistics are updated as in `from_linen`.
 
     Args:
       make: `(rngs: nnx.Rngs) -> nnx.Module`, often the class itself. The module's `__call__` takes
@@ -31,7 +31,8 @@ def from_nnx(make: Callable[..., object]) -> Network:
       arrays into a module.
 
     Raises:
-      TypeError: If `make` is a module, or makes something else.
+      TypeError: If `make` is a module, or makes something else, or a parameter of the `__call__`
+        can be a flag with an unknown name.
 
     Example:
       >>> import jax, jaxgan
@@ -50,9 +51,10 @@ def from_nnx(make: Callable[..., object]) -> Network:
     from flax import nnx
 
     check_make(make, "(rngs) -> module", nnx.Module)
-    outline = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
+    outline: Any = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
     checks.instance("make(rngs)", outline, nnx.Module, "an nnx.Module")
-    options = train_option(type(outline).__call__)
+    checks.function("make(rngs)", outline, "of x, defined as __call__")
+    options = train_flags(f"{type(outline).__name__}.__call__", outline)
     graphdef, *states = nnx.split(outline, nnx.RngState, ...)
     streams = states[0]
 
