@@ -10,6 +10,7 @@ import optax
 from jaxgan._game import _sample, _validation
 from jaxgan._game._config import GameConfig
 from jaxgan._game._discriminator import pack
+from jaxgan._game._dry_run import check_labels_are_taken, dry_run
 from jaxgan._game._half_steps import train_step
 from jaxgan._internal import checks
 from jaxgan.augment import Augmentation, PlainAugmentation, as_augmentation
@@ -60,7 +61,8 @@ class GAN(NamedTuple):
     Args:
       init: `(key, images, labels=None) -> TrainState`. `images` are example real images, `[n,
         height, width, channels]`. Only the shape and dtype of `images` and `labels` affect the
-        state. Outside of jit, `init` checks that the generator's range fits the images.
+        state. `init` warns about model state that training does not change. Outside of jit, it
+        checks that the generator's range fits the images.
       update: `(state, images, labels=None) -> (state, metrics)`. Performs one training step on
         real images, float in [-1, 1], `[batch, height, width, channels]`. Each discriminator step
         uses an equal share of the batch. The generator step uses the last share.
@@ -176,11 +178,13 @@ def gan(
     Raises:
       TypeError: If a network, `Pair`, number or bool has the wrong type. From `init` and `update`:
         if images or parameters are not floats, labels are not integers, or the state is not a
-        `TrainState`.
+        `TrainState`. From `init`: if a network takes no labels in a GAN with `num_classes`, or does
+        not return its model state.
       ValueError: If a number is out of range. From `init` and `update`, at trace time: if shapes do
         not match, labels are missing, or the state belongs to another GAN. Outside of jit, also if
-        labels are out of range. From `init`: if a network has no parameters. Outside of jit, also
-        if images are non-finite or the generator's range is incompatible with them.
+        labels are out of range. From `init`: if a network has no parameters, or needs labels in a
+        GAN without `num_classes`. Outside of jit, also if images are non-finite or the generator's
+        range is incompatible with them.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax
@@ -211,8 +215,9 @@ def gan(
       Brock et al., Large Scale GAN Training for High Fidelity Natural Image Synthesis, 2019,
       https://arxiv.org/abs/1809.11096 (standing statistics)
     """
+    players = Pair(as_network(generator), as_network(discriminator))
     config = GameConfig(
-        network=Pair(as_network(generator), as_network(discriminator)),
+        network=Pair(*map(_validation.checked, Pair._fields, players)),
         loss=loss,
         optimizer=optimizer,
         latents=latents,
@@ -252,12 +257,13 @@ def _init(config: GameConfig, key: jax.Array, images: Batch, labels: Labels | No
     checks.finite("Images", given)
     labels = _validation.check_labels(labels, images.shape[:1], config.num_classes)
     checks.key(key)
-    state = _create_state(config, key, images, labels)
-    batch_size = 2 * config.batch_divisor
-    like = lambda x: jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype)
-    # A dry run finds incompatible networks, losses and optimizers before the first step.
-    step = functools.partial(train_step, config)
-    jax.eval_shape(step, state, like(images), None if labels is None else like(labels))
+    try:
+        state = _create_state(config, key, images, labels)
+        # A dry run finds incompatible networks, losses and optimizers before the first step.
+        dry_run(config, state, images, labels)
+    except Exception as error:
+        check_labels_are_taken(config, images, error)
+        raise
     if all(map(checks.is_concrete, jax.tree.leaves((state, images)))):
         _validation.check_range(_first_samples(config, state, images, labels), images)
     return state

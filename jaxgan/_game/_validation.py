@@ -1,5 +1,7 @@
 """Checks the arguments of `jaxgan.gan` and of the functions that it returns."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import numpy as np
 from jaxgan._game._config import GameConfig
 from jaxgan._internal import checks
 from jaxgan.train_state import TrainState
-from jaxgan.types import Pair, Params
+from jaxgan.types import ModelState, Network, Pair, Params, PyTree
 
 OTHER_GAN = "Use the state of this GAN, not of another GAN."
 
@@ -40,6 +42,38 @@ def _check_classes(config: GameConfig) -> None:
             checks.real(f"auxiliary.{player}", weight, 0.0)
         known = config.num_classes is not None
         checks.require(known, "num_classes", "given with auxiliary", "None")
+
+
+def checked(player: str, network: Network) -> Network:
+    """Returns a network that checks the structure of its results."""
+
+    def init(key: jax.Array, *inputs: jax.Array) -> tuple[Params, ModelState]:
+        result = network.init(key, *inputs)
+        return _check_pair(f"The result of the {player}'s init", result, "(params, model_state)")
+
+    def apply(
+        params: Params,
+        model_state: ModelState,
+        *inputs: jax.Array,
+        train: bool,
+        key: jax.Array | None,
+    ) -> tuple[PyTree, ModelState]:
+        name = f"The result of the {player}'s apply"
+        result = network.apply(params, model_state, *inputs, train=train, key=key)
+        y, after = _check_pair(name, result, "(y, model_state)")
+        found: Any = jax.tree.structure(after)
+        given: Any = jax.tree.structure(model_state)
+        expected = f"(y, model_state) with a state of structure {given}"
+        checks.require(found == given, name, expected, f"{found}", error=TypeError)
+        return y, after
+
+    return Network(init, apply)
+
+
+def _check_pair(name: str, result: Any, form: str) -> tuple[PyTree, ModelState]:
+    fits = isinstance(result, tuple) and len(result) == 2
+    checks.require(fits, name, form, checks.shown(result), error=TypeError)
+    return result
 
 
 def check_images(x: object, divisor: int) -> jax.Array:
