@@ -90,8 +90,8 @@ def grid(images: ArrayLike, columns: int | None = None, *, scale: int = 1) -> np
     Raises:
       TypeError: If the images are neither uint8 nor floats, or `columns` or `scale` is not an
         integer.
-      ValueError: If the images do not have rank 4 or are empty, a value is non-finite, `columns` or
-        `scale` is below 1, or the picture would exceed 1 GiB.
+      ValueError: If the images do not have rank 4, are empty or have their channels first, a value
+        is non-finite, `columns` or `scale` is below 1, or the picture would exceed 1 GiB.
 
     Example:
       >>> import jaxgan, numpy as np
@@ -100,8 +100,9 @@ def grid(images: ArrayLike, columns: int | None = None, *, scale: int = 1) -> np
     """
     batch = _as_numpy("images", images)
     form = "[num, height, width, channels] without empty axes"
-    fits = batch.ndim == 4 and batch.size > 0
-    checks.require(fits, "images", form, checks.show(images))
+    advice = checks.channels_first(batch.shape)
+    fits = batch.ndim == 4 and batch.size > 0 and not advice
+    checks.require(fits, "images", form, checks.show(images), advice)
     num, height, width, channels = batch.shape
     columns = int(np.ceil(np.sqrt(num))) if columns is None else columns
     checks.integer("columns", columns)
@@ -252,7 +253,7 @@ def _as_numpy(name: str, x: object) -> np.ndarray:
     """Converts an array of any library, or a list of numbers, to numpy."""
     try:
         return np.asarray(x)
-    except ValueError:  # lists of different lengths
+    except Exception:  # lists of different lengths, or any error of another library
         raise TypeError(f"{name} must be an array; got {checks.show(x)}.") from None
 
 
@@ -309,5 +310,6 @@ def _to_pillow(picture: np.ndarray | jax.Array) -> "Image":
     pixels = np.asarray(picture)
     fits = pixels.ndim == 3 and pixels.size > 0 and pixels.shape[-1] in (1, 3)
     got = f"{pixels.dtype} of shape {pixels.shape}"
-    checks.require(fits and pixels.dtype == np.uint8, "picture", _PICTURE, got)
+    advice = checks.channels_first(pixels.shape, ndim=3)
+    checks.require(fits and pixels.dtype == np.uint8, "picture", _PICTURE, got, advice)
     return pillow.fromarray(pixels[:, :, 0] if pixels.shape[-1] == 1 else pixels)

@@ -131,7 +131,7 @@ def _copy(chunk: tuple[object, ...], number: int) -> Chunk:
     for part in chunk:
         try:
             copy = np.array(part)
-        except ValueError:  # nested lists of different lengths
+        except Exception:  # lists of different lengths, or any error of another library
             copy = np.array(None)
         is_array, got = copy.dtype.kind not in "OUSMm", checks.shown(part)
         expected = "an array, or a tuple of arrays"

@@ -147,6 +147,20 @@ def batch(uint8_images) -> jax.Array:
     return jaxgan.images.normalize(uint8_images[:BATCH])
 
 
+@pytest.fixture
+def torch_tensor():
+    """Returns an object like a tensor of PyTorch on a GPU, which numpy cannot read."""
+
+    class Tensor:
+        shape, dtype = (BATCH, *SHAPE), "torch.float32"
+
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("numpy cannot read this tensor")
+
+    Tensor.__module__ = "torch"
+    return Tensor()
+
+
 @pytest.fixture(scope="session")
 def first_state() -> jaxgan.TrainState:
     """Returns the state of `gan` for seed 0. Tests must not donate this state."""

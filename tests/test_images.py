@@ -57,6 +57,7 @@ def test_grid_pads_scales_and_quantizes():
     [
         ((28, 28, 1), {}, r"images must be \[num, height.* got uint8 of shape \(28, 28, 1\)"),
         ((0, 2, 2, 1), {}, "images must be .* without empty axes"),
+        ((2, 3, 8, 8), {}, r"got uint8 of shape \(2, 3, 8, 8\)\. The shape looks channels-first"),
         ((4, 2, 2, 1), {"columns": 0}, "columns must be at least 1; got 0"),
         (
             (4, 2, 2, 1),
@@ -173,6 +174,12 @@ def test_save_rejects_invalid_pictures(tmp_path, picture, error):
         images.save(tmp_path / "a.png", picture)
 
 
+def test_save_names_a_channels_first_picture(tmp_path):
+    message = r"got uint8 of shape \(3, 8, 8\)\. The shape looks channels-first; pass np.transp"
+    with pytest.raises(ValueError, match=message):
+        images.save(tmp_path / "a.png", np.zeros((3, 8, 8), np.uint8))
+
+
 @pytest.mark.parametrize(
     ("panels", "error", "message"),
     [
@@ -209,6 +216,17 @@ def test_arrays_of_other_libraries_are_accepted(tmp_path, values):
     np.testing.assert_array_equal(images.quantize(values), [[0, 255]])
     images.curves(tmp_path / "a.png", {"a": {"b": values}})
     assert (tmp_path / "a.png").exists()
+
+
+def test_unreadable_torch_tensors_are_rejected(tmp_path, torch_tensor):
+    for call in (
+        lambda: images.normalize(torch_tensor),
+        lambda: images.quantize(torch_tensor),
+        lambda: images.grid(torch_tensor),
+        lambda: images.save(tmp_path / "a.png", torch_tensor),
+    ):
+        with pytest.raises(TypeError, match=r"must be .*; got a torch tensor of"):
+            call()
 
 
 def test_curves_are_drawn(tmp_path):

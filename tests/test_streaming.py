@@ -98,6 +98,11 @@ class TestStream:
         with pytest.raises(TypeError, match="Chunk 1 must be an array, or a tuple of arrays; got"):
             next(stream)
 
+    def test_unreadable_torch_tensor_is_rejected(self, state, torch_tensor):
+        stream = streaming.stream(lambda state, chunk: (state, {}), state, [torch_tensor])
+        with pytest.raises(TypeError, match=r"Chunk 0 must be an array.*; got a torch tensor of"):
+            next(stream)
+
     def test_closed_stream_leaves_no_thread(self, state):
         threads = set(threading.enumerate())
         chunks = (np.zeros(1) for _ in range(5))

@@ -257,13 +257,14 @@ def _init(config: GameConfig, key: jax.Array, images: Batch, labels: Labels | No
     checks.finite("Images", given)
     labels = _validation.check_labels(labels, images.shape[:1], config.num_classes)
     checks.key(key)
-    try:
-        state = _create_state(config, key, images, labels)
-        # A dry run finds incompatible networks, losses and optimizers before the first step.
-        dry_run(config, state, images, labels)
-    except Exception as error:
-        check_labels_are_taken(config, images, error)
-        raise
+    with checks.channels_first_note(images.shape):
+        try:
+            state = _create_state(config, key, images, labels)
+            # A dry run finds incompatible networks, losses and optimizers before the first step.
+            dry_run(config, state, images, labels)
+        except Exception as error:
+            check_labels_are_taken(config, images, error)
+            raise
     if all(map(checks.is_concrete, jax.tree.leaves((state, images)))):
         _validation.check_range(_first_samples(config, state, images, labels), images)
     return state
@@ -315,7 +316,8 @@ def _update(
     labels = _validation.check_labels(labels, images.shape[:1], config.num_classes)
     _validation.check_state(state, config)
     try:
-        state, metrics = train_step(config, state, images, labels)
+        with checks.channels_first_note(images.shape):
+            state, metrics = train_step(config, state, images, labels)
     except checks.ShapeError:
         raise
     except Exception:  # only after an error, because the comparison traces both networks

@@ -84,6 +84,7 @@ def generate(config: GameConfig, state: TrainState, inputs: StepInputs) -> Gener
 
     images, pullback, model_state = jax.vjp(forward, state.params.generator, has_aux=True)
     advice = "Generate images of the same shape as the real images."
+    advice = checks.channels_first(real.shape) or advice
     checks.shape("The generator's output", images, real.shape, advice)
     return Generated(images, pullback, model_state)
 

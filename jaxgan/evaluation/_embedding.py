@@ -53,7 +53,8 @@ def embed(
     features = []
     for start in range(0, len(x), batch_size):
         batch = x[start : start + batch_size]
-        features.append(_embed_batch(apply, batch, min(batch_size, len(x))))
+        with checks.channels_first_note(x.shape):
+            features.append(_embed_batch(apply, batch, min(batch_size, len(x))))
         progress(start + len(batch))
     return np.concatenate(features)
 

@@ -1,5 +1,6 @@
 """Compares the update of both networks with a simple reference, and checks its invariants."""
 
+import functools
 import math
 
 import flax.linen as nn
@@ -390,6 +391,52 @@ class TestBadInput:
     def test_wrong_image_size_is_rejected_at_trace_time(self, gan, state):
         with pytest.raises(ValueError, match=r"of shape \(5, 8, 8, 1\); got \(5, 4, 4, 1\)"):
             jax.jit(gan.update).lower(state, jnp.zeros((5, 8, 8, 1)))
+
+    def test_channels_first_images_are_named_at_init_and_update(self):
+        advice = r"The shape looks channels-first; pass np.transpose\(images, \(0, 2, 3, 1\)\)\."
+        gan = make_gan(generator=jaxgan.networks.MLPGenerator((8, 8, 3), features=(8,)))
+        images = jax.ShapeDtypeStruct((5, 8, 8, 3), jnp.float32)
+        state = jax.eval_shape(gan.init, jax.random.key(0), images)
+        first = jax.ShapeDtypeStruct((5, 3, 8, 8), jnp.float32)
+        with pytest.raises(ValueError, match=rf"\(2, 3, 8, 8\); got \(2, 8, 8, 3\). {advice}"):
+            jax.eval_shape(gan.init, jax.random.key(0), first)
+        with pytest.raises(ValueError, match=rf"\(5, 3, 8, 8\); got \(5, 8, 8, 3\). {advice}"):
+            jax.eval_shape(gan.update, state, first)
+        steps = functools.partial(jaxgan.training.steps, gan, num_steps=1, batch_size=5)
+        with pytest.raises(ValueError, match=advice):
+            jax.eval_shape(steps, state, jax.ShapeDtypeStruct((9, 3, 8, 8), jnp.uint8))
+        strict = make_gan(discriminator=jaxgan.networks.SNGANDiscriminator())
+        with pytest.raises(ValueError, match=rf"The sides .* got \(3, 8, 8\)\.\n(.*\n)*{advice}"):
+            jax.eval_shape(strict.init, jax.random.key(0), first)
+
+    def test_unreadable_torch_tensors_are_rejected(self, gan, state, batch, torch_tensor):
+        labels = make_gan(
+            generator=jaxgan.networks.SNGANGenerator(SHAPE, num_classes=3, blocks=1), num_classes=3
+        )
+        for call in (
+            lambda: gan.init(jax.random.key(0), torch_tensor),
+            lambda: gan.update(state, torch_tensor),
+            lambda: gan.sample(state, torch_tensor),
+            lambda: labels.init(jax.random.key(0), batch, torch_tensor),
+            lambda: jaxgan.training.steps(gan, state, torch_tensor, num_steps=1, batch_size=1),
+        ):
+            with pytest.raises(TypeError, match=r"got a torch tensor of .*, which x\.detach\(\)"):
+                call()
+
+    def test_torch_tensors_are_accepted(self, gan, batch):
+        torch = pytest.importorskip("torch")
+        images = torch.from_numpy(np.array(batch))
+        assert_trees_equal(
+            gan.sample(gan.init(jax.random.key(0), images), torch.ones(2, LATENT_DIM)),
+            gan.sample(gan.init(jax.random.key(0), batch), jnp.ones((2, LATENT_DIM))),
+        )
+        with pytest.raises(TypeError, match="got a torch tensor of"):
+            gan.init(jax.random.key(0), images.requires_grad_())
+
+    def test_channels_first_networks_are_accepted(self):
+        gan = make_gan(generator=jaxgan.networks.MLPGenerator((3, 8, 8), features=(8,)))
+        images = jax.ShapeDtypeStruct((5, 3, 8, 8), jnp.float32)
+        jax.eval_shape(gan.init, jax.random.key(0), images)
 
     def test_logits_with_two_axes_are_rejected(self, batch):
         class Column(nn.Module):

@@ -232,6 +232,28 @@ class TestKey:
             checks.key(value)
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [(2, 8, 8, 3), (2, 3, 4, 8), (2, 3, 8, 4), (2, 4, 8, 8), (3, 8), (3, 8, 8)],
+)
+def test_other_images_are_not_called_channels_first(shape):
+    assert checks.channels_first(shape) == ""
+    with pytest.raises(RuntimeError) as caught, checks.channels_first_note(shape):
+        raise RuntimeError
+    assert not hasattr(caught.value, "__notes__")
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 1, 5, 7)])
+def test_channels_first_images_are_recognized(shape):
+    advice = "The shape looks channels-first; pass np.transpose(images, (0, 2, 3, 1))."
+    assert checks.channels_first(shape) == advice
+    with pytest.raises(RuntimeError) as caught, checks.channels_first_note(shape):
+        raise RuntimeError
+    assert caught.value.__notes__ == [advice]
+    picture = checks.channels_first(shape[1:], ndim=3)
+    assert picture == "The shape looks channels-first; pass np.transpose(picture, (1, 2, 0))."
+
+
 class TestShape:
     def test_accepts(self):
         checks.shape("output", jnp.zeros((2, 3)), (2, 3), "")

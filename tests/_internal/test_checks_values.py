@@ -34,6 +34,11 @@ def test_show_is_brief():
     assert len(checks.show({str(i): list(range(100)) for i in range(100)})) < 500
 
 
+def test_show_of_a_torch_tensor_names_the_conversion(torch_tensor):
+    shown = "a torch tensor of (5, 4, 4, 1), which x.detach().cpu().numpy() converts"
+    assert checks.show(torch_tensor) == shown
+
+
 def test_show_of_a_traced_array():
     shown = []
     jax.eval_shape(lambda x: shown.append(checks.show(x)), jnp.zeros((2, 3), jnp.int32))

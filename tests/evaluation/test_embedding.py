@@ -64,6 +64,14 @@ def test_progress_is_called_after_each_batch(digits):
     assert calls == [4, 8, 11]
 
 
+def test_failure_with_channels_first_images_is_explained():
+    dense = lambda images: images.reshape(len(images), 64, 3)[:, :, 0] @ np.ones((60, 1))
+    with pytest.raises(TypeError, match=r"\nThe shape looks channels-first; pass np.transpose"):
+        evaluation.embed(dense, np.zeros((2, 3, 8, 8), np.uint8))
+    flat = lambda images: images.reshape(len(images), -1)
+    assert evaluation.embed(flat, np.zeros((2, 3, 8, 8), np.uint8)).shape == (2, 192)
+
+
 @pytest.mark.parametrize(
     ("function", "error", "message"),
     [

@@ -7,6 +7,8 @@ traced array has no values, so only its shape and dtype are checked.
 from jaxgan._internal.checks.arrays import (
     ShapeError,
     array,
+    channels_first,
+    channels_first_note,
     finite,
     is_concrete,
     key,
@@ -34,6 +36,8 @@ __all__ = [
     "array",
     "as_json",
     "boolean",
+    "channels_first",
+    "channels_first_note",
     "file",
     "finite",
     "function",

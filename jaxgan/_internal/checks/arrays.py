@@ -1,6 +1,7 @@
 """Checks arrays: dtypes, axes, values, labels and PRNG keys."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import jax
@@ -218,3 +219,41 @@ def shape(name: str, x: object, expected: tuple[int, ...], advice: str) -> None:
     """
     found = getattr(x, "shape", type(x).__name__)
     require(found == expected, name, f"of shape {expected}", f"{found}", advice, error=ShapeError)
+
+
+def channels_first(shape: tuple[int, ...], ndim: int = 4) -> str:
+    """Returns one instruction if images have the layout of PyTorch, otherwise an empty string.
+
+    Args:
+      shape: the shape of the images.
+      ndim: 4 if the shape should be that of a batch, 3 if it should be that of one picture.
+
+    Example:
+      >>> from jaxgan._internal import checks
+      >>> checks.channels_first((8, 3, 32, 32))
+      'The shape looks channels-first; pass np.transpose(images, (0, 2, 3, 1)).'
+      >>> checks.channels_first((8, 32, 32, 3)), checks.channels_first((8, 3, 3, 64))
+      ('', '')
+    """
+    if len(shape) != ndim or shape[-3] not in (1, 3) or min(shape[-2:]) <= 4:
+        return ""
+    name, axes = ("images", (0, 2, 3, 1)) if ndim == 4 else ("picture", (1, 2, 0))
+    return f"The shape looks channels-first; pass np.transpose({name}, {axes})."
+
+
+@contextlib.contextmanager
+def channels_first_note(shape: tuple[int, ...]) -> Iterator[None]:
+    """Adds the instruction of `channels_first` to an error that occurs in the block.
+
+    Only a failure shows that the channels are first, because feature maps can have any shape.
+
+    Args:
+      shape: the shape of the images.
+    """
+    try:
+        yield
+    except Exception as error:
+        advice = channels_first(shape)
+        if advice and advice not in str(error):
+            error.add_note(advice)
+        raise
