@@ -1,4 +1,4 @@
-"""Loads images as arrays from tensorflow-datasets, the original IDX files or an embedded sample.
+"""Loads images as arrays from original files, tensorflow-datasets or an embedded sample.
 
 All sources return numpy arrays in the same format, so training does not depend on the source.
 """

@@ -1,4 +1,4 @@
-"""Loads images from tensorflow-datasets, the original IDX files or an embedded sample."""
+"""Loads images from original files, tensorflow-datasets or an embedded sample."""
 
 import logging
 import os
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from jaxgan._internal import checks
-from jaxgan.datasets import _idx, _tfds
+from jaxgan.datasets import _files, _tfds
 from jaxgan.datasets._dataset import Dataset
 
 EMBEDDED = "embedded"
@@ -25,8 +25,11 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = N
     The sources, in this order:
 
     1. If `data_dir` is "embedded", the 10,000 digits of the MNIST test set that ship with jaxgan.
-    2. If `data_dir` holds IDX files (`train-images-idx3-ubyte.gz` and so on), these files. Their
-       sha256 must be that of the original files.
+    2. If `data_dir` holds original files of "mnist", "fashion_mnist" or "kmnist", these files:
+       IDX files (`train-images-idx3-ubyte` and so on, unpacked or with `.gz`), in the folder or in
+       torchvision's `MNIST/raw`, `FashionMNIST/raw` or `KMNIST/raw` in it; or `mnist.npz` of Keras.
+       The data must be the original data, verified by their sha256. For "kmnist", only the
+       original `.gz` files can be verified; `load` logs a warning about other files.
     3. tensorflow-datasets, in `data_dir` or its default folder. It downloads and prepares a missing
        dataset. Decoding takes up to 20 s, so the decoded arrays are cached in the same folder.
     4. For "mnist" without `data_dir`, if tensorflow-datasets is unavailable, the embedded digits.
@@ -36,10 +39,11 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = N
     Args:
       name: a dataset with an `image` of fixed shape and a `label`: "mnist", "fashion_mnist",
         "kmnist", "cifar10", or another dataset of tensorflow-datasets. The first three can come
-        from IDX files.
+        from original files.
       split: one of the dataset's splits, usually "train" or "test".
-      data_dir: a folder with IDX files, a data folder of tensorflow-datasets, or "embedded". A
-        leading `~` is the home folder.
+      data_dir: an existing folder with original files, an existing data folder of
+        tensorflow-datasets, the `mnist.npz` of Keras, or "embedded". A leading `~` is the home
+        folder.
 
     Returns:
       A `Dataset`, which unpacks as `images`, uint8 `[num, height, width, channels]`, and `labels`,
@@ -49,8 +53,10 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = N
       TypeError: If `name` or `split` is not text, or `data_dir` is not a path.
       ValueError: If there is no such dataset or split, the images are not uint8 of one shape, or a
         file is corrupted or not the original. The message names the file.
-      FileNotFoundError: If an IDX file is missing.
-      RuntimeError: If tensorflow-datasets is not installed, or cannot prepare the dataset.
+      FileNotFoundError: If `data_dir` does not exist or does not hold the dataset, and
+        tensorflow-datasets cannot prepare the dataset there. The message lists the accepted files.
+      RuntimeError: Without `data_dir`, if tensorflow-datasets is not installed or cannot prepare
+        the dataset.
 
     Example:
       >>> import jaxgan
@@ -65,13 +71,19 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = N
     folder = None if data_dir is None else checks.path("data_dir", data_dir)
     if data_dir == EMBEDDED:
         return _embedded(name, split)
-    is_file = folder is not None and folder.exists() and not folder.is_dir()
-    checks.require(not is_file, "data_dir", "a folder", f"the file {folder}")
-    if folder is not None and _idx.found(folder):
-        images, labels = _idx.load(name, split, folder)
-        source = f"{name} {split}: {len(images):,} images, IDX files in {folder}"
-        return Dataset(images, labels, source)
+    if folder is not None:
+        _check_place(name, folder)
+        if _files.found(name, folder):
+            return _files.load(name, split, folder)
     return _tfds_or_embedded(name, split, folder)
+
+
+def _check_place(name: str, folder: Path) -> None:
+    """Checks that the data folder is a folder or an `.npz` file."""
+    missing, expected = f"{folder}, which does not exist", _files.forms(name, folder)
+    checks.require(folder.exists(), "data_dir", expected, missing, error=FileNotFoundError)
+    fits, got = folder.is_dir() or folder.suffix == ".npz", f"the file {folder}"
+    checks.require(fits, "data_dir", "a folder or the mnist.npz of Keras", got)
 
 
 def _tfds_or_embedded(name: str, split: str, folder: Path | None) -> Dataset:
@@ -79,11 +91,14 @@ def _tfds_or_embedded(name: str, split: str, folder: Path | None) -> Dataset:
     try:
         return _tfds.load(name, split, folder)
     except _tfds.UnavailableError as error:
-        if name != "mnist" or folder is not None:
-            advice = "A data_dir with the prepared dataset needs no network."
-            raise RuntimeError(f"Cannot load {name!r}: {error} {advice}") from error
+        if folder is not None:
+            expected = f"data_dir must be {_files.forms(name, folder)}"
+            raise FileNotFoundError(f"{expected}; got {folder}, and {error}.") from error
+        if name != "mnist":
+            advice = f"Set data_dir to {_files.forms(name, Path('data_dir'))}."
+            raise RuntimeError(f"Cannot load {name!r}, because {error}. {advice}") from error
         _logger.warning(
-            "Using the 10,000 MNIST test digits that ship with jaxgan, because %s For all 70,000, "
+            "Using the 10,000 MNIST test digits that ship with jaxgan, because %s. For all 70,000, "
             "set data_dir (--data-dir) to a folder with the four original IDX files.",
             error,
         )
@@ -94,5 +109,5 @@ def _embedded(name: str, split: str) -> Dataset:
     is_embedded, got = name == "mnist" and split in ("train", "test"), f"{name!r} and {split!r}"
     expected = "'mnist' and 'train' or 'test' for the embedded digits"
     checks.require(is_embedded, "name and split", expected, got)
-    images, labels = _idx.load(name, "test", _EMBEDDED_DIR)
+    images, labels = _files.load(name, "test", _EMBEDDED_DIR)
     return Dataset(images, labels, f"mnist: the {len(images):,} test digits that ship with jaxgan")

@@ -43,7 +43,7 @@ def load(name: str, split: str, data_dir: Path | None) -> Dataset:
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
-        reason = "tensorflow-datasets is not installed (pip install 'jaxgan[examples]')."
+        reason = "tensorflow-datasets is not installed (pip install 'jaxgan[examples]')"
         raise UnavailableError(reason) from error
     builder = _prepared(tfds, name, data_dir)
     expected = f"one of {sorted(builder.info.splits)} for {name}"
@@ -74,12 +74,14 @@ def _prepared(tfds: ModuleType, name: str, data_dir: Path | None) -> "DatasetBui
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         builder.download_and_prepare(download_config=config)
     except Exception as error:  # an OSError without a network, but any error with a proxy's page
-        reason = f"{builder.data_dir} holds no prepared dataset and preparing failed"
-        raise UnavailableError(f"{reason} ({_in_one_line(error)}).") from error
+        reason = f"tensorflow-datasets cannot download or prepare {builder.data_dir}"
+        raise UnavailableError(f"{reason} ({_in_one_line(error)})") from error
     return builder
 
 
 def _in_one_line(error: Exception) -> str:
+    if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception):
+        error = error.reason  # such as a failed name resolution
     return f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(":. ")
 
 

@@ -33,7 +33,7 @@ def test_only_mnist_is_embedded():
 def test_idx_files_are_read_from_their_folder():
     data = datasets.load("mnist", "test", EMBEDDED_DIR)
     assert data.source == f"mnist test: 10,000 images, IDX files in {EMBEDDED_DIR}"
-    with pytest.raises(FileNotFoundError, match="train images must be an existing file; got /"):
+    with pytest.raises(FileNotFoundError, match="which has no train-images-idx3-ubyte"):
         datasets.load("mnist", "train", EMBEDDED_DIR)
 
 
@@ -46,8 +46,36 @@ def test_tilde_is_the_home_folder(tmp_path, monkeypatch):
 
 def test_file_as_data_dir_is_rejected(tmp_path):
     (tmp_path / "a.gz").touch()
-    with pytest.raises(ValueError, match=r"data_dir must be a folder; got the file .*a\.gz"):
+    with pytest.raises(ValueError, match=r"data_dir must be a folder or .*; got the file .*a\.gz"):
         datasets.load("mnist", "train", tmp_path / "a.gz")
+
+
+@pytest.mark.parametrize("place", ["missing", "missing.npz"])
+def test_missing_data_dir_lists_the_accepted_files(tmp_path, place):
+    with pytest.raises(FileNotFoundError) as caught:
+        datasets.load("fashion_mnist", "train", tmp_path / place)
+    folder = tmp_path / "missing" if place == "missing" else tmp_path
+    assert str(caught.value) == (
+        "data_dir must be a folder with fashion_mnist: train-images-idx3-ubyte, "
+        "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (unpacked or "
+        f".gz) in {folder} or {folder}/FashionMNIST/raw, {folder}/fashion_mnist.npz of Keras, or "
+        f"{folder}/fashion_mnist of tensorflow-datasets; got {tmp_path / place}, which does not "
+        "exist."
+    )
+
+
+def test_archive_of_keras_can_be_the_data_dir(tmp_path):
+    (tmp_path / "keras.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"keras\.npz is corrupted or not the expected \.npz file"):
+        datasets.load("mnist", "train", tmp_path / "keras.npz")
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_folder_without_the_dataset_lists_the_accepted_files(tmp_path, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    expected = rf"data_dir must be .*{tmp_path}/{name} of tensorflow-datasets; got {tmp_path}, and "
+    with pytest.raises(FileNotFoundError, match=f"{expected}tensorflow-datasets is not installed"):
+        datasets.load(name, "train", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["", "../mnist", "/mnist", "mnist/..", "c:\\mnist", "mnist\n"])
@@ -73,5 +101,6 @@ def test_mnist_falls_back_without_tensorflow_datasets(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     assert len(datasets.load("mnist", "train").images) == 10_000
     assert "pip install 'jaxgan[examples]'" in caplog.text
-    with pytest.raises(RuntimeError, match="tensorflow-datasets is not installed"):
+    expected = "tensorflow-datasets is not installed .* Set data_dir to a folder with kmnist: train"
+    with pytest.raises(RuntimeError, match=expected):
         datasets.load("kmnist", "train")

@@ -5,6 +5,7 @@ import logging
 import pathlib
 import re
 import threading
+import urllib.error
 import urllib.request
 
 import jax
@@ -178,6 +179,7 @@ def test_images_of_several_shapes_or_floats_are_rejected(tmp_path, name, expecte
 
 def test_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "tfds").mkdir()
     data = datasets.load("tiny_digits", "test", "~/tfds")
     assert data.source.endswith(f"TFDS in {tmp_path / 'tfds' / 'tiny_digits' / '1.0.0'}")
 
@@ -252,14 +254,27 @@ def test_mnist_falls_back_on_invalid_responses(mnist_server, expected, tmp_path,
     (record,) = [r for r in caplog.records if r.name == "jaxgan"]
     assert re.search(expected, record.message)
     assert "\n" not in record.message
-    with pytest.raises(RuntimeError, match=f"Cannot load 'mnist'.*{expected}"):
+    expected = f"data_dir must be a folder with mnist: .*; got {tmp_path}, and .*{expected}"
+    with pytest.raises(FileNotFoundError, match=expected):
         datasets.load("mnist", "train", data_dir=tmp_path)
 
 
-def test_only_mnist_without_data_dir_falls_back(tmp_path, no_network):
-    with pytest.raises(
-        RuntimeError, match=r"Cannot load 'mnist'.*preparing failed \(OSError: no network\)"
-    ):
-        datasets.load("mnist", "train", data_dir=tmp_path)
-    with pytest.raises(RuntimeError, match=r"Cannot load 'cifar10'.*dataset needs no network"):
-        datasets.load("cifar10", "train", data_dir=tmp_path)
+def test_folder_without_the_dataset_names_the_failed_download(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise urllib.error.URLError(OSError("Name or service not known"))
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    expected = r"got .*, and tensorflow-datasets cannot download or prepare .*/\d\.\d\.\d \(OSError"
+    for name in ("mnist", "cifar10"):
+        with pytest.raises(FileNotFoundError, match=f"{expected}: Name or service") as caught:
+            datasets.load(name, "train", tmp_path)
+        assert f"{tmp_path / name} of tensorflow-datasets; got" in str(caught.value)
+        assert "URLError" not in str(caught.value)
+
+
+def test_other_datasets_without_network_name_the_accepted_files(tmp_path, monkeypatch, no_network):
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    expected = "Cannot load 'kmnist', because .*no network.*Set data_dir to a folder with kmnist: "
+    with pytest.raises(RuntimeError, match=f"{expected}train-images.*data_dir/KMNIST/raw"):
+        datasets.load("kmnist", "train")

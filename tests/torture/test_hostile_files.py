@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import io
 import pickle
+import shutil
 import struct
 import tracemalloc
 import zipfile
@@ -21,6 +22,7 @@ from jaxgan import datasets, evaluation, images
 from jaxgan._internal import npz
 from jaxgan.datasets import _idx as idx
 from jaxgan.datasets import _tfds
+from jaxgan.datasets._files import FILES
 
 MEBIBYTE = 2**20
 SOURCES = sorted(Path(jaxgan.__file__).parent.rglob("*.py"))
@@ -91,7 +93,7 @@ def test_corrupted_idx_file_is_rejected_by_name(tmp_path, examples):
     def check(content):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"corrupted\.gz must be .*; got"):
-            idx.read(path, rank=1)
+            idx.read(path, (40,))
 
     check()
 
@@ -102,12 +104,13 @@ def test_gzip_bomb_is_not_unpacked(tmp_path, sizes):
         file.write(bytes((0, 0, 8, 1)) + struct.pack(">I", *sizes))
         for _ in range(64):
             file.write(bytes(MEBIBYTE))
-    message = r"bomb\.gz must be .*; got (sizes \(\d+,\)|more)"
+    message = r"bomb\.gz must be .*; got (shape \(\d+,\)|more)"
     with little_memory(), pytest.raises(ValueError, match=message):
-        idx.read(tmp_path / "bomb.gz", rank=1)
-    (tmp_path / "bomb.gz").rename(tmp_path / idx.FILES["train", "images"])
-    with little_memory(), pytest.raises(ValueError, match="must be the original file"):
-        datasets.load("mnist", "train", tmp_path)
+        idx.read(tmp_path / "bomb.gz", (10,))
+    for kind in ("images", "labels"):
+        shutil.copy(tmp_path / "bomb.gz", tmp_path / f"{FILES['test', kind]}.gz")
+    with little_memory(), pytest.raises(ValueError, match="images-idx3-ubyte"):
+        datasets.load("mnist", "test", tmp_path)
 
 
 @pytest.mark.parametrize(
