@@ -1,16 +1,18 @@
 """Trains on datasets larger than the device's memory, in chunks that are read in advance."""
 
 import concurrent.futures
+import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from typing import Concatenate, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Concatenate, Protocol, TypeVar
 
 import jax
 import numpy as np
 
+from jaxgan._game import GAN
 from jaxgan._internal import checks
 from jaxgan.train_state import TrainState
-from jaxgan.training import permute
+from jaxgan.training import epochs, permute, steps
 from jaxgan.types import Metrics, PyTree
 
 __all__ = ["Chunk", "Source", "Train", "chunks", "stream"]
@@ -54,7 +56,8 @@ def stream(
 
     Args:
       train: `(state, *chunk) -> (state, metrics)`, such as a jitted `training.epochs` that donates
-        the state (JAX reuses its memory).
+        the state (JAX reuses its memory). If `train` is a `functools.partial` of `training.epochs`
+        or `training.steps`, also jitted or vmapped, labels are checked before training.
       state: the `TrainState` to start from.
       chunks: uint8 images `[num, height, width, channels]` as numpy arrays, or tuples of images
         and labels, integers `[num]`. JAX compiles a jitted `train` again for each new shape. Each
@@ -67,8 +70,10 @@ def stream(
       yielded state.
 
     Raises:
-      TypeError: If `train` is not a function, or `chunks` is not an iterable. During iteration: if
-        a chunk is not an array or a tuple of arrays.
+      TypeError: If `train` is not a function, or `chunks` is not an iterable of chunks. During
+        iteration: if a chunk is not an array or a tuple of arrays that numpy can read, or labels
+        are not integers.
+      ValueError: During iteration, if a label is not in [0, gan.num_classes).
       Exception: During iteration, if reading a chunk fails: the exception of the source.
 
     Example:
@@ -93,8 +98,9 @@ def stream(
     """
     checks.function("train", train, "(state, *chunk) -> (state, metrics)")
     is_source = isinstance(chunks, Iterable) and not isinstance(chunks, str | bytes | dict)
-    got = checks.shown(chunks)
-    checks.require(is_source, "chunks", "an iterable of arrays", got, error=TypeError)
+    is_source = is_source and not hasattr(chunks, "ndim") and not _is_batch(chunks)
+    got, advice = checks.shown(chunks), "Pass [(images, labels)] or [images] for a single chunk."
+    checks.require(is_source, "chunks", "an iterable of chunks", got, advice, error=TypeError)
     return _stream(train, state, iter(chunks), device)
 
 
@@ -104,7 +110,7 @@ def _stream(
     chunks: Iterator[np.ndarray | Chunk],
     device: jax.Device | jax.sharding.Sharding | None,
 ) -> Iterator[tuple[TrainState, Metrics]]:
-    numbered = enumerate(chunks)
+    numbered, num_classes = enumerate(chunks), _num_classes(train)
 
     def load() -> tuple[jax.Array, ...] | None:
         try:
@@ -113,6 +119,8 @@ def _stream(
             return None
         # On a CPU, device_put may share a numpy array's memory, even with may_alias=False.
         copy = _copy(chunk if isinstance(chunk, tuple) else (chunk,), number)
+        if num_classes is not None and len(copy) == 2:  # inside jit, labels have no values
+            checks.labels(copy[1], copy[1].shape, num_classes)
         # Wait for the transfer, so that chunks do not accumulate on the device.
         return jax.block_until_ready(jax.device_put(copy, device))
 
@@ -125,19 +133,58 @@ def _stream(
             chunk = following.result()
 
 
+def _num_classes(train: Any) -> int | None:
+    """Returns the number of classes of the GAN that `training.epochs` or `steps` trains, if known.
+
+    `train` may be any nesting of `functools.partial`, `jax.jit` and `jax.vmap`.
+    """
+    bound: list[object] = []
+    while train is not epochs and train is not steps:
+        if isinstance(train, functools.partial):
+            bound += [*train.args, *train.keywords.values()]
+            train = train.func
+        elif hasattr(train, "__wrapped__"):
+            train = train.__wrapped__
+        else:
+            return None
+    return next((value.num_classes for value in bound if isinstance(value, GAN)), None)
+
+
+def _is_batch(value: object) -> bool:
+    """Returns whether a value is several arrays of different ranks, such as images and labels."""
+    if not isinstance(value, tuple | list):
+        return False
+    ranks = {getattr(part, "ndim", None) for part in value}
+    return len(ranks) > 1 and None not in ranks
+
+
 def _copy(chunk: tuple[object, ...], number: int) -> Chunk:
     """Checks that a chunk consists of arrays, and copies them."""
-    copies = []
-    for part in chunk:
-        try:
-            copy = np.array(part)
-        except Exception:  # lists of different lengths, or any error of another library
-            copy = np.array(None)
-        is_array, got = copy.dtype.kind not in "OUSMm", checks.shown(part)
-        expected = "an array, or a tuple of arrays"
-        checks.require(is_array, f"Chunk {number}", expected, got, error=TypeError)
-        copies.append(copy)
-    return tuple(copies)
+    name, expected = f"Chunk {number}", "an array, or a tuple of arrays"
+    return tuple(np.array(_as_array(name, part, expected)) for part in chunk)
+
+
+def _as_array(name: str, value: object, expected: str) -> np.ndarray:
+    """Converts a value to a numpy array, including the tensors that numpy can read."""
+    try:
+        array = np.asarray(value)
+    except Exception:  # lists of different lengths, or any error of another library
+        array = np.array(None)
+    is_nested = isinstance(value, list | dict)
+    advice = "Convert it to a tuple of arrays, such as (images, labels)." if is_nested else ""
+    is_array, got = array.dtype.kind not in "OUSMm", checks.shown(value)
+    checks.require(is_array, name, expected, got, advice, error=TypeError)
+    return array
+
+
+def _image(record: Any) -> PyTree:
+    """Returns the image of a record."""
+    try:
+        return record["image"]
+    except (TypeError, LookupError) as error:
+        advice = "Pass element, such as lambda record: record for (image, label)."
+        got = f"{checks.show(record)}. {advice}"
+        raise TypeError(f"Each record must be a dict with the key 'image'; got {got}") from error
 
 
 def chunks(
@@ -146,7 +193,7 @@ def chunks(
     *,
     key: jax.Array,
     start: int = 0,
-    element: Callable[[Record], PyTree] = lambda record: record["image"],  # type: ignore[index]
+    element: Callable[[Record], PyTree] = _image,
 ) -> Iterator[PyTree]:
     """Reads the records of a source in random order, as an endless iterator of chunks.
 
@@ -162,15 +209,17 @@ def chunks(
         `n` is the number of training steps on each chunk.
       element: a function that returns the element of a record: a uint8 image
         `[height, width, channels]`, or a tuple of image and label. By default, `record["image"]`.
+        For records `(image, label)`, pass `lambda record: record`.
 
     Yields:
       The elements of a chunk, stacked as numpy arrays `[size, ...]`.
 
     Raises:
       TypeError: If `source` has no length or cannot be indexed, `key` is not a typed PRNG key,
-        `size` or `start` is not an integer, or `element` is not a function.
+        `size` or `start` is not an integer, or `element` is not a function. During iteration: if a
+        record has no "image" and `element` is not given, or numpy cannot read an element.
       ValueError: If `size` is not in [1, len(source)], or `start` is negative. During iteration: if
-        the elements of a chunk differ in shape.
+        the elements of a chunk differ in structure or shape.
 
     Example:
       >>> import jax, numpy as np
@@ -182,8 +231,10 @@ def chunks(
       ((3, 2, 2, 1), 6)
     """
     is_source = hasattr(source, "__len__") and hasattr(source, "__getitem__")
-    got = checks.shown(source)
-    checks.require(is_source, "source", "an object with a length and indices", got, error=TypeError)
+    is_source = is_source and not isinstance(source, Mapping) and not _is_batch(source)
+    expected, got = "records with a length and indices", checks.shown(source)
+    advice = "For images and labels in arrays, pass list(zip(images, labels))."
+    checks.require(is_source, "source", expected, got, advice, error=TypeError)
     checks.integer("size", size, 1, len(source))
     checks.integer("start", start, 0)
     checks.key(key)
@@ -209,9 +260,19 @@ def _chunks(
 
 
 def _stack(elements: list[PyTree], number: int) -> PyTree:
-    try:
-        return jax.tree.map(lambda *parts: np.stack(parts), *elements)
-    except ValueError as error:
-        shapes = sorted({str(jax.tree.map(np.shape, element)) for element in elements})
-        got = f"{shapes[:5]}. Crop or resize them in element."
-        raise ValueError(f"Elements of chunk {number} must be of one shape; got {got}") from error
+    """Stacks the leaves of elements of the same structure."""
+    name, structures = f"Elements of chunk {number}", {*map(jax.tree.structure, elements)}
+    expected, got = "of one structure", lambda: f"{sorted(map(str, structures))[:5]}"
+    checks.require(len(structures) == 1, name, expected, got)
+    columns = list(zip(*map(jax.tree.leaves, elements), strict=True))
+    expected, got = "arrays, or tuples of arrays", checks.shown(elements[0])
+    checks.require(len(columns) > 0, name, expected, got, error=TypeError)
+    return jax.tree.unflatten(structures.pop(), [_stack_arrays(name, column) for column in columns])
+
+
+def _stack_arrays(name: str, column: tuple[object, ...]) -> np.ndarray:
+    arrays = [_as_array(name, value, "arrays") for value in column]
+    shapes = sorted({array.shape for array in arrays})
+    advice = "Crop or resize them in element."
+    checks.require(len(shapes) == 1, name, "of one shape", f"{shapes[:5]}", advice)
+    return np.stack(arrays)

@@ -8,9 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import BATCH, SHAPE, assert_trees_equal
+from conftest import BATCH, SHAPE, assert_trees_equal, make_gan
 
 from jaxgan import streaming, training
+
+
+class OnGpu:
+    """Represents a tensor that numpy cannot read."""
+
+    shape, ndim = (2,), 1
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("copy it first\nand read it then")
 
 
 class TestStream:
@@ -79,6 +88,57 @@ class TestStream:
         train = lambda state, images, labels: (state, {"labels": labels})
         ((_, metrics),) = streaming.stream(train, state, chunks)
         np.testing.assert_array_equal(metrics["labels"], [3, 4])
+
+    @pytest.mark.parametrize("wrap", [lambda f: f, jax.jit, lambda f: jax.vmap(jax.jit(f))])
+    @pytest.mark.parametrize("function", [training.epochs, training.steps])
+    @pytest.mark.parametrize("labels", [[0, 3], [-1, 2]])
+    def test_labels_out_of_range_are_rejected_before_training(self, state, wrap, function, labels):
+        gan = make_gan(num_classes=3)
+        train = wrap(functools.partial(functools.partial(function, gan), batch_size=2))
+        images = np.zeros((2, *SHAPE), np.uint8)
+        stream = streaming.stream(train, state, [(images, np.array(labels))])
+        expected = rf"Labels must be in \[0, 3\); got {labels[0]} to {labels[1]}, shape \(2,\)"
+        with pytest.raises(ValueError, match=expected):
+            next(stream)
+
+    def test_record_in_place_of_a_chunk_is_named(self, state):
+        """The label is in range, so the image is the first error."""
+        train = functools.partial(training.epochs, make_gan(num_classes=3), batch_size=2)
+        stream = streaming.stream(train, state, [(np.zeros(SHAPE, np.uint8), np.int32(2))])
+        expected = r"must be uint8 \[num, height, width, channels\]; got shape \(4, 4, 1\)"
+        with pytest.raises(ValueError, match=expected):
+            next(stream)
+
+    def test_labels_of_own_functions_are_not_checked(self, state):
+        train = functools.partial(lambda gan, state, images, labels: (state, {}), make_gan())
+        chunks = [(np.zeros((2, *SHAPE), np.uint8), np.array([7.5, -1]))]
+        assert len(list(streaming.stream(train, state, chunks))) == 1
+
+    @pytest.mark.parametrize(
+        "chunks", [np.zeros((2, *SHAPE)), (np.zeros((2, *SHAPE)), np.zeros(2)), {}, "ab"]
+    )
+    def test_single_chunk_in_place_of_chunks_is_rejected(self, state, chunks):
+        expected = r"chunks must be an iterable of chunks; got .*Pass \[\(images, labels\)\]"
+        with pytest.raises(TypeError, match=expected):
+            streaming.stream(lambda *x: x, state, chunks)
+
+    def test_unreadable_tensor_is_rejected_with_the_reason(self, state):
+        stream = streaming.stream(lambda *x: x, state, [(np.zeros(2), OnGpu())])
+        expected = r"Chunk 0 must be an array, or a tuple of arrays; got <.*> \(copy it first\)"
+        with pytest.raises(TypeError, match=expected):
+            next(stream)
+
+    def test_tensors_of_pytorch_are_read(self, state):
+        torch = pytest.importorskip("torch")
+        train = lambda state, images, labels: (state, {"images": images, "labels": labels})
+        chunk = (torch.full((2, *SHAPE), 5, dtype=torch.uint8), torch.tensor([3, 4]))
+        ((_, metrics),) = streaming.stream(train, state, [chunk])
+        np.testing.assert_array_equal(metrics["images"], np.full((2, *SHAPE), 5, np.uint8))
+        np.testing.assert_array_equal(metrics["labels"], [3, 4])
+        with pytest.raises(TypeError, match=r"Chunk 0 must be an array, .* requires grad"):
+            next(streaming.stream(train, state, [torch.ones(2, requires_grad=True)]))
+        with pytest.raises(TypeError, match=r"got \[tensor.*Convert it to a tuple of arrays"):
+            next(streaming.stream(train, state, [list(chunk)]))
 
     def test_source_error_is_raised_after_the_chunks_before_it(self, state):
         def source():
@@ -154,6 +214,65 @@ class TestChunks:
     def test_out_of_range_sizes_are_rejected(self, size, expected):
         with pytest.raises(ValueError, match=f"size must be {expected}; got {size}"):
             streaming.chunks(range(6), size, key=jax.random.key(0))
+
+    @pytest.mark.parametrize(
+        ("record", "shown"),
+        [
+            ((np.zeros(SHAPE), 3), r"\(array"),
+            ({"img": 3, "label": 4}, r"\{'img': 3, 'label': 4\}"),
+            (np.zeros(SHAPE, np.uint8), r"uint8 of shape \(4, 4, 1\)"),
+            (3, "3"),
+        ],
+    )
+    def test_record_without_an_image_is_named(self, record, shown):
+        read = streaming.chunks([record] * 4, 2, key=jax.random.key(0))
+        expected = (
+            f"Each record must be a dict with the key 'image'; got (?s:{shown}.*) Pass element"
+        )
+        with pytest.raises(TypeError, match=expected):
+            next(read)
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            {"image": np.zeros((6, *SHAPE))},
+            (np.zeros((6, *SHAPE)), np.zeros(6)),
+            [np.zeros((6, *SHAPE)), np.zeros(6)],
+            {i: i for i in range(6)},
+        ],
+    )
+    def test_arrays_in_place_of_records_are_rejected(self, source):
+        expected = r"source must be records .*; got (?s:.*)pass list\(zip\(images, labels\)\)"
+        with pytest.raises(TypeError, match=expected):
+            streaming.chunks(source, 2, key=jax.random.key(0))
+
+    def test_records_of_image_and_label_are_read(self):
+        records = list(zip(np.zeros((6, *SHAPE), np.uint8), range(6), strict=True))
+        read = streaming.chunks(records, 6, key=jax.random.key(0), element=lambda record: record)
+        images, labels = next(read)
+        assert images.shape == (6, *SHAPE)
+        assert sorted(labels) == [0, 1, 2, 3, 4, 5]
+
+    @pytest.mark.parametrize(
+        ("elements", "error", "expected"),
+        [
+            ([np.zeros(2), (np.zeros(2), 1)], ValueError, r"of one structure; got \['PyTreeDef"),
+            ([{"a": 1}, {"b": 1}], ValueError, "of one structure"),
+            ([np.zeros(2), [np.zeros(2)]], ValueError, "of one structure"),
+            (["a", "b"], TypeError, "arrays; got '[ab]'"),
+            ([None, None], TypeError, "arrays, or tuples of arrays; got None"),
+            ([object(), object()], TypeError, "arrays; got <object"),
+        ],
+    )
+    def test_cause_of_unstackable_elements_is_named(self, elements, error, expected):
+        read = streaming.chunks(elements, 2, key=jax.random.key(0), element=lambda record: record)
+        with pytest.raises(error, match=f"Elements of chunk 0 must be {expected}"):
+            next(read)
+
+    def test_unreadable_element_is_rejected_with_the_reason(self):
+        read = streaming.chunks([OnGpu()] * 2, 2, key=jax.random.key(0), element=lambda x: x)
+        with pytest.raises(TypeError, match=r"Elements of chunk 0 must be .*\(copy it first\)"):
+            next(read)
 
     def test_elements_of_several_shapes_are_rejected(self):
         source = [np.zeros(n) for n in (1, 1, 1, 2)]
