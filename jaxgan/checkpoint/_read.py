@@ -10,6 +10,7 @@ import jax
 from jaxgan._internal import checks
 from jaxgan._internal.environment import environment
 from jaxgan.checkpoint import _arrays as arrays
+from jaxgan.checkpoint import _hyperparameters as hyperparameters
 from jaxgan.checkpoint import _manifest as manifest
 from jaxgan.checkpoint import _storage as storage
 from jaxgan.checkpoint._manifest import DamagedCheckpointError, Json
@@ -45,6 +46,11 @@ def restore(
 
     Verifies the digests of all files and of all arrays read. If a checkpoint is corrupted, warns
     and reads the checkpoint before it.
+
+    The saved values replace all values of `like`, including the hyper-parameters that
+    `optax.inject_hyperparams` and `penalties.inject` store in a state. If `like` has values, warns
+    about hyper-parameters that differ, such as a new learning rate. To use other values, pass the
+    restored state to `population.with_hyperparameters`.
 
     Args:
       directory: the run's folder of checkpoints.
@@ -84,6 +90,7 @@ def restore(
         checks.integer("member", member, 0)
     checks.text("at", at, "'.params.generator' is an example.")
     leaves = arrays.by_name(like, at)
+    stored = {name: leaves[name] for name in hyperparameters.names(like, at)}
 
     def read(checkpoint: Path) -> T:
         contents = manifest.verify(checkpoint)
@@ -92,6 +99,8 @@ def restore(
         loaded = storage.load(checkpoint, specs)
         if not at and member is None:
             _compare_versions(contents["saved_by"]["versions"], checkpoint)
+        saved = {k: loaded[k] if member is None else loaded[k][member] for k in stored}
+        hyperparameters.warn_of_changes(saved, stored, checkpoint, stacklevel=4)
         placed = [arrays.place(specs[k], loaded[k], leaf, member) for k, leaf in leaves.items()]
         return jax.tree.unflatten(jax.tree.structure(like), placed)
 

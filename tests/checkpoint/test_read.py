@@ -10,7 +10,7 @@ import pytest
 from conftest import SHAPE, assert_trees_equal, make_gan
 
 import jaxgan
-from jaxgan import Pair, checkpoint, population
+from jaxgan import Pair, checkpoint, population, train_state
 from jaxgan.checkpoint import _manifest as manifest
 from jaxgan.checkpoint import _read as read
 
@@ -192,3 +192,68 @@ def test_invalid_arguments_are_rejected(tmp_path, state, call, error, message):
     with pytest.raises(error, match=message):
         call(tmp_path, state)
     assert checkpoint.steps(tmp_path) == []
+
+
+def injected(rate, *, members=None, gamma=0.1):
+    """Returns a state that stores hyper-parameters, for one GAN or for a population."""
+    adam = optax.chain(optax.clip(1.0), optax.inject_hyperparams(optax.adam)(rate, b1=0.5))
+    schedule = optax.linear_schedule(rate, 0.0, 5)
+    scheduled = optax.inject_hyperparams(optax.sgd)(schedule, momentum=rate)
+    game_state = {"penalty": jaxgan.penalties.inject(jaxgan.penalties.r1)(gamma=gamma).init()}
+    params = Pair(jnp.ones(2), jnp.ones(3))
+    one = train_state.create(
+        jax.random.key(0), params, Pair(adam, scheduled), game_state=game_state
+    )
+    return one if members is None else population.stack([one] * members)
+
+
+def test_changed_hyperparameters_give_a_warning(tmp_path):
+    saved, like = injected(0.01), injected(0.5)
+    checkpoint.save(tmp_path, saved).result()
+    with pytest.warns(UserWarning, match="different hyper-parameters") as warned:
+        assert_trees_equal(checkpoint.restore(tmp_path, like=like), saved)
+    assert len(warned) == 1
+    assert warned[0].filename == __file__
+    assert str(warned[0].message).splitlines()[1:] == [
+        "  .opt_state.generator[1].hyperparams['learning_rate']: saved 0.01, in like 0.5",
+        "  .opt_state.discriminator.hyperparams['momentum']: saved 0.01, in like 0.5",
+    ]
+    part, path = injected(0.01, gamma=0.2).game_state["penalty"], ".game_state['penalty']"
+    with pytest.warns(UserWarning, match=r"'gamma'\]: saved 0\.1, in like 0\.2$"):
+        checkpoint.restore(tmp_path, part, at=path)
+
+
+def test_changed_hyperparameters_of_members_give_a_warning(tmp_path):
+    rates = jnp.float32([0.01, 0.02, 0.03])
+    like = injected(0.01, members=3)
+    saved = population.with_hyperparameters(like, generator={"learning_rate": rates})
+    checkpoint.save(tmp_path, saved).result()
+    with pytest.warns(UserWarning, match=r"saved \[0\.01 0\.02 0\.03\], in like \[0\.01 0\.01 0\."):
+        assert_trees_equal(checkpoint.restore(tmp_path, like=like), saved)
+    one = injected(0.02)
+    with pytest.warns(UserWarning, match=r"'momentum'\]: saved 0\.01, in like 0\.02$") as warned:
+        checkpoint.restore(tmp_path, like=one, member=1)
+    assert "learning_rate" not in str(warned[0].message)
+
+
+def test_unchanged_abstract_and_donated_hyperparameters_give_no_warning(tmp_path):
+    saved, other = injected(0.01), injected(0.5)
+    checkpoint.save(tmp_path, saved).result()
+    checkpoint.restore(tmp_path, like=saved)
+    checkpoint.restore(tmp_path, like=jax.eval_shape(lambda: other))
+    checkpoint.restore(tmp_path, like=other.params, at=".params")
+    jax.tree.map(lambda leaf: leaf.delete(), other)
+    checkpoint.restore(tmp_path, like=other)
+
+
+def test_hyperparameters_within_others_are_compared(tmp_path):
+    inner = lambda rate: optax.inject_hyperparams(
+        lambda scale: optax.chain(optax.scale(scale), optax.inject_hyperparams(optax.sgd)(rate))
+    )(1.0)
+    create = lambda rate: train_state.create(
+        jax.random.key(0), Pair(jnp.ones(2), jnp.ones(2)), Pair(inner(rate), optax.sgd(1.0))
+    )
+    checkpoint.save(tmp_path, create(0.1)).result()
+    name = r"\.opt_state\.generator\.inner_state\[1\]\.hyperparams\['learning_rate'\]: saved 0\.1"
+    with pytest.warns(UserWarning, match=name):
+        checkpoint.restore(tmp_path, like=create(0.2))
