@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgan._internal import checks
+from jaxgan._internal import checks, opt_states
 from jaxgan._internal.precision import full_precision
 from jaxgan.types import ModelState, Pair, Params, PyTree
 
@@ -107,7 +107,7 @@ def create(
         step=jnp.zeros((), jnp.int32),
         key=key,
         params=params,
-        opt_state=Pair(*(opt.init(p) for opt, p in zip(optimizer, params, strict=True))),
+        opt_state=opt_states.init(optimizer, params),
         model_state=model_state,
         ema_params=jax.tree.map(_start_average, params.generator) if ema else None,
         game_state=game_state,

@@ -122,9 +122,9 @@ class TestStream:
         with pytest.raises(TypeError, match=expected):
             streaming.stream(lambda *x: x, state, chunks)
 
-    def test_unreadable_tensor_is_rejected_with_the_reason(self, state):
+    def test_unreadable_tensor_is_rejected(self, state):
         stream = streaming.stream(lambda *x: x, state, [(np.zeros(2), OnGpu())])
-        expected = r"Chunk 0 must be an array, or a tuple of arrays; got <.*> \(copy it first\)"
+        expected = r"Chunk 0 must be an array, or a tuple of arrays; got .*OnGpu"
         with pytest.raises(TypeError, match=expected):
             next(stream)
 
@@ -269,9 +269,9 @@ class TestChunks:
         with pytest.raises(error, match=f"Elements of chunk 0 must be {expected}"):
             next(read)
 
-    def test_unreadable_element_is_rejected_with_the_reason(self):
+    def test_unreadable_element_is_rejected(self):
         read = streaming.chunks([OnGpu()] * 2, 2, key=jax.random.key(0), element=lambda x: x)
-        with pytest.raises(TypeError, match=r"Elements of chunk 0 must be .*\(copy it first\)"):
+        with pytest.raises(TypeError, match=r"Elements of chunk 0 must be .*OnGpu"):
             next(read)
 
     def test_elements_of_several_shapes_are_rejected(self):

@@ -18,6 +18,8 @@ from jaxgan.types import PyTree
 
 Leaf = jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct
 
+OPT_STATE = ".opt_state"  # the path of the optimizer states
+
 _PATH_ENTRY = re.compile(r"\.[^.\[]*|\[[^\]]*\]")
 
 
@@ -171,7 +173,9 @@ def check_matches(
     more = f"\n  and {len(differing) - 8} more" if len(differing) > 8 else ""
     expected = f"of the same networks, optimizers and PRNG as {checkpoint}"
     got = "\n  ".join(["different leaves:", *differing[:8]]) + more
-    checks.require(not differing, "like", expected, got)
+    only_optimizers = all(name.startswith(OPT_STATE) for name in differing)
+    advice = "To start with a new optimizer, pass it as optimizer." if only_optimizers else ""
+    checks.require(not differing, "like", expected, got, advice)
 
 
 def place(spec: ArraySpec, data: np.ndarray, like: Leaf, member: int | None) -> jax.Array:

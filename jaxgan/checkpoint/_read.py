@@ -1,19 +1,23 @@
 """Reads checkpoints, and verifies the digests of the data."""
 
+import functools
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
+import optax
 
-from jaxgan._internal import checks
+from jaxgan._internal import checks, opt_states
 from jaxgan._internal.environment import environment
 from jaxgan.checkpoint import _arrays as arrays
 from jaxgan.checkpoint import _hyperparameters as hyperparameters
 from jaxgan.checkpoint import _manifest as manifest
 from jaxgan.checkpoint import _storage as storage
 from jaxgan.checkpoint._manifest import DamagedCheckpointError, Json
+from jaxgan.train_state import TrainState
+from jaxgan.types import Pair
 
 T = TypeVar("T")
 
@@ -41,6 +45,7 @@ def restore(
     step: int | None = None,
     at: str = "",
     member: int | None = None,
+    optimizer: Pair[optax.GradientTransformation] | None = None,
 ) -> T:
     """Restores the newest intact checkpoint to the devices of `like`.
 
@@ -62,6 +67,9 @@ def restore(
         and `like` is this part alone.
       member: the index of a member of a population, from 0. Only this member is restored, and
         `like` is the state of a single GAN.
+      optimizer: new optax transformations of both networks. If given, the optimizer states are
+        not restored, but initialized from the restored parameters, and those of `like` are not
+        used. Schedules start at step 0.
 
     Returns:
       The saved state, bit-identical.
@@ -73,7 +81,8 @@ def restore(
       IndexError: If there is no such member.
       TypeError: If an argument has the wrong type, or `like` has a dtype that JAX would convert.
       ValueError: If the checkpoint and `like` differ; the message names the leaves. Also if another
-        version of jaxgan wrote the checkpoint in another format.
+        version of jaxgan wrote the checkpoint in another format, or both `at` and `optimizer` are
+        given.
 
     Example:
       >>> import tempfile, jax, jaxgan, optax
@@ -85,16 +94,27 @@ def restore(
       >>> like = {"w": jax.ShapeDtypeStruct((3,), jax.numpy.float32)}
       >>> print(jaxgan.checkpoint.restore(directory, like, at=".params.generator"))
       {'w': Array([1., 1., 1.], dtype=float32)}
+
+      Continue with Adam instead of SGD:
+
+      >>> adam = jaxgan.Pair(optax.adam(1e-3), optax.adam(1e-3))
+      >>> state = jaxgan.checkpoint.restore(directory, like=state, optimizer=adam)
+      >>> print(state.opt_state.generator[0].mu)
+      {'w': Array([0., 0., 0.], dtype=float32)}
     """
     if member is not None:
         checks.integer("member", member, 0)
     checks.text("at", at, "'.params.generator' is an example.")
+    if optimizer is not None:
+        like = _without_optimizer(like, at, optimizer)
     leaves = arrays.by_name(like, at)
     stored = {name: leaves[name] for name in hyperparameters.names(like, at)}
 
     def read(checkpoint: Path) -> T:
         contents = manifest.verify(checkpoint)
         specs = arrays.select(contents["leaves"], at, checkpoint) if leaves else {}
+        if optimizer is not None:
+            specs = {k: v for k, v in specs.items() if not k.startswith(arrays.OPT_STATE)}
         arrays.check_matches(specs, leaves, member, checkpoint)
         loaded = storage.load(checkpoint, specs)
         if not at and member is None:
@@ -104,7 +124,8 @@ def restore(
         placed = [arrays.place(specs[k], loaded[k], leaf, member) for k, leaf in leaves.items()]
         return jax.tree.unflatten(jax.tree.structure(like), placed)
 
-    return _newest_intact(storage.absolute(directory), step, read)
+    state = _newest_intact(storage.absolute(directory), step, read)
+    return state if optimizer is None else _with_optimizer(state, optimizer)
 
 
 def verify(directory: storage.Directory, step: int) -> str | None:
@@ -207,6 +228,21 @@ def _newest_intact(folder: Path, step: int | None, read: Callable[[Path], T]) ->
             return found
     first = f"Every checkpoint tried in {folder} is corrupted. Restore one from a backup."
     raise DamagedCheckpointError("\n  ".join([first, *problems]))
+
+
+def _without_optimizer(like: Any, at: str, optimizer: Any) -> Any:
+    """Checks the arguments of a restore with a new optimizer, and drops the optimizer states."""
+    checks.optimizers("optimizer", optimizer)
+    checks.require(not at, "at", "omitted with optimizer", repr(at))
+    checks.instance("like", like, TrainState, "a jaxgan.TrainState with optimizer")
+    return like.replace(opt_state=Pair((), ()))
+
+
+def _with_optimizer(state: Any, optimizer: Pair[optax.GradientTransformation]) -> Any:
+    """Initializes the optimizer states of one GAN or of a population."""
+    init = functools.partial(opt_states.init, optimizer)
+    opt_state = (jax.vmap(init) if state.step.ndim else init)(state.params)
+    return state.replace(opt_state=opt_state)
 
 
 def _compare_versions(saved: dict[str, str], checkpoint: Path) -> None:

@@ -257,3 +257,46 @@ def test_hyperparameters_within_others_are_compared(tmp_path):
     name = r"\.opt_state\.generator\.inner_state\[1\]\.hyperparams\['learning_rate'\]: saved 0\.1"
     with pytest.warns(UserWarning, match=name):
         checkpoint.restore(tmp_path, like=create(0.2))
+
+
+def test_optimizer_can_be_replaced(tmp_path):
+    """All other parts are restored bit for bit."""
+    key, params = jax.random.key(7), Pair({"w": jnp.ones(2)}, {"w": jnp.arange(3.0)})
+    parts = {"ema": True, "game_state": {"penalty": jaxgan.penalties.lecam().init()}}
+    old = Pair(optax.adam(0.1), optax.adam(0.1))
+    saved = train_state.create(key, params, old, Pair({"mean": jnp.ones(2)}, {}), **parts)
+    checkpoint.save(tmp_path, at(saved, 9)).result()
+    # The state of schedule_free contains a copy of the parameters.
+    new = Pair(optax.sgd(0.1), optax.contrib.schedule_free_sgd(0.1))
+    like = train_state.create(
+        jax.random.key(0), jax.tree.map(jnp.zeros_like, params), new, saved.model_state, **parts
+    )
+    with pytest.raises(ValueError, match="To start with a new optimizer, pass it as optimizer"):
+        checkpoint.restore(tmp_path, like)
+    for form in (like, jax.eval_shape(lambda: like)):
+        found = checkpoint.restore(tmp_path, form, optimizer=new)
+        assert_trees_equal(found.replace(opt_state=()), at(saved, 9).replace(opt_state=()))
+        assert_trees_equal(found.opt_state.generator, new.generator.init(params.generator))
+        expected = new.discriminator.init(params.discriminator)
+        assert_trees_equal(found.opt_state.discriminator, expected)
+    jax.jit(lambda state: state, donate_argnums=0)(found)
+
+
+def test_optimizer_of_members_can_be_replaced(tmp_path):
+    states, adam = injected(0.01, members=3), optax.adam(0.1)
+    checkpoint.save(tmp_path, states).result()
+    found = checkpoint.restore(tmp_path, states, optimizer=Pair(adam, adam))
+    assert_trees_equal(found.opt_state, jax.vmap(lambda p: Pair(*map(adam.init, p)))(states.params))
+    one = checkpoint.restore(tmp_path, injected(0.01), optimizer=Pair(adam, adam), member=2)
+    assert_trees_equal(one, population.pick(found, 2))
+
+
+def test_invalid_uses_of_a_new_optimizer_are_rejected(tmp_path, state):
+    sgd = optax.sgd(0.1)
+    restore = functools.partial(checkpoint.restore, tmp_path)
+    with pytest.raises(TypeError, match=r"optimizer must be a jaxgan\.Pair of optax"):
+        restore(state, optimizer=sgd)
+    with pytest.raises(TypeError, match=r"like must be a jaxgan\.TrainState with optimizer; got"):
+        restore({"a": state}, optimizer=Pair(sgd, sgd))
+    with pytest.raises(ValueError, match=r"at must be omitted with optimizer; got '\.params'"):
+        restore(state, at=".params", optimizer=Pair(sgd, sgd))
