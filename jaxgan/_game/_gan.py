@@ -181,10 +181,10 @@ def gan(
         `TrainState`. From `init`: if a network takes no labels in a GAN with `num_classes`, or does
         not return its model state.
       ValueError: If a number is out of range. From `init` and `update`, at trace time: if shapes do
-        not match, labels are missing, or the state belongs to another GAN. Outside of jit, also if
-        labels are out of range. From `init`: if a network has no parameters, or needs labels in a
-        GAN without `num_classes`. Outside of jit, also if images are non-finite or the generator's
-        range is incompatible with them.
+        not match, labels are missing, or the state belongs to another GAN or to other optimizers.
+        Outside of jit, also if labels are out of range or the state was donated. From `init`: if a
+        network has no parameters, or needs labels in a GAN without `num_classes`. Outside of jit,
+        also if images are non-finite or the generator's range is incompatible with them.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax
@@ -315,6 +315,7 @@ def _update(
     images = _validation.check_images(images, config.batch_divisor)
     labels = _validation.check_labels(labels, images.shape[:1], config.num_classes)
     _validation.check_state(state, config)
+    _validation.check_opt_state(state, config)
     try:
         with checks.channels_first_note(images.shape):
             state, metrics = train_step(config, state, images, labels)

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from jaxgan._game._config import GameConfig
 from jaxgan._internal import checks
@@ -12,6 +13,7 @@ from jaxgan.train_state import TrainState
 from jaxgan.types import ModelState, Network, Pair, Params, PyTree
 
 OTHER_GAN = "Use the state of this GAN, not of another GAN."
+OTHER_OPTIMIZER = "To change an optimizer, restore a checkpoint with optimizer=."
 
 
 def check_config(config: GameConfig) -> None:
@@ -114,6 +116,7 @@ def check_latents(x: object, num: int, *, axes: str = "n") -> jax.Array:
 def check_state(x: TrainState, config: GameConfig | None = None) -> None:
     """Checks a state and, if `config` is given, whether `ema_params` match it."""
     checks.instance("state", x, TrainState, "a jaxgan.TrainState, as returned by init")
+    checks.not_donated("state", x)
     checks.key(x.key)
     for name in ("params", "opt_state", "model_state"):
         checks.pair(f"state.{name}", getattr(x, name), "values, one per network")
@@ -123,6 +126,27 @@ def check_state(x: TrainState, config: GameConfig | None = None) -> None:
         got = "an average" if averages else "None"
         fits = averages == (half_life is not None)
         checks.require(fits, "state.ema_params", expected, got, OTHER_GAN)
+
+
+def check_opt_state(x: TrainState, config: GameConfig) -> None:
+    """Checks that the optimizer states of both networks are states of the GAN's optimizers."""
+    for player, optimizer in config.optimizer._asdict().items():
+        params, opt_state = getattr(x.params, player), getattr(x.opt_state, player)
+        try:
+            expected = jax.eval_shape(optimizer.init, params)
+            found = jax.eval_shape(lambda tree: tree, opt_state)  # also converts Python numbers
+        except Exception:  # the leaves are not arrays of floats, which the training step reports
+            return
+        name, wanted, got = f"The {player}'s optimizer state", _outline(expected), _outline(found)
+        checks.require(wanted == got, name, wanted, got, OTHER_OPTIMIZER)
+        checks.tree_matches(name, found, expected, OTHER_OPTIMIZER)
+
+
+def _outline(opt_state: optax.OptState) -> str:
+    """Returns the types of the states of chained transformations."""
+    if isinstance(opt_state, tuple) and not hasattr(opt_state, "_fields"):
+        return f"({', '.join(map(_outline, opt_state))})"
+    return type(opt_state).__name__
 
 
 def check_params(both: Pair[Params]) -> None:

@@ -90,8 +90,7 @@ def check_values(leaves: dict[str, Leaf]) -> None:
         got = type(leaf).__name__
         checks.require(kept, name, "an array with values", got, advice, error=TypeError)
         if isinstance(leaf, jax.Array):
-            got, advice = "a donated array", "Save the state that the donating call returned."
-            checks.require(not leaf.is_deleted(), name, "an array with values", got, advice)
+            checks.not_donated(name, leaf, "Save")
             expected, got = "on devices of this process", f"{leaf.sharding}"
             advice = "Gather the state first."
             checks.require(leaf.is_fully_addressable, name, expected, got, advice)

@@ -51,7 +51,7 @@ def steps(
       TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state`
         has the wrong type.
       ValueError: If images do not have rank 4, or a number is out of range. Outside of jit, also if
-        a label is out of range.
+        a label is out of range or the state was donated.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
@@ -106,7 +106,7 @@ def epochs(
       TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state`
         has the wrong type.
       ValueError: If images do not have rank 4, or a number is out of range. Outside of jit, also if
-        a label is out of range.
+        a label is out of range or the state was donated.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
@@ -168,6 +168,7 @@ def _check(
     """
     checks.instance("gan", gan, GAN, "a jaxgan.GAN")
     checks.instance("state", state, TrainState, "a jaxgan.TrainState")
+    checks.not_donated("state", state)
     check_step(state.step)
     form = "[num, height, width, channels]"
     images = checks.array("Training images", images, jnp.uint8, form)

@@ -12,7 +12,7 @@ import pytest
 from conftest import BATCH, LATENT_DIM, SHAPE, assert_trees_equal, make_gan, tree_differs
 
 import jaxgan
-from jaxgan import Network, Pair
+from jaxgan import Network, Pair, training
 
 FROZEN = optax.set_to_zero()
 
@@ -140,6 +140,24 @@ def test_state_can_be_donated_with_and_without_average(batch):
         assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
         after, _ = update(after, batch)
         assert int(after.step) == 2
+
+
+def test_donated_states_are_rejected(gan, state, batch, uint8_images):
+    run = functools.partial(training.steps, gan, num_steps=1, batch_size=BATCH)
+    epochs = functools.partial(training.epochs, gan, batch_size=BATCH)
+    jax.jit(lambda state: state, donate_argnums=0)(state)
+    for call in (
+        lambda: gan.update(state, batch),
+        lambda: gan.sample(state, jnp.ones((2, LATENT_DIM))),
+        lambda: run(state, uint8_images),
+        lambda: epochs(state, uint8_images),
+    ):
+        with pytest.raises(
+            ValueError,
+            match=r"state\.step must be an array with values; got a donated array\. Use the state "
+            r"that the donating call returned\.",
+        ):
+            call()
 
 
 def test_update_is_deterministic_and_depends_on_the_step(gan, state, batch):
@@ -569,3 +587,45 @@ def test_half_life_can_be_traced(batch):
     traced, plain = jax.jit(averaged)(10.0), averaged(10.0)
     for x, y in zip(jax.tree.leaves(traced), jax.tree.leaves(plain), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)
+
+
+BF16_TRACE = optax.sgd(0.1, momentum=0.9, accumulator_dtype=jnp.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("player", "given", "needed", "message"),
+    [
+        (
+            "generator",
+            optax.adam(0.1),
+            optax.sgd(0.1),
+            r"\(EmptyState, EmptyState\); got \(ScaleByAdamState, EmptyState\)\. To change",
+        ),
+        (
+            "discriminator",
+            optax.sgd(0.1),
+            optax.inject_hyperparams(optax.adam)(0.1),
+            r"InjectStatefulHyperparamsState; got \(EmptyState, EmptyState\)\. To change",
+        ),
+        (
+            "discriminator",
+            optax.sgd(0.1, momentum=0.9),
+            BF16_TRACE,
+            r".* got \[0\]\.trace\['Dense_0'\]\['bias'\] float32\(8,\), not bfloat16\(8,",
+        ),
+    ],
+)
+def test_state_of_another_optimizer_is_rejected(batch, player, given, needed, message):
+    sgd = Pair(optax.sgd(0.1), optax.sgd(0.1))
+    other, gan = (make_gan(optimizer=sgd._replace(**{player: x})) for x in (given, needed))
+    state = jax.eval_shape(other.init, jax.random.key(0), batch)
+    states = jax.eval_shape(lambda x: jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), x), state)
+    images = jnp.zeros((BATCH, *SHAPE), jnp.uint8)
+    epochs = functools.partial(training.epochs, gan, batch_size=BATCH)
+    for call in (
+        lambda: jax.eval_shape(gan.update, state, batch),
+        lambda: jax.eval_shape(jax.vmap(gan.update, in_axes=(0, None)), states, batch),
+        lambda: jax.eval_shape(epochs, state, images),
+    ):
+        with pytest.raises(ValueError, match=f"The {player}'s optimizer state must be {message}"):
+            call()

@@ -13,6 +13,7 @@ from jaxgan._internal.checks.arrays import (
     is_concrete,
     key,
     labels,
+    not_donated,
     numpy_array,
     shape,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "is_concrete",
     "key",
     "labels",
+    "not_donated",
     "numpy_array",
     "optimizers",
     "pair",

@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from jaxgan._internal.checks.values import require, show
+from jaxgan.types import PyTree
 
 A = TypeVar("A", jax.Array, np.ndarray)
 
@@ -203,6 +204,24 @@ def key(x: object) -> None:
     got = f"{type(x).__name__} of shape {shape} and dtype {dtype}"
     expected = "one typed PRNG key, such as jax.random.key(seed)"
     require(is_key and shape == (), "key", expected, got, error=TypeError)
+
+
+def not_donated(name: str, tree: PyTree, verb: str = "Use") -> None:
+    """Checks that no array of a pytree was donated. A traced array is not checked.
+
+    Args:
+      name: the pytree's name in an error.
+      tree: an array or a pytree of arrays.
+      verb: the first word of the advice.
+
+    Raises:
+      ValueError: If an array was donated or deleted. The message names the first one.
+    """
+    for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        if isinstance(x, jax.Array) and is_concrete(x) and x.is_deleted():
+            full_name, expected = name + jax.tree_util.keystr(path), "an array with values"
+            advice = f"{verb} the state that the donating call returned."
+            require(False, full_name, expected, "a donated array", advice)
 
 
 def shape(name: str, x: object, expected: tuple[int, ...], advice: str) -> None:
