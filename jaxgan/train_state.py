@@ -95,6 +95,7 @@ def create(
       TypeError: If `key` is not a single typed PRNG key, `params`, `optimizer` or `model_state` is
         not a `Pair`, an optimizer is not an optax transformation, or parameters are not arrays of
         floats.
+      ValueError: If an optimizer is `optax.lookahead`, which needs two copies of the parameters.
     """
     model_state = Pair({}, {}) if model_state is None else model_state
     checks.key(key)
@@ -122,6 +123,6 @@ def _check_floats(params: Pair[Params]) -> None:
     advice = "Put arrays that are not trained into the model state."
     for network, tree in params._asdict().items():
         for leaf in jax.tree.leaves(tree):
-            fits = jnp.issubdtype(getattr(leaf, "dtype", object), jnp.inexact)
+            fits = jnp.issubdtype(getattr(leaf, "dtype", object), jnp.floating)
             name, got = f"The {network}'s parameters", checks.show(leaf)
             checks.require(fits, name, "arrays of floats", got, advice, error=TypeError)

@@ -62,6 +62,14 @@ def test_average_does_not_share_memory_with_the_parameters():
     assert pointers[0] != pointers[1]
 
 
+def test_optimizer_state_does_not_share_memory_with_the_parameters():
+    """The states of `dog` and `mechanize` contain the parameters."""
+    optimizer = Pair(optax.contrib.dog(0.1), optax.contrib.mechanize(optax.sgd(0.1)))
+    state = create(jax.random.key(1), Pair(jnp.ones(3), jnp.ones(2)), optimizer)
+    leaves = jax.tree.leaves(state.replace(key=None))
+    assert len({leaf.unsafe_buffer_pointer() for leaf in leaves}) == len(leaves)
+
+
 @pytest.mark.parametrize("key", [3, jnp.zeros(2, jnp.uint32), jax.random.split(jax.random.key(0))])
 def test_invalid_keys_are_rejected(key):
     with pytest.raises(TypeError, match="one typed PRNG key"):
@@ -76,6 +84,8 @@ def test_invalid_optimizers_and_parameters_are_rejected():
         create(key, params, Pair(1, 2))
     with pytest.raises(TypeError, match=r"generator's parameters must be arrays of floats; got 1"):
         create(key, Pair(1, 2), Pair(sgd, sgd))
+    with pytest.raises(TypeError, match=r"generator's parameters .* floats; got complex64"):
+        create(key, params._replace(generator=jnp.ones(2, jnp.complex64)), Pair(sgd, sgd))
     with pytest.raises(TypeError, match=r"discriminator's parameters .*got int32 of shape"):
         create(key, params._replace(discriminator=[jnp.arange(3)]), Pair(sgd, sgd))
 

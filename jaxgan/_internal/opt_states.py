@@ -1,7 +1,11 @@
 """Initializes the optimizer states of both networks."""
 
+from typing import Any
+
+import jax
 import optax
 
+from jaxgan._internal import checks
 from jaxgan.types import Pair, Params
 
 
@@ -13,5 +17,21 @@ def init(
     Args:
       optimizer: one optax transformation for each network.
       params: the parameters of both networks.
+
+    Raises:
+      ValueError: If an optimizer is `optax.lookahead`.
     """
-    return Pair(*(opt.init(p) for opt, p in zip(optimizer, params, strict=True)))
+    opt_state = Pair(*(opt.init(p) for opt, p in zip(optimizer, params, strict=True)))
+    for player, state in opt_state._asdict().items():
+        is_lookahead = lambda node: isinstance(node, optax.LookaheadState)
+        found = any(map(is_lookahead, jax.tree.leaves(state, is_leaf=is_lookahead)))
+        expected = "an optimizer of the network's parameters"
+        got = "optax.lookahead, which replaces them with two copies, optax.LookaheadParams"
+        advice = "Pass its fast optimizer."
+        checks.require(not found, f"The {player}'s optimizer", expected, got, advice)
+    # JAX cannot donate two arrays that share a buffer, and some states contain the parameters.
+    return jax.tree.map(_copy, opt_state)
+
+
+def _copy(leaf: Any) -> Any:
+    return leaf.copy() if isinstance(leaf, jax.Array) else leaf

@@ -1,5 +1,6 @@
 """Checks pytrees, pairs and JSON values."""
 
+import inspect
 import json
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,13 @@ from jaxgan._internal.checks.values import require, show, shown
 from jaxgan.types import Pair
 
 
-def pair(name: str, value: Any, what: str, fits: Callable[[Any], bool] = lambda x: True) -> None:
+def pair(
+    name: str,
+    value: Any,
+    what: str,
+    fits: Callable[[Any], bool] = lambda x: True,
+    advice: str = "",
+) -> None:
     """Checks that a value is a `Pair`, with one part for each network.
 
     Args:
@@ -20,15 +27,16 @@ def pair(name: str, value: Any, what: str, fits: Callable[[Any], bool] = lambda 
       value: the argument.
       what: a description of the parts, such as "losses".
       fits: returns whether a part is valid.
+      advice: one instruction.
 
     Raises:
       TypeError: If the value is not a `Pair`, or a part is invalid.
     """
     expected = f"a jaxgan.Pair of {what}"
-    require(isinstance(value, Pair), name, expected, shown(value), error=TypeError)
+    require(isinstance(value, Pair), name, expected, shown(value), advice, error=TypeError)
     for player, part in value._asdict().items():
         got = lambda player=player, part=part: f"{player}={show(part)}"
-        require(fits(part), name, expected, got, error=TypeError)
+        require(fits(part), name, expected, got, advice, error=TypeError)
 
 
 def optimizers(name: str, value: Any) -> None:
@@ -39,10 +47,11 @@ def optimizers(name: str, value: Any) -> None:
       value: the argument.
 
     Raises:
-      TypeError: If the value is not a `Pair`, or a part has no `init` or `update`.
+      TypeError: If the value is not a `Pair`, or a part has no `init` or `update`, or is a class.
     """
     has_both = lambda x: all(callable(getattr(x, part, None)) for part in ("init", "update"))
-    pair(name, value, "optax transformations", has_both)
+    fits = lambda x: has_both(x) and not inspect.isclass(x)
+    pair(name, value, "optax transformations", fits, "optax.adam(1e-3) is an example.")
 
 
 def tree_matches(name: str, tree: Any, expected: Any, advice: str = "") -> None:
