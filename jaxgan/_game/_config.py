@@ -68,11 +68,13 @@ class Generated(NamedTuple):
 
     Attributes:
       images: the generated images.
+      apply: generates images with other parameters, from the same latents.
       pullback: maps a gradient with respect to the images to one with respect to the parameters.
       model_state: the generator's model state after the pass.
     """
 
     images: Float[Array, " batch *image"]
+    apply: Callable[[Params], jax.Array]
     pullback: Callable[[jax.Array], tuple[Params]]
     model_state: ModelState
 
@@ -82,12 +84,14 @@ class PlayerUpdate(NamedTuple):
 
     Attributes:
       loss: the network's loss.
+      value_fn: the loss as a function of the network's parameters, on the same batch.
       grads: the gradient of the loss with respect to the network's parameters.
       model_state: the network's model state after the forward passes.
       game_state: the state of the penalty and the augmentation after the step.
     """
 
     loss: Float[Array, ""]
+    value_fn: Callable[[Params], jax.Array]
     grads: Params
     model_state: ModelState
     game_state: PyTree

@@ -147,7 +147,9 @@ def gan(
         `(logits, class_logits)`. With `packing` its images have `packing` times the channels, and
         its batch is `packing` times smaller.
       loss: a `Pair` of losses, as in `jaxgan.losses`.
-      optimizer: a `Pair` of optax transformations.
+      optimizer: a `Pair` of optax transformations. Each receives the loss of its network as `value`
+        and `value_fn` (a function of the parameters, on the same batch), and the gradient as
+        `grad`, if it accepts them. Line searches, `polyak_sgd` and `reduce_on_plateau` need them.
       latents: the dimension of a latent, at least 1.
       penalty: one of `jaxgan.penalties`, or a function `(critic, real, fake, key)`. Its value is
         added to the discriminator's loss. It receives augmented and packed images.
@@ -160,9 +162,9 @@ def gan(
         [0, num_classes). Fake images have the labels of the real images.
       auxiliary: a `Pair` of weights of the auxiliary classifier's cross-entropy in the two losses
         (AC-GAN). The discriminator's loss includes the cross-entropy of real and of fake images.
-      ema_half_life: the half-life, in images, of `ema_params`, the moving average of the
-        generator's parameters. If None, there is no average. The average is float32 or wider. It
-        excludes `model_state`: use `standing_statistics` for batch statistics that match it.
+      ema_half_life: the half-life, in images (at least 1), of `ema_params`, the moving average of
+        the generator's parameters. If None, there is no average. The average is float32 or wider.
+        It excludes `model_state`: use `standing_statistics` for batch statistics that match it.
       ema_warmup: limits the half-life to this fraction of the images seen so far (StyleGAN: 0.05).
       diagnose: whether to add costly metrics: `real_distance` and `fake_distance`, the mean
         distance between two images of the batch.
@@ -183,8 +185,9 @@ def gan(
       ValueError: If a number is out of range. From `init` and `update`, at trace time: if shapes do
         not match, labels are missing, or the state belongs to another GAN or to other optimizers.
         Outside of jit, also if labels are out of range or the state was donated. From `init`: if a
-        network has no parameters, or needs labels in a GAN without `num_classes`. Outside of jit,
-        also if images are non-finite or the generator's range is incompatible with them.
+        network has no parameters, needs labels in a GAN without `num_classes`, or an optimizer is
+        `optax.lookahead`. Outside of jit, also if images are non-finite or the generator's range is
+        incompatible with them.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax

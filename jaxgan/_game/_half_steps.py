@@ -3,6 +3,7 @@
 The callers check the arguments.
 """
 
+import inspect
 import math
 from typing import Any
 
@@ -86,7 +87,7 @@ def generate(config: GameConfig, state: TrainState, inputs: StepInputs) -> Gener
     advice = "Generate images of the same shape as the real images."
     advice = checks.channels_first(real.shape) or advice
     checks.shape("The generator's output", images, real.shape, advice)
-    return Generated(images, pullback, model_state)
+    return Generated(images, lambda params: forward(params)[0], pullback, model_state)
 
 
 def discriminator_step(
@@ -113,7 +114,8 @@ def discriminator_step(
         "penalty": penalty_state,
         "augmentation": _adapt_augmentation(config, state, output.real_logits),
     }
-    update = PlayerUpdate(loss, grads, model_state, game_state)
+    value_fn = lambda params: objective(params)[0]
+    update = PlayerUpdate(loss, value_fn, grads, model_state, game_state)
     state, metrics = apply_gradients(config, state, update, player="discriminator")
     metrics |= diagnostics.of_logits(output.real_logits, output.fake_logits)
     metrics |= _optional_metrics(config, state, inputs, generated, penalty=penalty)
@@ -158,7 +160,8 @@ def generator_step(
 
     loss, gradient_of_images = jax.value_and_grad(objective)(generated.images)
     (grads,) = generated.pullback(gradient_of_images)
-    update = PlayerUpdate(loss, grads, generated.model_state, state.game_state)
+    value_fn = lambda params: objective(generated.apply(params))
+    update = PlayerUpdate(loss, value_fn, grads, generated.model_state, state.game_state)
     return apply_gradients(config, state, update, player="generator")
 
 
@@ -171,7 +174,7 @@ def apply_gradients(
     finite = jnp.isfinite(update.loss) & jnp.isfinite(norm)
     optimizer = getattr(config.optimizer, player)
     old = (getattr(state.params, player), getattr(state.opt_state, player))
-    params, opt_state = _update_if_finite(optimizer, finite, update.grads, *old)
+    params, opt_state = _update_if_finite(optimizer, finite, update, *old)
     model_state = state.model_state._replace(**{player: update.model_state})
     state = state.replace(
         params=state.params._replace(**{player: params}),
@@ -189,16 +192,18 @@ def apply_gradients(
 def _update_if_finite(
     optimizer: optax.GradientTransformation,
     finite: Bool[Array, ""],
-    grads: Params,
+    player_update: PlayerUpdate,
     params: Params,
     opt_state: optax.OptState,
 ) -> tuple[Params, optax.OptState]:
     """Applies the optimizer update if `finite`, else returns the old parameters and state."""
+    loss, grads, value_fn = player_update.loss, player_update.grads, player_update.value_fn
+    extra = _accepted(optimizer, {"value": loss, "grad": grads, "value_fn": value_fn})
 
     def update(grads: Params, params: Params, opt_state: PyTree) -> tuple[Params, PyTree]:
         # optax relies on dtype promotion, which the caller may have disabled.
         with jax.numpy_dtype_promotion("standard"):
-            updates, opt_state = optimizer.update(grads, opt_state, params)
+            updates, opt_state = optimizer.update(grads, opt_state, params, **extra)
             return optax.apply_updates(params, updates), opt_state
 
     def branch(grads: Params, *old: PyTree) -> tuple[Params, PyTree]:
@@ -210,6 +215,18 @@ def _update_if_finite(
     # On a CPU, a selection copies all parameters and moments. On a GPU, the copy is cheap, but a
     # branch waits for the host.
     return jax.lax.platform_dependent(grads, params, opt_state, cpu=branch, default=select)
+
+
+def _accepted(optimizer: optax.GradientTransformation, extra: dict[str, Any]) -> dict[str, Any]:
+    """Returns the extra arguments that `update` accepts. `optax.polyak_sgd` needs one, for example.
+
+    `optax.with_extra_args_support` is not sufficient: `optax.MultiSteps` accepts all arguments, but
+    is not a `GradientTransformationExtraArgs`. `optax.contrib.sam` is one, but does not accept all.
+    """
+    parameters = inspect.signature(optimizer.update).parameters
+    if any(x.kind is inspect.Parameter.VAR_KEYWORD for x in parameters.values()):
+        return extra
+    return {name: value for name, value in extra.items() if name in parameters}
 
 
 def _select_if_finite(finite: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:

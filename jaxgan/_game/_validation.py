@@ -23,6 +23,7 @@ def check_config(config: GameConfig) -> None:
     for name in ("ema_half_life", "ema_warmup"):
         if getattr(config, name) is not None:
             checks.real(name, getattr(config, name), positive=True)
+    _check_half_life(config.ema_half_life)
     averages = config.ema_half_life is not None or config.ema_warmup is None
     expected = f"given with ema_warmup={config.ema_warmup}"
     checks.require(averages, "ema_half_life", expected, "None")
@@ -30,6 +31,14 @@ def check_config(config: GameConfig) -> None:
     checks.pair("loss", config.loss, "functions of the logits", callable)
     checks.optimizers("optimizer", config.optimizer)
     _check_classes(config)
+
+
+def _check_half_life(half_life: float | None) -> None:
+    """Checks that a half-life is at least one image. A number below 1 is probably a decay."""
+    if half_life is not None and checks.is_concrete(half_life):
+        expected, advice = "at least 1 image", "It is a number of images, not a decay."
+        got = checks.shown(half_life)
+        checks.require(half_life >= 1, "ema_half_life", expected, got, advice)
 
 
 def _check_classes(config: GameConfig) -> None:

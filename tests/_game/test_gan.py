@@ -5,6 +5,7 @@ import math
 
 import flax.linen as nn
 import jax
+import jax.example_libraries.optimizers
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -13,8 +14,22 @@ from conftest import BATCH, LATENT_DIM, SHAPE, assert_trees_equal, make_gan, tre
 
 import jaxgan
 from jaxgan import Network, Pair, training
+from jaxgan._game import _half_steps
 
 FROZEN = optax.set_to_zero()
+
+
+def step(state, optimizer, player, loss):
+    """Returns the loss and the new parameters of a network."""
+    optimizer, opt_state, params = (
+        getattr(x, player) for x in (optimizer, state.opt_state, state.params)
+    )
+    value, grad = jax.value_and_grad(loss)(params)
+    with jax.numpy_dtype_promotion("standard"):
+        updates, _ = optax.with_extra_args_support(optimizer).update(
+            grad, opt_state, params, value=value, grad=grad, value_fn=loss
+        )
+    return value, optax.apply_updates(params, updates)
 
 
 def two_forward_update(state, real, optimizer):
@@ -30,21 +45,14 @@ def two_forward_update(state, real, optimizer):
         discriminate = lambda images: discriminator.apply({"params": params}, images)
         return bce(discriminate(real), 0.9) + bce(discriminate(fake), 0.0)
 
-    d_loss, grads = jax.value_and_grad(discriminator_loss)(state.params.discriminator)
-    updates, _ = optimizer.discriminator.update(grads, state.opt_state.discriminator)
-    new_discriminator = optax.apply_updates(state.params.discriminator, updates)
+    d_loss, new_discriminator = step(state, optimizer, "discriminator", discriminator_loss)
 
     def generator_loss(params):
         fake = generator.apply({"params": params}, latents)
         return bce(discriminator.apply({"params": new_discriminator}, fake), 1.0)
 
-    g_loss, grads = jax.value_and_grad(generator_loss)(state.params.generator)
-    updates, _ = optimizer.generator.update(grads, state.opt_state.generator)
-    return (
-        Pair(optax.apply_updates(state.params.generator, updates), new_discriminator),
-        g_loss,
-        d_loss,
-    )
+    g_loss, new_generator = step(state, optimizer, "generator", generator_loss)
+    return Pair(new_generator, new_discriminator), g_loss, d_loss
 
 
 def test_update_equals_the_reference_with_two_forward_passes(gan, state, batch):
@@ -57,6 +65,38 @@ def test_update_equals_the_reference_with_two_forward_passes(gan, state, batch):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.params, params)
         np.testing.assert_allclose(metrics["generator_loss"], g_loss, rtol=1e-5)
         np.testing.assert_allclose(metrics["discriminator_loss"], d_loss, rtol=1e-5)
+
+
+LINE_SEARCH = optax.chain(optax.sgd(1.0), optax.scale_by_backtracking_linesearch(3))
+PLATEAU = optax.contrib.reduce_on_plateau(factor=0.5, patience=1, atol=1e9)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        Pair(LINE_SEARCH, optax.chain(optax.polyak_sgd(0.7), PLATEAU)),
+        pytest.param(Pair(optax.lbfgs(), optax.lbfgs()), marks=pytest.mark.slow),
+    ],
+    ids=["others", "lbfgs"],
+)
+def test_optimizers_receive_the_loss_and_the_gradient(batch, optimizer):
+    gan = make_gan(optimizer=optimizer)
+    state, update = gan.init(jax.random.key(3), batch), jax.jit(gan.update)
+    for _ in range(2):
+        params = jax.jit(two_forward_update, static_argnums=2)(state, batch, optimizer)[0]
+        state, _ = update(state, batch)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state.params, params)
+
+
+def test_optimizers_receive_only_the_arguments_that_they_accept():
+    extra = dict.fromkeys(("value", "grad", "value_fn"))
+    accepted = lambda optimizer: _half_steps._accepted(optimizer, extra)
+    plain, several = optax.clip(1.0), optax.MultiSteps(optax.polyak_sgd(1.0), 2)
+    assert accepted(plain) == accepted(optax.contrib.sam(plain, plain)) == {}
+    assert accepted(several) == accepted(several.gradient_transformation()) == extra
+    update = lambda grads, state, params=None, *, value: (grads, state)
+    own = optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+    assert accepted(own) == {"value": None}
 
 
 @pytest.mark.parametrize("player", ["generator", "discriminator"])
@@ -378,6 +418,34 @@ class TestBadInput:
             with pytest.raises(TypeError, match=f"{name} must be a jaxgan.Pair of .*; got"):
                 make_gan(**{name: wrong})
 
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            optax.adam,
+            optax.MultiSteps,
+            optax.inject_hyperparams(optax.adam),
+            optax.linear_schedule(1.0, 0.0, 9),
+            jax.example_libraries.optimizers.adam(1e-3),
+            1e-3,
+        ],
+        ids=["function", "class", "wrapper", "schedule", "jax", "number"],
+    )
+    def test_objects_other_than_transformations_are_rejected(self, wrong):
+        with pytest.raises(
+            TypeError,
+            match=r"optimizer must be .* of optax transformations; got discriminator=.*\. "
+            r"optax\.adam\(1e-3\) is an example\.",
+        ):
+            make_gan(optimizer=Pair(optax.sgd(0.1), wrong))
+
+    def test_lookahead_is_rejected(self, batch):
+        gan = make_gan(optimizer=Pair(optax.sgd(0.1), optax.lookahead(optax.sgd(0.1), 5, 0.5)))
+        with pytest.raises(
+            ValueError,
+            match=r"The discriminator's optimizer must .* got optax\.lookahead, which",
+        ):
+            gan.init(jax.random.key(0), batch)
+
     def test_out_of_range_numbers_are_rejected(self):
         with pytest.raises(TypeError, match=r"latents must be an integer; got 3\.0"):
             make_gan(latents=3.0)
@@ -385,6 +453,11 @@ class TestBadInput:
             make_gan(latents=0)
         with pytest.raises(ValueError, match=r"ema_half_life must be positive and finite; got 0.0"):
             make_gan(ema_half_life=0.0)
+        with pytest.raises(
+            ValueError,
+            match=r"at least 1 image; got 0\.999\. It is a number of images",
+        ):
+            make_gan(ema_half_life=0.999)
         with pytest.raises(TypeError, match="diagnose must be True or False; got 'no'"):
             make_gan(diagnose="no")
 
