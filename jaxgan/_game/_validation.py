@@ -13,7 +13,7 @@ from jaxgan.train_state import TrainState
 from jaxgan.types import ModelState, Network, Pair, Params, PyTree
 
 OTHER_GAN = "Use the state of this GAN, not of another GAN."
-OTHER_OPTIMIZER = "To change an optimizer, restore a checkpoint with optimizer=."
+OTHER_OPTIMIZER = "To change the optimizer, pass it to jaxgan.checkpoint.restore as optimizer."
 
 
 def check_config(config: GameConfig) -> None:

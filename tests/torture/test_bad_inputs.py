@@ -200,12 +200,13 @@ def gan_cases():
         {"latents": 7},
         {"ema_half_life": 9.0},
         {"penalty": penalties.lecam()},
-        {"optimizer": Pair(optax.sgd(0.1), optax.sgd(0.1))},
         {"augmentation": ada},
         {"generator": networks.MLPGenerator(SHAPE, features=(3,))},
     ]
     mixed = lambda x: update(gan=(small_gan()[0], changed_state(x)))
     yield Case("update of another", st.sampled_from(others), mixed, "another GAN")
+    other = {"optimizer": Pair(optax.sgd(0.1), optax.sgd(0.1))}
+    yield Case("another optimizer", st.just(other), mixed, "generator's optimizer state must be")
     wide = np.zeros((5, 8, 8, 1), "f")
     yield Case("images of another size", st.just(wide), update)
     latents = lambda x: jax.eval_shape(lambda s: small_gan()[0].sample(s, x), small_gan()[1])

@@ -65,6 +65,8 @@ def checkpoint_cases():
     yield Case("restore.step", optional, lambda x: checkpoint.restore("a", state(), step=x))
     yield Case("member", optional, lambda x: checkpoint.restore("a", state(), member=x))
     yield Case("at", st.sampled_from([None, 3, b"a"]), lambda x: checkpoint.restore("a", 1, at=x))
+    some = NOTHING.filter(lambda x: x is not None)
+    yield Case("optimizer", some, lambda x: checkpoint.restore("a", state(), optimizer=x))
     yield Case("verify.step", whole(0), lambda x: checkpoint.verify("a", x))
     yield Case("info.step", optional, lambda x: checkpoint.info("a", step=x))
 
