@@ -35,9 +35,12 @@ def begin(
 ) -> Path:
     """Starts or resumes a run in a folder, and locks the folder until the process ends.
 
-    A new run needs an empty or missing folder. `begin` saves the configuration in `config.json`. A
-    resumed run must have the saved configuration; only the number at the key `extends` may
-    increase.
+    A new run needs an empty or missing folder. `begin` saves the configuration in `config.json`. If
+    the folder contains only the `config.json` and `.lock` of a run, the run has saved nothing, and
+    a new run replaces it.
+
+    A resumed run must have the saved configuration; only the number at the key `extends` may
+    increase. A run without checkpoints starts at its first step.
 
     With `overwrite`, a new run replaces the run in the folder:
 
@@ -63,8 +66,8 @@ def begin(
 
     Raises:
       BlockingIOError: If another process has locked the folder.
-      FileExistsError: If the folder of a new run is a file or is not empty; with `overwrite`, if
-        the folder contains anything other than a run.
+      FileExistsError: If the folder of a new run is a file or contains other files; with
+        `overwrite`, if the folder contains anything other than a run.
       FileNotFoundError: If there is no run to resume.
       TypeError: If `config` is not JSON-serializable, or another argument has the wrong type.
       ValueError: If `config` differs from the saved configuration (the message names the keys), or
@@ -267,11 +270,12 @@ def _check_folder(
         return False
     found = sorted(path.name for path in workdir.iterdir()) if workdir.is_dir() else []
     there = [name for name in found if name not in _BEGUN]
+    saved = [name for name in there if name != run_layout.CONFIG]
     is_run = run_layout.CONFIG in there and file_lock.NAME in found
     expected = "empty, missing or the folder of a run" if overwrite else "empty or missing"
-    free = not there or (overwrite and is_run)
+    free = not there or (is_run and (overwrite or not saved))
     checks.require(free, "workdir", expected, _holding(workdir, there), error=FileExistsError)
-    return bool(there)
+    return bool(saved)
 
 
 def _check_config(workdir: Path, wanted: dict[str, object], extends: str) -> None:

@@ -29,12 +29,24 @@ def test_new_run_writes_its_configuration(tmp_path):
 
 def test_new_run_needs_an_empty_folder(tmp_path):
     runs.begin(tmp_path / "run", CONFIG)
-    (tmp_path / "no config" / "checkpoints").mkdir(parents=True)
-    for name, found in (("run", "config.json"), ("no config", "checkpoints")):
+    for name in ("run", "no config"):
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+    (tmp_path / "no run").mkdir()
+    (tmp_path / "no run" / "config.json").write_text("{}")  # of another program
+    holding = {"run": "checkpoints, config.json", "no config": "checkpoints"}
+    for name, found in (*holding.items(), ("no run", "config.json")):
         with pytest.raises(FileExistsError) as error:
             runs.begin(tmp_path / name, CONFIG)
         expected = "workdir must be empty or missing; got"
         assert str(error.value) == f"{expected} {tmp_path / name}, which holds {found}."
+
+
+def test_new_run_replaces_a_run_that_saved_nothing(tmp_path, caplog):
+    for options in ({}, {"overwrite": True}):
+        runs.begin(tmp_path, CONFIG)
+        runs.begin(tmp_path, {"seed": 1}, **options)
+        assert json.loads((tmp_path / "config.json").read_text()) == {"seed": 1}
+    assert caplog.text == ""
 
 
 def write_run(workdir):
