@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxgan._internal import checks, file_lock, pending, run_layout
+from jaxgan._internal import checks, file_lock, pending, run_layout, signal_watch
 
 __all__ = ["begin", "longest_streak", "stop_signals", "write_json", "write_log"]
 
@@ -192,12 +192,14 @@ def longest_streak(flags: ArrayLike) -> int:
     return max((sum(1 for _ in group) for flag, group in groups if flag), default=0)
 
 
-@contextlib.contextmanager
-def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
-    """Records stop signals, so that a training loop can save its state and end.
+def stop_signals(
+    *signals: signal.Signals, message: str = "The run stops after this epoch."
+) -> contextlib.AbstractContextManager[list[int]]:
+    """Records the first stop signal, so that a training loop can save its state and end.
 
-    If the same signal arrives again, its previous handler runs: by default, a second Ctrl-C raises
-    `KeyboardInterrupt`.
+    At the first signal, a line on stderr gives the signal's name and the message. A second signal,
+    the same or another one, ends the process at once with exit code 128 + the signal's number.
+    Both work also during a compilation or in a compiled program.
 
     Cloud providers and Kubernetes send SIGTERM before they stop a machine. Slurm sends the signal
     that a job requests: `--signal=B:USR1@120` requests SIGUSR1 two minutes before the time limit.
@@ -205,12 +207,14 @@ def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
     Args:
       *signals: the signals to record. By default, SIGINT (Ctrl-C), SIGTERM and, except on Windows,
         SIGUSR1.
+      message: a sentence about the effect of the first signal.
 
-    Yields:
-      A list that is empty until a signal arrives, and then contains the signal's number.
+    Returns:
+      A context manager. It yields a list that is empty until a signal arrives, and then contains
+      the signal's number. At the end of the context, the previous handlers return.
 
     Raises:
-      TypeError: If a signal is not a `signal.Signals`.
+      TypeError: If a signal is not a `signal.Signals`, or the message is not text.
       ValueError: If a signal cannot be handled, such as SIGKILL, or the caller is not the main
         thread.
 
@@ -228,20 +232,8 @@ def stop_signals(*signals: signal.Signals) -> Iterator[list[int]]:
         checks.instance("signals", one, signal.Signals, "of signal.Signals")
         can_be_handled = one.name not in ("SIGKILL", "SIGSTOP")
         checks.require(can_be_handled, "signals", "signals that can be handled", one.name)
-    received: list[int] = []
-    previous = {signum: signal.getsignal(signum) for signum in signals}
-
-    def note(signum: int, frame: object) -> None:
-        received.append(signum)
-        signal.signal(signum, previous[signal.Signals(signum)])
-
-    for signum in signals:
-        signal.signal(signum, note)
-    try:
-        yield received
-    finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)
+    checks.text("message", message)
+    return signal_watch.watch(signals, message)
 
 
 def _replace(path: Path, text: str) -> None:

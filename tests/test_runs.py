@@ -312,6 +312,7 @@ CIRCLE.append(CIRCLE)
             ValueError,
             "can be handled; got SIGKILL",
         ),
+        (lambda d: runs.stop_signals(message=3), TypeError, "message must be text; got 3"),
     ],
 )
 def test_invalid_arguments_are_rejected(tmp_path, call, error, message):
@@ -359,17 +360,60 @@ def test_longest_streak(flags, longest):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
-def test_only_the_first_signal_is_received(signum):
+def test_first_signal_is_received_and_announced(signum, capsys):
     before, handled = signal.getsignal(signum), []
     try:
         signal.signal(signum, lambda *_: handled.append(1))  # instead of ending the process
-        with runs.stop_signals() as received:
+        with runs.stop_signals(message="It stops soon.") as received:
             assert received == []
             os.kill(os.getpid(), signum)
             assert (received, handled) == ([signum], [])
-            os.kill(os.getpid(), signum)
-            assert (received, handled) == ([signum], [1])
         os.kill(os.getpid(), signum)
-        assert handled == [1, 1]
+        assert (received, handled) == ([signum], [1])
     finally:
         signal.signal(signum, before)
+    again = "Press Ctrl-C again" if signum == signal.SIGINT else "Send a second signal"
+    line = f"{signum.name} received. It stops soon. {again} to stop at once without saving."
+    assert capsys.readouterr().err.split("\n") == ["", line, ""]
+
+
+def test_other_signals_are_not_announced(capsys):
+    before, handled = signal.signal(signal.SIGUSR2, lambda *_: handled.append(1)), []
+    try:
+        with runs.stop_signals() as received:
+            os.kill(os.getpid(), signal.SIGUSR2)
+            os.kill(os.getpid(), signal.SIGUSR2)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert (received, handled, capsys.readouterr().err) == ([], [1, 1], "")
+
+
+# The key derivation takes minutes, inside C code without the GIL, like a compilation.
+BUSY = r"""
+import hashlib, os, signal
+from jaxgan import runs
+with runs.stop_signals():
+    child = os.fork()
+    if child == 0:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(0)
+    print("unflushed")
+    os.write(1, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+"""
+
+
+def test_second_signal_ends_a_busy_process():
+    command = [sys.executable, "-W", "ignore", "-c", BUSY]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as busy:
+        try:
+            assert busy.stdout.readline() == f"{-signal.SIGTERM}\n"  # a child has no handlers
+            busy.send_signal(signal.SIGINT)
+            assert busy.stderr.readline() == "\n"
+            assert busy.stderr.readline().startswith("SIGINT received. The run stops after")
+            assert busy.poll() is None
+            busy.send_signal(signal.SIGTERM)
+            assert busy.communicate(timeout=60) == ("unflushed\n", "")
+        finally:
+            busy.kill()
+    assert busy.returncode == 128 + signal.SIGTERM
