@@ -106,6 +106,9 @@ def restore(
         raise ValueError(
             f"{path} must be from a run of examples/mnist.py; got {type(error).__name__}: {error}."
         ) from error
+    if not checkpoint.steps(workdir / "checkpoints"):
+        advice = "Continue it with examples/mnist.py --resume."
+        raise FileNotFoundError(f"{workdir} must be a run with checkpoints; got none. {advice}")
     start = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     like = jax.eval_shape(gan.init, key, start)
     return gan, checkpoint.restore(workdir / "checkpoints", like=like)
@@ -120,7 +123,8 @@ def draw_samples(gan: jaxgan.GAN, state: jaxgan.TrainState, num: int, seed: int)
     if broken:
         raise ValueError(
             f"Samples must be finite; got NaN or infinity in {broken} of {num} at step "
-            f"{int(state.step)}. Train again with a lower learning rate or another loss."
+            f"{int(state.step)}. Run examples/mnist.py with --overwrite and a lower "
+            "--learning-rate or another --loss."
         )
     return images.quantize(drawn)  # as in a PNG file
 

@@ -69,6 +69,17 @@ def test_missing_run_is_reported_without_a_traceback(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_run_without_checkpoints_is_rejected(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(OPTIONS))
+    done = run("evaluate.py", "--checkpoint", str(tmp_path))
+    assert done.returncode == 1
+    *_, line = done.stderr.splitlines()
+    assert line == (
+        f"{tmp_path} must be a run with checkpoints; got none. "
+        "Continue it with examples/mnist.py --resume."
+    )
+
+
 OPTIONS = {"dataset": "mnist", "networks": "mlp", "loss": "hinge", "penalty": "none"}
 OPTIONS |= {"learning_rate": 1e-3, "beta1": 0.5, "seed": 0, "images_sha256": "of other images"}
 
