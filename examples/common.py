@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,7 @@ from jaxgan import checkpoint, images, runs
 
 T = TypeVar("T")
 Record = dict[str, float]  # the numbers of one epoch
+TOO_MANY = 100  # consecutive steps skipped after a non-finite loss or gradient
 
 # The options that help with an existing folder or file.
 SOLUTIONS = {
@@ -27,6 +29,13 @@ SOLUTIONS = {
     "workdir": "--workdir selects another folder",
     "output": "--output selects another file",
 }
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a script. Ctrl-C ends it at once, without a traceback, except in `runs.stop_signals`."""
+    # Python's own handler waits until a compilation or a compiled program ends.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    main()
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
@@ -78,8 +87,12 @@ def begin(args: argparse.Namespace, config: Mapping[str, object]) -> Path:
     options = {name: vars(args).get(name, False) for name in ("resume", "overwrite")}
     try:
         return runs.begin(args.workdir, config, **options)
-    except FileExistsError as error:
-        raise FileExistsError(f"{error} {solutions(args)}".rstrip()) from error
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error} Start the run without --resume.") from error
+    except (FileExistsError, ValueError) as error:
+        is_about_folder = isinstance(error, FileExistsError) or options["resume"]
+        advice = solutions(args) if is_about_folder else ""
+        raise type(error)(f"{error} {advice}".rstrip()) from error
 
 
 def check_new(args: argparse.Namespace, name: str, path: Path) -> None:
@@ -90,7 +103,7 @@ def check_new(args: argparse.Namespace, name: str, path: Path) -> None:
 
 def solutions(args: argparse.Namespace) -> str:
     """Lists the options of this script that help with an existing folder or file."""
-    tried = ("resume", "overwrite") if args.overwrite else ()
+    tried = [name for name in ("resume", "overwrite") if args.overwrite or vars(args).get(name)]
     found = [text for name, text in SOLUTIONS.items() if name in vars(args) and name not in tried]
     return f"{'; '.join(found)}." if found else ""
 
@@ -120,15 +133,52 @@ def timed(function: Callable[..., T], *args: object) -> tuple[T, float]:
     return result, time.perf_counter() - clock
 
 
-def exit_if_unfinished(saved: bool, received: list[int]) -> None:
+def compiled(
+    args: argparse.Namespace, lowered: jax.stages.Lowered, num_epochs: int
+) -> tuple[jax.stages.Compiled, float]:
+    """Compiles the program of a run that has saved `num_epochs`. Returns it and the seconds."""
+    print("Compiling the training program ...", file=sys.stderr)
+    message = "The run stops after compilation, before training."
+    with runs.stop_signals(message=message) as stopped:
+        program, seconds = timed(lowered.compile)
+    exit_if_unfinished(args, True, stopped, num_epochs)
+    return program, seconds
+
+
+def check_labels(metrics: jaxgan.types.Metrics, number: int) -> None:
+    """Ends the script if an epoch had invalid labels, which compiled programs only count."""
+    if num := int(np.sum(metrics.get("invalid_labels", 0))):
+        got = f"{num} invalid labels in epoch {number}"
+        sys.exit(f"Labels must be in [0, num_classes); got {got}.")
+
+
+def check_epoch(args: argparse.Namespace, metrics: jaxgan.types.Metrics, number: int) -> None:
+    """Ends the script if an epoch had invalid labels or too many skipped steps in a row."""
+    check_labels(metrics, number)
+    has_options = {"learning_rate", "loss", "penalty"} <= set(vars(args))
+    options = "--learning-rate, or another --loss or --penalty" if has_options else "learning rate"
+    for player in jaxgan.Pair._fields:
+        skipped = np.ravel(metrics[f"{player}_skipped"])
+        if (streak := runs.longest_streak(skipped)) >= min(TOO_MANY, len(skipped)):
+            sys.exit(
+                f"Stopped in epoch {number}: the {player}'s loss or gradient was not finite in "
+                f"{streak} steps in a row, which did not change its parameters. --resume would "
+                f"stop again. Train with --overwrite and a lower {options}."
+            )
+
+
+def exit_if_unfinished(
+    args: argparse.Namespace, saved: bool, stopped: list[int], num_epochs: int
+) -> None:
     """Ends the script with an error if the last epoch is not saved or a signal stopped the run."""
     if not saved:
         sys.exit("The last epoch is NOT SAVED. Free disk space, then continue with --resume.")
-    if received:
+    if stopped and num_epochs < args.epochs:
         options = [option for option in sys.argv if option not in ("--resume", "--overwrite")]
         command = shlex.join(["python", *options, "--resume"])
-        print(f"Stopped and saved. To continue: {command}", file=sys.stderr)
-        sys.exit(128 + received[0])
+        when = f"after epoch {num_epochs}, which is saved." if num_epochs else "before epoch 1."
+        print(f"Stopped {when} To continue: {command}", file=sys.stderr)
+        sys.exit(128 + stopped[0])
 
 
 def describe(metrics: jaxgan.types.Metrics, samples: jax.Array, seconds: float) -> Record:

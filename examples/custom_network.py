@@ -19,7 +19,7 @@ import optax
 from tqdm import tqdm
 
 import jaxgan
-from jaxgan import checkpoint, images
+from jaxgan import checkpoint, images, runs
 from jaxgan.networks import from_equinox
 
 LATENT_DIM = 64
@@ -91,19 +91,24 @@ def main() -> None:
         state, history = common.restore(checkpoints, state)
     print(f"data: {data.source}", file=sys.stderr)
 
-    with tqdm(initial=len(history), total=args.epochs, unit="epoch") as bar:
-        while len(history) < args.epochs:
+    saving = None
+    bar = tqdm(initial=len(history), total=args.epochs, unit="epoch")
+    with runs.stop_signals(message="The run stops after this epoch and saves it.") as stopped, bar:
+        while len(history) < args.epochs and not stopped:
             state, metrics = train(state, train_images)
+            common.check_epoch(args, metrics, len(history) + 1)
             means = {name: float(jnp.nanmean(values)) for name, values in metrics.items()}
             history.append(means)
-            checkpoint.save(checkpoints, state, metadata={"history": history})
+            saving = checkpoint.save(checkpoints, state, metadata={"history": history})
             text = "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**means)
             bar.set_postfix_str(text)
             bar.update()
+    saved = saving is None or common.written(saving.result)
     samples = jax.jit(gan.sample)(state, common.fixed_latents(LATENT_DIM))
     images.save(workdir / "samples.png", images.grid(samples, 8, scale=2))
     print(f"Samples are in {workdir / 'samples.png'}", file=sys.stderr)
+    common.exit_if_unfinished(args, saved, stopped, len(history))
 
 
 if __name__ == "__main__":
-    main()
+    common.run(main)

@@ -10,6 +10,7 @@ Writes `samples.png`, `curves.png` and `summary.json` to `runs/from_scratch`.
 
 import argparse
 import math
+import signal
 import sys
 import time
 
@@ -167,6 +168,8 @@ def parse_arguments():
 
 
 def main() -> None:
+    # Ctrl-C ends the script at once. Python's own handler waits until the program returns.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     args = parse_arguments()
     config = {name: x for name, x in vars(args).items() if name not in ("workdir", "overwrite")}
     try:

@@ -8,8 +8,8 @@
     python examples/mnist.py --networks dcgan --learning-rate 2e-4 --batch-size 64 --epochs 10
 
 Writes checkpoints, metrics and pictures to `runs/mnist`. Ctrl-C, SIGTERM or SIGUSR1 stops the run
-after the current epoch and saves it. To change more than the options, copy and edit this file and
-common.py.
+after the current epoch and saves it; a second signal stops it at once. To change more than the
+options, copy and edit this file and common.py.
 """
 
 import argparse
@@ -28,7 +28,6 @@ import jaxgan
 from jaxgan import augment, checkpoint, compilation, images, losses, penalties, runs
 
 LATENT_DIM, REAL_LABEL = 100, 0.9
-TOO_MANY = 100  # consecutive steps skipped after a non-finite loss or gradient
 NETWORKS = {
     "mlp": (jaxgan.networks.MLPGenerator, jaxgan.networks.MLPDiscriminator),
     "dcgan": (jaxgan.networks.DCGANGenerator, jaxgan.networks.DCGANDiscriminator),
@@ -110,17 +109,6 @@ def make_config(args: argparse.Namespace, data: jaxgan.datasets.Dataset) -> dict
     }
 
 
-def stop_if_not_finite(metrics: jaxgan.types.Metrics, epoch: int) -> None:
-    for player in jaxgan.Pair._fields:
-        skipped = metrics[f"{player}_skipped"].ravel()
-        if (streak := runs.longest_streak(skipped)) >= min(TOO_MANY, len(skipped)):
-            sys.exit(
-                f"Stopped in epoch {epoch}: the {player}'s loss or gradient was not finite in "
-                f"{streak} steps in a row. These steps did not change its parameters. Use a lower "
-                "learning rate or another loss."
-            )
-
-
 def summarize(data: jaxgan.datasets.Dataset, history: list[common.Record]) -> dict[str, object]:
     seconds, num_steps = sum(record["seconds"] for record in history), history[-1]["step"]
     return {
@@ -151,18 +139,21 @@ def main() -> None:
         config = make_config(args, data)
         workdir = common.begin(args, config)
         state, history = common.restore(workdir / "checkpoints", state)
-    write_log = functools.partial(runs.write_log, workdir / "metrics.jsonl", history)
-    common.written(write_log)
+    log = workdir / "metrics.jsonl"
+    write_log = functools.partial(runs.write_log, log, history)
+    if log.exists():  # a stopped run may have logged an epoch that it did not save
+        common.written(write_log)
     sample, latents = jax.jit(gan.sample), common.fixed_latents(LATENT_DIM)
     saving, saved = None, True
+    train, compile_seconds = common.compiled(args, lowered, len(history))
     bar = tqdm(initial=len(history), total=args.epochs, unit="epoch")
-    with runs.stop_signals() as stopped, bar:
-        train, compile_seconds = common.timed(lowered.compile)
+    message = "The run stops after this epoch and saves it."
+    with runs.stop_signals(message=message) as stopped, bar:
         try:
             while len(history) < args.epochs:
                 (state, metrics), seconds = common.timed(train, state, train_images)
                 number, samples = len(history) + 1, sample(state, latents)
-                stop_if_not_finite(metrics, number)
+                common.check_epoch(args, metrics, number)
                 record = {"epoch": number, "step": int(state.step)}
                 history.append({**record, **common.describe(metrics, samples, seconds)})
                 common.written(write_log)
@@ -184,8 +175,8 @@ def main() -> None:
     summary = {"dataset": args.dataset, **summarize(data, history), **measured}
     common.written(lambda: runs.write_json(workdir / "summary.json", summary, indent=2))
     print(f"{len(history)} epochs done; results are in {workdir}", file=sys.stderr)
-    common.exit_if_unfinished(saved, stopped if len(history) < args.epochs else [])
+    common.exit_if_unfinished(args, saved, stopped, len(history))
 
 
 if __name__ == "__main__":
-    main()
+    common.run(main)

@@ -129,8 +129,9 @@ def main() -> None:
     sample = jax.jit(jax.vmap(lambda state: gan.sample(state, latents)))
     epochs: list[dict[str, np.ndarray]] = []
     clock = time.perf_counter()
-    for _ in tqdm(range(args.epochs), unit="epoch"):
+    for number in tqdm(range(args.epochs), unit="epoch"):
         states, metrics = train(states, train_images)  # metrics are [members, 1, updates]
+        common.check_labels(metrics, number + 1)
         record = {name: np.nanmean(values, axis=(1, 2)) for name, values in metrics.items()}
         for name in ("generator_skipped", "discriminator_skipped"):
             record[name] = np.asarray(metrics[name]).sum(axis=(1, 2))
@@ -164,4 +165,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    common.run(main)

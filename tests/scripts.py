@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import runpy
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ def run_here(script: Path | str, *options: str) -> Done:
     text = lambda file: file.buffer.getvalue().decode()
     printed, errors = file(), file()
     _wait_for_saves()  # of earlier tests
-    stop = None
+    stop, on_interrupt = None, signal.getsignal(signal.SIGINT)
     with (
         pytest.MonkeyPatch.context() as patch,
         jax.numpy_dtype_promotion("standard"),  # JAX's defaults, as for users
@@ -52,6 +53,7 @@ def run_here(script: Path | str, *options: str) -> Done:
             error.add_note(text(printed) + text(errors))
             raise
         finally:
+            signal.signal(signal.SIGINT, on_interrupt)
             _wait_for_saves()
     if isinstance(stop, str):
         errors.write(stop + "\n")

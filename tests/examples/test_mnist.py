@@ -3,6 +3,7 @@
 import functools
 import importlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -153,7 +154,8 @@ def test_resume_rejects_other_options(two_epochs):
     assert "must be empty or missing" in rejected.stderr
     rejected = run_quickly(two_epochs, "--epochs", "2", "--resume", "--seed", "3")
     assert rejected.returncode == 1
-    assert rejected.stderr.endswith("saved configuration; got seed 3, saved 0.\n")
+    solution = "--overwrite replaces it; --workdir selects another folder."
+    assert f"saved configuration; got seed 3, saved 0. {solution}\n" in rejected.stderr
 
 
 @pytest.mark.parametrize(
@@ -171,11 +173,58 @@ def test_signal_ends_the_epoch_saves_and_prints_how_to_resume(mnist, tmp_path, s
         finally:
             process.kill()
     assert process.returncode == 128 + signum
-    assert "Stopped and saved. To continue: python " in errors
+    assert f"{signum.name} received. The run stops after this epoch and saves it. " in errors
+    assert "which is saved. To continue: python " in errors
     assert errors.rstrip().endswith("--resume")
     last = untimed(tmp_path)[-1]
     assert int(final_state(mnist, tmp_path).step) == last["step"] == 2 * last["epoch"]
     assert json.loads((tmp_path / "summary.json").read_text())["epochs"] == last["epoch"]
+
+
+def test_signal_during_compilation_stops_before_training(mnist, tmp_path, monkeypatch):
+    def interrupted(compile_program):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return None, 0.0
+
+    monkeypatch.setattr(mnist.common, "timed", interrupted)
+    for options in ((), ("--resume",), ("--seed", "1")):
+        done = run_quickly(tmp_path, *options)
+        assert done.returncode == 128 + signal.SIGTERM
+        *_, received, last = done.stderr.splitlines()
+        assert "SIGTERM received. The run stops after compilation, before train" in received
+        assert last.startswith("Stopped before epoch 1. To continue: python ")
+        assert {path.name for path in tmp_path.iterdir()} == {".lock", "config.json"}
+
+
+@pytest.mark.slow
+def test_signal_during_compilation_is_announced_at_once(tmp_path):
+    slow = [*command(tmp_path, "--networks", "dcgan"), "--batch-size", "500"]
+    with subprocess.Popen(slow, stderr=subprocess.PIPE, text=True, env=USERS) as process:
+        try:
+            while "Compiling" not in process.stderr.readline():
+                assert process.poll() is None
+            time.sleep(1)  # for the handlers
+            process.send_signal(signal.SIGINT)
+            assert process.stderr.readline() == "\n"
+            assert "before training. Press Ctrl-C again" in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.communicate() == (None, "")
+        finally:
+            process.kill()
+    assert process.returncode == 128 + signal.SIGINT
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "config.json"}
+
+
+def test_diverged_run_names_options(tmp_path):
+    done = run_quickly(tmp_path, "--learning-rate", "1e30")
+    assert done.returncode == 1
+    *_, line = done.stderr.splitlines()
+    assert line.startswith("Stopped in epoch 1: the generator's loss or gradient was not finite")
+    options = "a lower --learning-rate, or another --loss or --penalty"
+    assert line.endswith(f"--resume would stop again. Train with --overwrite and {options}.")
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "config.json"}
+    rejected = run_quickly(tmp_path, "--resume", "--learning-rate", "1e-4")
+    assert "saved 1e+30. --overwrite replaces it" in rejected.stderr
 
 
 def test_exception_in_the_loop_keeps_the_saved_epoch(mnist, tmp_path, monkeypatch):
@@ -229,10 +278,20 @@ def test_loss_and_penalty_options(tmp_path):
 
 def test_too_many_skipped_steps_stop_the_run(mnist):
     fine = {"generator_skipped": np.array([1, 0] * 300), "discriminator_skipped": np.zeros(600)}
-    mnist.stop_if_not_finite(fine, epoch=3)
+    check = functools.partial(mnist.common.check_epoch, Namespace(), number=3)
+    check(fine)
     bad = {**fine, "discriminator_skipped": np.arange(600) >= 500}
     with pytest.raises(SystemExit, match=r"epoch 3: the discriminator's .* in 100 steps in a row"):
-        mnist.stop_if_not_finite(bad, epoch=3)
+        check(bad)
+
+
+def test_invalid_labels_stop_the_run(mnist):
+    metrics = {"generator_skipped": np.zeros(3), "discriminator_skipped": np.zeros(3)}
+    check = functools.partial(mnist.common.check_epoch, Namespace(), number=3)
+    check({**metrics, "invalid_labels": np.zeros((1, 3), np.int32)})
+    message = r"in \[0, num_classes\); got 5 invalid labels in epoch 3\."
+    with pytest.raises(SystemExit, match=message):
+        check({**metrics, "invalid_labels": np.array([[0, 2, 3]])})
 
 
 @pytest.mark.slow
