@@ -124,7 +124,7 @@ class TestStream:
 
     def test_unreadable_tensor_is_rejected(self, state):
         stream = streaming.stream(lambda *x: x, state, [(np.zeros(2), OnGpu())])
-        expected = r"Chunk 0 must be an array, or a tuple of arrays; got .*OnGpu"
+        expected = r"Chunk 0 must be an array, or a tuple of arrays; got <.*>"
         with pytest.raises(TypeError, match=expected):
             next(stream)
 
@@ -271,7 +271,7 @@ class TestChunks:
 
     def test_unreadable_element_is_rejected(self):
         read = streaming.chunks([OnGpu()] * 2, 2, key=jax.random.key(0), element=lambda x: x)
-        with pytest.raises(TypeError, match=r"Elements of chunk 0 must be .*OnGpu"):
+        with pytest.raises(TypeError, match=r"Elements of chunk 0 must be arrays; got <.*>"):
             next(read)
 
     def test_elements_of_several_shapes_are_rejected(self):

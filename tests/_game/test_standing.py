@@ -79,7 +79,7 @@ class Rich(nn.Module):
         for dtype in (jnp.int32, jnp.float32):
             count = self.variable("counts", dtype.__name__, lambda d=dtype: jnp.full((), 3, d))
             count.value += jnp.asarray(train, dtype)
-        self.variable("counts", "constant", lambda: jnp.ones(4))
+        self.variable("buffers", "constant", lambda: jnp.ones(4))
         x = nn.Dropout(0.5, deterministic=not train)(x)
         return nn.tanh(x).reshape(-1, *SHAPE)
 
