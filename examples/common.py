@@ -145,16 +145,20 @@ def compiled(
     return program, seconds
 
 
-def check_labels(metrics: jaxgan.types.Metrics, number: int) -> None:
-    """Ends the script if an epoch had invalid labels, which compiled programs only count."""
-    if num := int(np.sum(metrics.get("invalid_labels", 0))):
-        got = f"{num} invalid labels in epoch {number}"
-        sys.exit(f"Labels must be in [0, num_classes); got {got}.")
+def check_data(metrics: jaxgan.types.Metrics, number: int) -> None:
+    """Ends the script if an epoch had invalid data, which compiled programs only count."""
+    expected = {
+        "invalid_labels": "Labels must be in [0, num_classes)",
+        "invalid_images": "Images must have pixels from 0 to 255, not masks of 0 and 1",
+    }
+    for name, text in expected.items():
+        if num := int(np.sum(metrics.get(name, 0))):
+            sys.exit(f"{text}; got {num} {name.replace('_', ' ')} in epoch {number}.")
 
 
 def check_epoch(args: argparse.Namespace, metrics: jaxgan.types.Metrics, number: int) -> None:
-    """Ends the script if an epoch had invalid labels or too many skipped steps in a row."""
-    check_labels(metrics, number)
+    """Ends the script if an epoch had invalid data or too many skipped steps in a row."""
+    check_data(metrics, number)
     has_options = {"learning_rate", "loss", "penalty"} <= set(vars(args))
     options = "--learning-rate, or another --loss or --penalty" if has_options else "learning rate"
     for player in jaxgan.Pair._fields:
@@ -184,7 +188,8 @@ def exit_if_unfinished(
 def describe(metrics: jaxgan.types.Metrics, samples: jax.Array, seconds: float) -> Record:
     """Summarizes an epoch: mean metrics, numbers of skipped steps, pixel diversity, speed."""
     skipped = {name: int(x.sum()) for name, x in metrics.items() if "skipped" in name}
-    means = {name: float(jnp.nanmean(x)) for name, x in metrics.items() if name not in skipped}
+    others = {name: x for name, x in metrics.items() if not name.startswith("invalid_")}
+    means = {name: float(jnp.nanmean(x)) for name, x in others.items() if name not in skipped}
     return {
         **means,
         **skipped,
@@ -205,6 +210,11 @@ def progress(record: Record) -> str:
 def fixed_latents(size: int, num: int = 64) -> jax.Array:
     """Draws latents for pictures, the same in every run, so that runs can be compared."""
     return jax.random.normal(jax.random.key(2014), (num, size))
+
+
+def grid(samples: jax.Array, columns: int, scale: int = 1) -> np.ndarray:
+    """Arranges generated images, whose range may be that of a collapsed generator."""
+    return images.grid(images.quantize(samples), columns, scale=scale)
 
 
 def frame_path(workdir: Path, epoch: float) -> Path:
@@ -231,9 +241,9 @@ def draw_run(
     real_diversity: float,
 ) -> None:
     """Saves samples, a walk through the latent space, an animation of the frames, and curves."""
-    images.save(workdir / "samples.png", images.grid(sample(state, latents), 8, scale=2))
+    images.save(workdir / "samples.png", grid(sample(state, latents), 8, scale=2))
     walk = jaxgan.latents.traversal(latents[0], num=100, start=-1.0, step=0.02)
-    images.save(workdir / "traversal.png", images.grid(sample(state, walk), 10, scale=2))
+    images.save(workdir / "traversal.png", grid(sample(state, walk), 10, scale=2))
     frames = [frame_path(workdir, record["epoch"]) for record in history]
     if all(frame.exists() for frame in frames):
         images.animate(workdir / "training.gif", frames)

@@ -161,7 +161,7 @@ def main() -> None:
                     common.written(saving.result)
                 metadata = {"config": config, "history": history}
                 saving = checkpoint.save(workdir / "checkpoints", state, metadata=metadata)
-                common.save_frame(workdir, number, images.grid(samples, 8))
+                common.save_frame(workdir, number, common.grid(samples, 8))
                 bar.set_postfix_str(common.progress(history[-1]))
                 bar.update()
                 if stopped:

@@ -131,7 +131,7 @@ def main() -> None:
     clock = time.perf_counter()
     for number in tqdm(range(args.epochs), unit="epoch"):
         states, metrics = train(states, train_images)  # metrics are [members, 1, updates]
-        common.check_labels(metrics, number + 1)
+        common.check_data(metrics, number + 1)
         record = {name: np.nanmean(values, axis=(1, 2)) for name, values in metrics.items()}
         for name in ("generator_skipped", "discriminator_skipped"):
             record[name] = np.asarray(metrics[name]).sum(axis=(1, 2))
@@ -144,7 +144,7 @@ def main() -> None:
     real = float(diagnostics.pixel_diversity(images.normalize(data.images[:1000])))
     draw(workdir / "sweep.png", history, args, real)
     rows = samples[:, :16].reshape(-1, *samples.shape[2:])
-    images.save(workdir / "samples.png", images.grid(rows, 16))  # a row for each member
+    images.save(workdir / "samples.png", common.grid(rows, 16))  # a row for each member
     checkpoint.save(workdir / "checkpoints", states).result()
     print_table(history, args)
     summary = {

@@ -79,7 +79,8 @@ def grid(images: ArrayLike, columns: int | None = None, *, scale: int = 1) -> np
     """Arranges a batch of images in one picture, row by row.
 
     Args:
-      images: `[num, height, width, channels]`, uint8 or float in [-1, 1].
+      images: `[num, height, width, channels]`, uint8 or float in [-1, 1]. Floats without negative
+        values are probably in [0, 1], and raise an error. `quantize` accepts such images.
       columns: the number of images in a row, at least 1; by default $\\lceil \\sqrt{num} \\rceil$.
         An incomplete last row is filled with 0, which is black.
       scale: an integer factor that enlarges height and width, at least 1.
@@ -112,7 +113,10 @@ def grid(images: ArrayLike, columns: int | None = None, *, scale: int = 1) -> np
     fits = math.prod(shape) <= _MAXIMUM_BYTES
     got = f"shape {shape} with {columns=} and {scale=}"
     checks.require(fits, "The picture", f"at most {_MAXIMUM_BYTES} bytes", got)
-    batch = batch if batch.dtype == np.uint8 else quantize(batch)
+    if batch.dtype != np.uint8:
+        quantized = quantize(batch)  # rejects other dtypes first
+        checks.images_in_range("images", batch)
+        batch = quantized
     cells = np.zeros((rows * columns, height, width, channels), np.uint8)
     cells[:num] = batch
     picture = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)

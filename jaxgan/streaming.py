@@ -119,6 +119,8 @@ def _stream(
             return None
         # On a CPU, device_put may share a numpy array's memory, even with may_alias=False.
         copy = _copy(chunk if isinstance(chunk, tuple) else (chunk,), number)
+        if copy[0].dtype == np.uint8 and copy[0].size:
+            checks.images_in_range(f"Chunk {number}", copy[0], real=True)
         if num_classes is not None and len(copy) == 2:  # inside jit, labels have no values
             checks.labels(copy[1], copy[1].shape, num_classes)
         # Wait for the transfer, so that chunks do not accumulate on the device.

@@ -28,6 +28,8 @@ class GameConfig(NamedTuple):
     ema_half_life: float | None
     ema_warmup: float | None
     diagnose: bool
+    data_range: tuple[float, float] | None
+    bounded_logits: bool
 
     @property
     def batch_divisor(self) -> int:

@@ -12,6 +12,7 @@ from jaxgan._game._config import GameConfig
 from jaxgan._game._discriminator import pack
 from jaxgan._game._dry_run import check_labels_are_taken, dry_run
 from jaxgan._game._half_steps import train_step
+from jaxgan._game._logits import check_unbounded
 from jaxgan._internal import checks
 from jaxgan.augment import Augmentation, PlainAugmentation, as_augmentation
 from jaxgan.networks.adapters import NetworkLike, as_network
@@ -62,7 +63,7 @@ class GAN(NamedTuple):
       init: `(key, images, labels=None) -> TrainState`. `images` are example real images, `[n,
         height, width, channels]`. Only the shape and dtype of `images` and `labels` affect the
         state. `init` warns about model state that training does not change. Outside of jit, it
-        checks that the generator's range fits the images.
+        checks that the range of the images and of the generator fits `data_range`.
       update: `(state, images, labels=None) -> (state, metrics)`. Performs one training step on
         real images, float in [-1, 1], `[batch, height, width, channels]`. Each discriminator step
         uses an equal share of the batch. The generator step uses the last share.
@@ -119,6 +120,8 @@ def gan(
     ema_half_life: float | None = None,
     ema_warmup: float | None = None,
     diagnose: bool = False,
+    data_range: tuple[float, float] | None = (-1.0, 1.0),
+    bounded_logits: bool = False,
 ) -> GAN:
     r"""Builds a GAN from two networks, a loss and two optimizers.
 
@@ -168,14 +171,19 @@ def gan(
       ema_warmup: limits the half-life to this fraction of the images seen so far (StyleGAN: 0.05).
       diagnose: whether to add costly metrics: `real_distance` and `fake_distance`, the mean
         distance between two images of the batch.
+      data_range: the lowest and highest value of real images; None accepts all values, such as
+        those of signals. Data of shape `[batch, values]` can have all values.
+      bounded_logits: whether the discriminator may end in a sigmoid, softmax or tanh. The losses of
+        `jaxgan.losses` take unbounded logits.
 
     Returns:
       A `GAN`. The metrics of `update` are scalars. Each network has metrics that end in `_loss`,
       `_gradient_norm` and `_skipped` (the number of skipped steps, an integer). The discriminator
       step adds those of `jaxgan.diagnostics.of_logits`, `penalty` if given, and
       `augmentation_probability` if adaptive. With several discriminator steps, the discriminator's
-      metrics except `_skipped` are from the last one. With `num_classes`, `invalid_labels` counts
-      the labels out of range, which cannot raise an error inside jit.
+      metrics except `_skipped` are from the last one. Inside jit, invalid data cannot raise an
+      error: `invalid_labels` counts the labels out of range, and `invalid_images` is the number of
+      images in a batch that does not fit `data_range` (otherwise 0).
 
     Raises:
       TypeError: If a network, `Pair`, number or bool has the wrong type. From `init` and `update`:
@@ -184,10 +192,12 @@ def gan(
         not return its model state.
       ValueError: If a number is out of range. From `init` and `update`, at trace time: if shapes do
         not match, labels are missing, or the state belongs to another GAN or to other optimizers.
-        Outside of jit, also if labels are out of range or the state was donated. From `init`: if a
-        network has no parameters, needs labels in a GAN without `num_classes`, or an optimizer is
-        `optax.lookahead`. Outside of jit, also if images are non-finite or the generator's range is
-        incompatible with them.
+        Outside of jit, also if labels or images are out of range or the state was donated. Images
+        are out of range if a value is not in `data_range`, or if they are probably in [0, 1] (no
+        negative values) or masks of 0 and 1 (almost black). From `init`: if a network has no
+        parameters or needs labels in a GAN without `num_classes`, logits are bounded, or an
+        optimizer is `optax.lookahead`. Outside of jit, also if images are non-finite or the
+        generator's range does not fit `data_range`.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax
@@ -233,6 +243,8 @@ def gan(
         ema_half_life=ema_half_life,
         ema_warmup=ema_warmup,
         diagnose=diagnose,
+        data_range=data_range,
+        bounded_logits=bounded_logits,
     )
     _validation.check_config(config)
 
@@ -256,7 +268,7 @@ def gan(
 
 
 def _init(config: GameConfig, key: jax.Array, images: Batch, labels: Labels | None) -> TrainState:
-    given, images = images, _validation.check_images(images, 1)
+    given, images = images, _validation.check_images(images, config, 1)
     checks.finite("Images", given)
     labels = _validation.check_labels(labels, images.shape[:1], config.num_classes)
     checks.key(key)
@@ -268,8 +280,11 @@ def _init(config: GameConfig, key: jax.Array, images: Batch, labels: Labels | No
         except Exception as error:
             check_labels_are_taken(config, images, error)
             raise
+    if not config.bounded_logits:
+        check_unbounded(config, images)
     if all(map(checks.is_concrete, jax.tree.leaves((state, images)))):
-        _validation.check_range(_first_samples(config, state, images, labels), images)
+        data_range = _validation.promised_range(config, images)
+        _validation.check_range(_first_samples(config, state, images, labels), data_range)
     return state
 
 
@@ -315,7 +330,7 @@ def _first_samples(
 def _update(
     config: GameConfig, state: TrainState, images: Batch, labels: Labels | None
 ) -> tuple[TrainState, Metrics]:
-    images = _validation.check_images(images, config.batch_divisor)
+    images = _validation.check_images(images, config, config.batch_divisor)
     labels = _validation.check_labels(labels, images.shape[:1], config.num_classes)
     _validation.check_state(state, config)
     _validation.check_opt_state(state, config)
@@ -329,8 +344,17 @@ def _update(
         expected = jax.eval_shape(create_state, state.key, images, labels)
         checks.tree_matches("The state", state, expected, _validation.OTHER_GAN)
         raise
+    return state, metrics | _count_invalid(config, images, labels)
+
+
+def _count_invalid(config: GameConfig, images: jax.Array, labels: jax.Array | None) -> Metrics:
+    """Counts values out of range, which cannot raise an error inside jit."""
+    metrics = {}
+    if (data_range := _validation.promised_range(config, images)) is not None:
+        fits = checks.plausible(jnp.min(images), jnp.max(images), data_range, real=True)
+        metrics["invalid_images"] = jnp.where(fits, 0, images.shape[0]).astype(jnp.int32)
     if labels is not None and config.num_classes is not None:
         numbers = labels.astype(jnp.int32)  # uint8 labels cannot be compared with 300
         invalid = (numbers < 0) | (numbers >= config.num_classes)
-        metrics |= {"invalid_labels": jnp.sum(invalid, dtype=jnp.int32)}
-    return state, metrics
+        metrics["invalid_labels"] = jnp.sum(invalid, dtype=jnp.int32)
+    return metrics

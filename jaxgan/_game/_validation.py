@@ -13,6 +13,7 @@ from jaxgan.train_state import TrainState
 from jaxgan.types import ModelState, Network, Pair, Params, PyTree
 
 OTHER_GAN = "Use the state of this GAN, not of another GAN."
+DECLARE = ", or pass data_range to jaxgan.gan"
 OTHER_OPTIMIZER = "To change the optimizer, pass it to jaxgan.checkpoint.restore as optimizer."
 
 
@@ -28,6 +29,8 @@ def check_config(config: GameConfig) -> None:
     expected = f"given with ema_warmup={config.ema_warmup}"
     checks.require(averages, "ema_half_life", expected, "None")
     checks.boolean("diagnose", config.diagnose)
+    checks.boolean("bounded_logits", config.bounded_logits)
+    _check_data_range(config.data_range)
     checks.pair("loss", config.loss, "functions of the logits", callable)
     checks.optimizers("optimizer", config.optimizer)
     _check_classes(config)
@@ -39,6 +42,17 @@ def _check_half_life(half_life: float | None) -> None:
         expected, advice = "at least 1 image", "It is a number of images, not a decay."
         got = checks.shown(half_life)
         checks.require(half_life >= 1, "ema_half_life", expected, got, advice)
+
+
+def _check_data_range(data_range: Any) -> None:
+    if data_range is not None:
+        fits = isinstance(data_range, tuple) and len(data_range) == 2
+        expected, got = "None or a pair of numbers (lowest, highest)", checks.shown(data_range)
+        checks.require(fits, "data_range", expected, got, error=TypeError)
+        least, most = data_range
+        checks.real("data_range[0]", least)
+        checks.real("data_range[1]", most)
+        checks.require(least < most, "data_range", expected, got)
 
 
 def _check_classes(config: GameConfig) -> None:
@@ -88,7 +102,7 @@ def _check_pair(name: str, result: Any, form: str) -> tuple[PyTree, ModelState]:
     return result
 
 
-def check_images(x: object, divisor: int) -> jax.Array:
+def check_images(x: object, config: GameConfig, divisor: int) -> jax.Array:
     """Checks images, and returns them as a JAX array."""
     array = checks.array("Images", x, form="[batch, ...]")
     is_float, got = (
@@ -99,7 +113,14 @@ def check_images(x: object, divisor: int) -> jax.Array:
     checks.require(is_float, "Images", "floats in [-1, 1]", got, advice, error=TypeError)
     expected = f"a multiple of {divisor} (discriminator_steps times packing)"
     checks.require(array.shape[0] % divisor == 0, "The batch size", expected, got)
+    if (data_range := promised_range(config, array)) is not None:
+        checks.images_in_range("Images", x, data_range, real=True, declare=DECLARE)
     return array
+
+
+def promised_range(config: GameConfig, images: jax.Array) -> tuple[float, float] | None:
+    """Returns the range of real images, or None if they can have any values, such as points."""
+    return config.data_range if images.ndim > 2 else None
 
 
 def check_labels(x: object, batch: tuple[int, ...], num_classes: int | None) -> jax.Array | None:
@@ -167,23 +188,23 @@ def check_params(both: Pair[Params]) -> None:
         )
 
 
-def check_range(samples: jax.Array, real: jax.Array) -> None:
-    """Checks that the range of a new generator is plausible for the real images."""
+def check_range(samples: jax.Array, data_range: tuple[float, float] | None) -> None:
+    """Checks that the range of a new generator is plausible for the range of real images."""
     low, high = float(jnp.min(samples)), float(jnp.max(samples))
     made = f"{low:.3g} to {high:.3g}"
     finite = bool(np.isfinite(low) and np.isfinite(high))
     checks.require(finite, "The generator's images", "finite", made)
-    least, most = float(jnp.min(real)), float(jnp.max(real))
-    if real.ndim < 3 or least == most:
-        return  # points can have any range, and a constant image has no range
+    if data_range is None:
+        return
+    least, most = data_range
 
     def require(fits: bool, advice: str) -> None:
-        expected = f"compatible with that of the images, {least:.3g} to {most:.3g}"
+        expected = f"compatible with that of the images, {least:g} to {most:g}"
         checks.require(fits, "The new generator's range", expected, made, advice)
 
     advice = "For images in [-1, 1], end the generator with tanh, not with a sigmoid or ReLU."
     require(not (low >= 0 > least and high > 0), advice)
-    advice = "Scale images to [-1, 1] with jaxgan.images.normalize, or pass several images."
+    advice = "For images without negative values, end the generator with a sigmoid."
     require(not least >= 0 > low, advice)
     advice = "For images in [-1, 1], end the generator with tanh, or start with smaller weights."
     require(max(-low, high) <= 20 * max(-least, most), advice)

@@ -67,13 +67,7 @@ def _check_images(images: ArrayLike) -> np.ndarray:
     is_float = jnp.issubdtype(x.dtype, jnp.floating)
     checks.require(is_float, "images", "uint8, or floats in [-1, 1]", f"{x.dtype}", error=TypeError)
     x = x.astype(np.float32)
-    checks.finite("images", x)
-    low, high = x.min(), x.max()
-    got, in_range = f"{low:g} to {high:g}", low >= -1.001 and high <= 1.001
-    checks.require(in_range, "Float images", "in [-1, 1]", got, "Pass uint8 images, or scale them.")
-    # Images in [-1, 1] have their dark half below 0. The range of blank images is unknown.
-    unscaled, advice = 0 <= low < high, "Scale images in [0, 1] by 2 * x - 1."
-    checks.require(not unscaled, "Float images", "in [-1, 1], some below 0", got, advice)
+    checks.images_in_range("images", x)
     return x
 
 

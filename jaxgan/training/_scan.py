@@ -171,7 +171,8 @@ def _check(
     checks.not_donated("state", state)
     check_step(state.step)
     form = "[num, height, width, channels]"
-    images = checks.array("Training images", images, jnp.uint8, form)
+    given, images = images, checks.array("Training images", images, jnp.uint8, form)
+    checks.images_in_range("Training images", given, real=True)
     if labels is None:
         return images, None
     return images, checks.labels(labels, images.shape[:1], gan.num_classes)

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -144,7 +145,7 @@ def test_structure_shapes_and_dtypes_are_stable(gan, state, batch):
         *("generator_gradient_norm", "discriminator_gradient_norm"),
         *("real_probability", "fake_probability", "real_accuracy", "fake_accuracy", "logit_gap"),
     }
-    integers = {"generator_skipped", "discriminator_skipped"}
+    integers = {"generator_skipped", "discriminator_skipped", "invalid_images"}
     assert {name: (m.shape, m.dtype) for name, m in metrics.items()} == {
         **dict.fromkeys(floats, ((), jnp.float32)),
         **dict.fromkeys(integers, ((), jnp.int32)),
@@ -588,7 +589,7 @@ def linear(transform=lambda x: x, scale=0.1):
         (
             jax.nn.sigmoid,
             0.1,
-            r"the images, -0.992 to .*; got 0\.\d+ to 0\.\d+\. .* tanh",
+            r"the images, -1 to 1; got 0\.\d+ to 0\.\d+\. .* tanh",
         ),
         (jax.nn.relu, 0.1, "got 0 to .* not with a sigmoid or ReLU"),
         (
@@ -604,9 +605,98 @@ def test_generator_with_wrong_output_range_is_rejected(batch, transform, scale, 
         make_gan(generator=linear(transform, scale)).init(jax.random.key(0), batch)
 
 
-def test_unscaled_images_are_rejected(gan, batch):
-    with pytest.raises(ValueError, match=r"the images, 0 to 1; got -0.* to 0.*\. Scale images"):
-        gan.init(jax.random.key(0), (batch - batch.min()) / (batch.max() - batch.min()))
+UNIT = np.linspace(0, 1, BATCH * math.prod(SHAPE), dtype=np.float32).reshape(BATCH, *SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (UNIT, r"in \[-1, 1\], some below 0; got 0 to 1\. Scale images in \[0, 1\] by 2"),
+        (255 * UNIT, r"in \[-1, 1\]; got 0 to 255\. Scale them, or pass data_range"),
+        (5 * UNIT - 2.2, r"in \[-1, 1\]; got -2\.2 to 2\.8\. Scale them, or pass data_range"),
+        ((UNIT > 0.5) / 127.5 - 1, r"in \[-1, 1\], not almost black; got -1 to -0\.992.*\. Multiply masks"),
+        (np.inf * (UNIT + 1), "must be finite"),
+    ],
+    ids=["unit", "pixels", "standardized", "mask", "infinite"],
+)
+def test_images_out_of_range_are_rejected_and_counted(gan, state, images, message):
+    images = np.asarray(images, np.float32)
+    for call in (lambda: gan.init(jax.random.key(0), images), lambda: gan.update(state, images)):
+        with pytest.raises(ValueError, match=f"Images must be {message}|Images {message}"):
+            call()
+    metrics = jax.jit(lambda images: gan.update(state, images)[1])(images)
+    assert int(metrics["invalid_images"]) == BATCH
+
+
+def test_images_in_range_are_accepted(gan, state, batch):
+    counted = jax.jit(lambda images: gan.update(state, images)[1]["invalid_images"])
+    for images in (batch, 0.0 * batch - 1.0, 0.0 * batch + 1.0):  # also blank images
+        gan.update(state, images)
+        assert int(counted(images)) == 0
+
+
+def test_other_ranges_are_declared():
+    half = make_gan(generator=linear(jax.nn.sigmoid), data_range=(0.0, 1.0))
+    state = half.init(jax.random.key(0), UNIT)
+    with pytest.raises(ValueError, match=r"Images must be in \[0, 1\]; got -1 to 1\. Scale them"):
+        half.update(state, 2 * UNIT - 1)
+    with pytest.raises(ValueError, match=r"the images, 0 to 1; got .* generator with a sigmoid"):
+        make_gan(data_range=(0.0, 1.0)).init(jax.random.key(0), UNIT)
+    anything = make_gan(generator=linear(), data_range=None)
+    state = anything.init(jax.random.key(0), 1000 * UNIT)
+    assert "invalid_images" not in jax.eval_shape(anything.update, state, UNIT)[1]
+    for wrong in ((1.0, 0.0), (0.0, math.inf)):
+        with pytest.raises(ValueError, match="data_range"):
+            make_gan(data_range=wrong)
+    with pytest.raises(TypeError, match=r"data_range must be None or a pair of numbers"):
+        make_gan(data_range=1.0)
+
+
+class Scored(nn.Module):
+    """Ends in any function of one or two features, with normalized features."""
+
+    end: Callable
+    outputs: int = 1
+    kernel_init: Callable = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.LayerNorm()(nn.leaky_relu(nn.Dense(16)(x.reshape(x.shape[0], -1))))
+        return self.end(nn.Dense(self.outputs, kernel_init=self.kernel_init)(x))[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("discriminator", "low"),
+    [
+        (Scored(nn.sigmoid), 0),
+        (Scored(nn.softmax, 2), 0),
+        (Scored(nn.softmax), 0),
+        (Scored(jnp.tanh), -1),
+    ],
+    ids=["sigmoid", "softmax", "softmax of one", "tanh"],
+)
+def test_bounded_logits_are_rejected(batch, discriminator, low):
+    gan, key = make_gan(discriminator=discriminator), jax.random.key(0)
+    many = jax.vmap(gan.init, in_axes=(0, None))
+    message = rf"logits must be unbounded; got values in \[{low}, 1\] only\. Remove a last"
+    for call in (
+        lambda: gan.init(key, batch),
+        lambda: jax.eval_shape(gan.init, key, batch),
+        lambda: jax.eval_shape(many, key[None], batch),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    make_gan(discriminator=discriminator, bounded_logits=True).init(key, batch)
+
+
+def test_unbounded_logits_are_accepted(batch):
+    for end, init in (
+        (lambda x: x, nn.initializers.lecun_normal()),
+        (lambda x: x, nn.initializers.zeros),  # zero initial logits
+        (jax.nn.log_sigmoid, nn.initializers.lecun_normal()),
+    ):
+        gan = make_gan(discriminator=Scored(end, kernel_init=init))
+        jax.eval_shape(gan.init, jax.random.key(0), batch)
 
 
 def test_valid_placeholder_and_traced_ranges_are_accepted(gan, batch):
@@ -615,7 +705,6 @@ def test_valid_placeholder_and_traced_ranges_are_accepted(gan, batch):
     make_gan(generator=linear(scale=0.0)).init(key, batch)  # zero initial output, as in Fix-up
     gan.init(key, jnp.zeros_like(batch))  # a placeholder
     jax.jit(gan.init)(key, zero_or_more)
-    jax.vmap(gan.init, in_axes=(0, None))(jax.random.split(key, 2), zero_or_more)
     jax.eval_shape(gan.init, key, zero_or_more)
 
 

@@ -46,7 +46,7 @@ def test_all_losses_use_the_same_networks(compare_losses, arguments, networks):
 
 
 def test_wgan_clips_weights(compare_losses, arguments):
-    images = np.random.default_rng(0).normal(size=(8, 28, 28, 1)).astype(np.float32)
+    images = np.random.default_rng(0).uniform(-1, 1, (8, 28, 28, 1)).astype(np.float32)
     gan = compare_losses.make_gan("wgan", arguments("--networks", "mlp"))
     state = gan.init(jax.random.key(0), images)
     largest = lambda: max(abs(leaf).max() for leaf in jax.tree.leaves(state.params.discriminator))

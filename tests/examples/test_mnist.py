@@ -228,7 +228,7 @@ def test_diverged_run_names_options(tmp_path):
 
 
 def test_exception_in_the_loop_keeps_the_saved_epoch(mnist, tmp_path, monkeypatch):
-    monkeypatch.setattr(mnist.images, "grid", lambda *_: 1 / 0)
+    monkeypatch.setattr(mnist.images, "grid", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run_quickly(tmp_path, "--epochs", "3")
     assert int(final_state(mnist, tmp_path).step) == 2

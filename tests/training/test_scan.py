@@ -169,3 +169,13 @@ def test_zero_steps_and_epochs_are_rejected(gan, state, uint8_images):
 def test_non_integer_step_is_rejected(gan, state, uint8_images, step):
     with pytest.raises(TypeError, match="step must be an integer"):
         training.steps(gan, state.replace(step=step), uint8_images, num_steps=1, batch_size=5)
+
+
+def test_masks_are_rejected_and_counted(gan, state):
+    masks = np.arange(BATCH * SHAPE[0] * SHAPE[1], dtype=np.uint8).reshape(BATCH, *SHAPE) % 2
+    run = functools.partial(training.steps, gan, num_steps=2, batch_size=BATCH)
+    with pytest.raises(ValueError, match=r"Training images must be in \[0, 255\]; got 0 to 1\."):
+        run(state, masks)
+    for scale, count in ((1, BATCH), (255, 0)):
+        metrics = jax.jit(run)(state, masks * np.uint8(scale))[1]
+        assert metrics["invalid_images"].tolist() == [count, count]

@@ -17,6 +17,7 @@ from jaxgan._internal.checks.arrays import (
     numpy_array,
     shape,
 )
+from jaxgan._internal.checks.ranges import SIGNED, images_in_range, plausible
 from jaxgan._internal.checks.trees import as_json, optimizers, pair, tree_matches
 from jaxgan._internal.checks.values import (
     boolean,
@@ -33,6 +34,7 @@ from jaxgan._internal.checks.values import (
 )
 
 __all__ = [
+    "SIGNED",
     "ShapeError",
     "array",
     "as_json",
@@ -42,6 +44,7 @@ __all__ = [
     "file",
     "finite",
     "function",
+    "images_in_range",
     "instance",
     "integer",
     "is_concrete",
@@ -52,6 +55,7 @@ __all__ = [
     "optimizers",
     "pair",
     "path",
+    "plausible",
     "real",
     "require",
     "shape",
