@@ -80,7 +80,8 @@ def grid(images: ArrayLike, columns: int | None = None, *, scale: int = 1) -> np
 
     Args:
       images: `[num, height, width, channels]`, uint8 or float in [-1, 1]. Floats without negative
-        values are probably in [0, 1], and raise an error. `quantize` accepts such images.
+        values are probably in [0, 1], and raise an error; `quantize` accepts them. Values outside
+        [-1, 1] are clipped, unless none is negative.
       columns: the number of images in a row, at least 1; by default $\\lceil \\sqrt{num} \\rceil$.
         An incomplete last row is filled with 0, which is black.
       scale: an integer factor that enlarges height and width, at least 1.
@@ -92,7 +93,8 @@ def grid(images: ArrayLike, columns: int | None = None, *, scale: int = 1) -> np
       TypeError: If the images are neither uint8 nor floats, or `columns` or `scale` is not an
         integer.
       ValueError: If the images do not have rank 4, are empty or have their channels first, a value
-        is non-finite, `columns` or `scale` is below 1, or the picture would exceed 1 GiB.
+        is non-finite, floats have no negative value (unless all are equal), `columns` or `scale` is
+        below 1, or the picture would exceed 1 GiB.
 
     Example:
       >>> import jaxgan, numpy as np
@@ -114,8 +116,9 @@ def grid(images: ArrayLike, columns: int | None = None, *, scale: int = 1) -> np
     got = f"shape {shape} with {columns=} and {scale=}"
     checks.require(fits, "The picture", f"at most {_MAXIMUM_BYTES} bytes", got)
     if batch.dtype != np.uint8:
-        quantized = quantize(batch)  # rejects other dtypes first
-        checks.images_in_range("images", batch)
+        quantized = quantize(batch)  # rejects other dtypes and non-finite values first
+        if batch.min() >= 0:
+            checks.images_in_range("images", batch)
         batch = quantized
     cells = np.zeros((rows * columns, height, width, channels), np.uint8)
     cells[:num] = batch

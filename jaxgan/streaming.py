@@ -73,7 +73,8 @@ def stream(
       TypeError: If `train` is not a function, or `chunks` is not an iterable of chunks. During
         iteration: if a chunk is not an array or a tuple of arrays that numpy can read, or labels
         are not integers.
-      ValueError: During iteration, if a label is not in [0, gan.num_classes).
+      ValueError: During iteration, if a label is not in [0, gan.num_classes), labels and images
+        differ in number, or uint8 images are probably masks (0 and 1 only).
       Exception: During iteration, if reading a chunk fails: the exception of the source.
 
     Example:
@@ -119,10 +120,12 @@ def _stream(
             return None
         # On a CPU, device_put may share a numpy array's memory, even with may_alias=False.
         copy = _copy(chunk if isinstance(chunk, tuple) else (chunk,), number)
-        if copy[0].dtype == np.uint8 and copy[0].size:
+        if copy and copy[0].dtype == np.uint8 and copy[0].size:
             checks.images_in_range(f"Chunk {number}", copy[0], real=True)
-        if num_classes is not None and len(copy) == 2:  # inside jit, labels have no values
-            checks.labels(copy[1], copy[1].shape, num_classes)
+        if (
+            num_classes is not None and len(copy) == 2 and copy[0].ndim == 4
+        ):  # inside jit, labels have no values
+            checks.labels(copy[1], copy[0].shape[:1], num_classes)
         # Wait for the transfer, so that chunks do not accumulate on the device.
         return jax.block_until_ready(jax.device_put(copy, device))
 

@@ -124,7 +124,7 @@ class TestStream:
 
     def test_masks_are_rejected(self, state):
         masks = np.arange(2 * SHAPE[0] * SHAPE[1], dtype=np.uint8).reshape(2, *SHAPE) % 2
-        expected = r"Chunk 0 must be in \[0, 255\]; got 0 to 1\. Multiply masks"
+        expected = r"Chunk 0 must be in \[0, 255\], not masks; got 0 to 1\. Multiply masks"
         with pytest.raises(ValueError, match=expected):
             next(streaming.stream(lambda *x: x, state, [masks]))
 

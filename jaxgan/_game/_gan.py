@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxgan._game import _sample, _validation
@@ -19,6 +20,9 @@ from jaxgan.networks.adapters import NetworkLike, as_network
 from jaxgan.penalties import Penalty, PlainPenalty, as_penalty
 from jaxgan.train_state import TrainState, create
 from jaxgan.types import Batch, Labels, Loss, Metrics, Pair
+
+FEW = 8
+"""The smallest batch that shows whether images are probably in [0, 1], or masks."""
 
 
 class InitFn(Protocol):
@@ -194,10 +198,11 @@ def gan(
         not match, labels are missing, or the state belongs to another GAN or to other optimizers.
         Outside of jit, also if labels or images are out of range or the state was donated. Images
         are out of range if a value is not in `data_range`, or if they are probably in [0, 1] (no
-        negative values) or masks of 0 and 1 (almost black). From `init`: if a network has no
-        parameters or needs labels in a GAN without `num_classes`, logits are bounded, or an
-        optimizer is `optax.lookahead`. Outside of jit, also if images are non-finite or the
-        generator's range does not fit `data_range`.
+        negative values) or masks of 0 and 1 (almost black), which `update` checks in batches of at
+        least 8 images. From `init`: if a network has no
+        parameters or needs labels in a GAN without `num_classes`, or an optimizer is
+        `optax.lookahead`. Outside of jit, also if images are non-finite, the generator's range does
+        not fit `data_range`, or logits are bounded.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax
@@ -280,11 +285,11 @@ def _init(config: GameConfig, key: jax.Array, images: Batch, labels: Labels | No
         except Exception as error:
             check_labels_are_taken(config, images, error)
             raise
-    if not config.bounded_logits:
-        check_unbounded(config, images)
     if all(map(checks.is_concrete, jax.tree.leaves((state, images)))):
         data_range = _validation.promised_range(config, images)
         _validation.check_range(_first_samples(config, state, images, labels), data_range)
+        if not config.bounded_logits:
+            check_unbounded(config, state, images)
     return state
 
 
@@ -330,7 +335,8 @@ def _first_samples(
 def _update(
     config: GameConfig, state: TrainState, images: Batch, labels: Labels | None
 ) -> tuple[TrainState, Metrics]:
-    images = _validation.check_images(images, config, config.batch_divisor)
+    few = np.shape(images)[:1] < (FEW,)
+    images = _validation.check_images(images, config, config.batch_divisor, few=few)
     labels = _validation.check_labels(labels, images.shape[:1], config.num_classes)
     _validation.check_state(state, config)
     _validation.check_opt_state(state, config)
@@ -351,7 +357,8 @@ def _count_invalid(config: GameConfig, images: jax.Array, labels: jax.Array | No
     """Counts values out of range, which cannot raise an error inside jit."""
     metrics = {}
     if (data_range := _validation.promised_range(config, images)) is not None:
-        fits = checks.plausible(jnp.min(images), jnp.max(images), data_range, real=True)
+        extremes, few = (jnp.min(images), jnp.max(images)), len(images) < FEW
+        fits = checks.plausible(*extremes, data_range, real=True, few=few)
         metrics["invalid_images"] = jnp.where(fits, 0, images.shape[0]).astype(jnp.int32)
     if labels is not None and config.num_classes is not None:
         numbers = labels.astype(jnp.int32)  # uint8 labels cannot be compared with 300

@@ -121,6 +121,7 @@ def _memories(
     for i, (y, x, step) in enumerate(zip(moved, still, steps, strict=True)):
         weights = (y[i] - x) / step
         memory = jnp.mean(weights)
-        is_average = jnp.all(jnp.abs(weights - memory) < _TOLERANCE) & (memory < _LARGEST_MEMORY)
+        in_range = (memory > -_TOLERANCE) & (memory < _LARGEST_MEMORY)
+        is_average = jnp.all(jnp.abs(weights - memory) < _TOLERANCE) & in_range
         found.append((jnp.where(is_average, memory, 0), is_average))
     return found

@@ -39,7 +39,7 @@ def check_config(config: GameConfig) -> None:
 def _check_half_life(half_life: float | None) -> None:
     """Checks that a half-life is at least one image. A number below 1 is probably a decay."""
     if half_life is not None and checks.is_concrete(half_life):
-        expected, advice = "at least 1 image", "It is a number of images, not a decay."
+        expected, advice = "at least 1 image", "Pass a number of images, not a decay."
         got = checks.shown(half_life)
         checks.require(half_life >= 1, "ema_half_life", expected, got, advice)
 
@@ -52,7 +52,7 @@ def _check_data_range(data_range: Any) -> None:
         least, most = data_range
         checks.real("data_range[0]", least)
         checks.real("data_range[1]", most)
-        checks.require(least < most, "data_range", expected, got)
+        checks.require(least < most, "data_range", f"{expected} with lowest < highest", got)
 
 
 def _check_classes(config: GameConfig) -> None:
@@ -102,8 +102,8 @@ def _check_pair(name: str, result: Any, form: str) -> tuple[PyTree, ModelState]:
     return result
 
 
-def check_images(x: object, config: GameConfig, divisor: int) -> jax.Array:
-    """Checks images, and returns them as a JAX array."""
+def check_images(x: object, config: GameConfig, divisor: int, *, few: bool = False) -> jax.Array:
+    """Checks images, and returns them as a JAX array. Of `few` images, the range is not guessed."""
     array = checks.array("Images", x, form="[batch, ...]")
     is_float, got = (
         jnp.issubdtype(array.dtype, jnp.floating),
@@ -114,7 +114,7 @@ def check_images(x: object, config: GameConfig, divisor: int) -> jax.Array:
     expected = f"a multiple of {divisor} (discriminator_steps times packing)"
     checks.require(array.shape[0] % divisor == 0, "The batch size", expected, got)
     if (data_range := promised_range(config, array)) is not None:
-        checks.images_in_range("Images", x, data_range, real=True, declare=DECLARE)
+        checks.images_in_range("Images", x, data_range, real=True, few=few, declare=DECLARE)
     return array
 
 
@@ -166,7 +166,7 @@ def check_opt_state(x: TrainState, config: GameConfig) -> None:
             expected = jax.eval_shape(optimizer.init, params)
             found = jax.eval_shape(lambda tree: tree, opt_state)  # also converts Python numbers
         except Exception:  # the leaves are not arrays of floats, which the training step reports
-            return
+            continue
         name, wanted, got = f"The {player}'s optimizer state", _outline(expected), _outline(found)
         checks.require(wanted == got, name, wanted, got, OTHER_OPTIMIZER)
         checks.tree_matches(name, found, expected, OTHER_OPTIMIZER)

@@ -23,7 +23,7 @@ def names(tree: PyTree, prefix: str = "") -> Iterator[str]:
       tree: a state or a part of one.
       prefix: the path of that part.
     """
-    stores = lambda node: hasattr(node, "hyperparams")
+    stores = lambda node: isinstance(getattr(node, "hyperparams", None), dict)
     for path, node in jax.tree_util.tree_flatten_with_path(tree, is_leaf=stores)[0]:
         if stores(node):
             place = prefix + jax.tree_util.keystr(path)

@@ -111,7 +111,8 @@ def found(name: str, data_dir: Path) -> bool:
       >>> _files.found("mnist", pathlib.Path(jaxgan.__file__).parent / "data" / "mnist")
       True
     """
-    return bool(_find(name, data_dir)) or _archive(name, data_dir).is_file()
+    is_known = name in _TORCHVISION or data_dir.suffix == ".npz"
+    return is_known and (bool(_find(name, data_dir)) or _archive(name, data_dir).is_file())
 
 
 def load(name: str, split: str, data_dir: Path) -> Dataset:

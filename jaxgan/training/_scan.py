@@ -51,7 +51,8 @@ def steps(
       TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state`
         has the wrong type.
       ValueError: If images do not have rank 4, or a number is out of range. Outside of jit, also if
-        a label is out of range or the state was donated.
+        a label is out of range, the images are probably masks (0 and 1 only), or the state was
+        donated.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
@@ -106,7 +107,8 @@ def epochs(
       TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state`
         has the wrong type.
       ValueError: If images do not have rank 4, or a number is out of range. Outside of jit, also if
-        a label is out of range or the state was donated.
+        a label is out of range, the images are probably masks (0 and 1 only), or the state was
+        donated.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax

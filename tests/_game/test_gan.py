@@ -456,7 +456,7 @@ class TestBadInput:
             make_gan(ema_half_life=0.0)
         with pytest.raises(
             ValueError,
-            match=r"at least 1 image; got 0\.999\. It is a number of images",
+            match=r"at least 1 image; got 0\.999\. Pass a number of images",
         ):
             make_gan(ema_half_life=0.999)
         with pytest.raises(TypeError, match="diagnose must be True or False; got 'no'"):
@@ -605,7 +605,7 @@ def test_generator_with_wrong_output_range_is_rejected(batch, transform, scale, 
         make_gan(generator=linear(transform, scale)).init(jax.random.key(0), batch)
 
 
-UNIT = np.linspace(0, 1, BATCH * math.prod(SHAPE), dtype=np.float32).reshape(BATCH, *SHAPE)
+UNIT = np.linspace(0, 1, 8 * math.prod(SHAPE), dtype=np.float32).reshape(8, *SHAPE)
 
 
 @pytest.mark.parametrize(
@@ -614,7 +614,10 @@ UNIT = np.linspace(0, 1, BATCH * math.prod(SHAPE), dtype=np.float32).reshape(BAT
         (UNIT, r"in \[-1, 1\], some below 0; got 0 to 1\. Scale images in \[0, 1\] by 2"),
         (255 * UNIT, r"in \[-1, 1\]; got 0 to 255\. Scale them, or pass data_range"),
         (5 * UNIT - 2.2, r"in \[-1, 1\]; got -2\.2 to 2\.8\. Scale them, or pass data_range"),
-        ((UNIT > 0.5) / 127.5 - 1, r"in \[-1, 1\], not almost black; got -1 to -0\.992.*\. Multiply masks"),
+        (
+            (UNIT > 0.5) / 127.5 - 1,
+            r"in \[-1, 1\], not almost black; got -1 to -0\.992.*\. Multiply masks",
+        ),
         (np.inf * (UNIT + 1), "must be finite"),
     ],
     ids=["unit", "pixels", "standardized", "mask", "infinite"],
@@ -625,12 +628,13 @@ def test_images_out_of_range_are_rejected_and_counted(gan, state, images, messag
         with pytest.raises(ValueError, match=f"Images must be {message}|Images {message}"):
             call()
     metrics = jax.jit(lambda images: gan.update(state, images)[1])(images)
-    assert int(metrics["invalid_images"]) == BATCH
+    assert int(metrics["invalid_images"]) == 8
 
 
 def test_images_in_range_are_accepted(gan, state, batch):
     counted = jax.jit(lambda images: gan.update(state, images)[1]["invalid_images"])
-    for images in (batch, 0.0 * batch - 1.0, 0.0 * batch + 1.0):  # also blank images
+    blank, few = 0.0 * batch, UNIT[:7]  # a few pictures can be bright
+    for images in (batch, blank - 1.0, blank + 1.0, few):
         gan.update(state, images)
         assert int(counted(images)) == 0
 
@@ -677,15 +681,9 @@ class Scored(nn.Module):
 )
 def test_bounded_logits_are_rejected(batch, discriminator, low):
     gan, key = make_gan(discriminator=discriminator), jax.random.key(0)
-    many = jax.vmap(gan.init, in_axes=(0, None))
     message = rf"logits must be unbounded; got values in \[{low}, 1\] only\. Remove a last"
-    for call in (
-        lambda: gan.init(key, batch),
-        lambda: jax.eval_shape(gan.init, key, batch),
-        lambda: jax.eval_shape(many, key[None], batch),
-    ):
-        with pytest.raises(ValueError, match=message):
-            call()
+    with pytest.raises(ValueError, match=message):
+        gan.init(key, batch)
     make_gan(discriminator=discriminator, bounded_logits=True).init(key, batch)
 
 
@@ -696,7 +694,7 @@ def test_unbounded_logits_are_accepted(batch):
         (jax.nn.log_sigmoid, nn.initializers.lecun_normal()),
     ):
         gan = make_gan(discriminator=Scored(end, kernel_init=init))
-        jax.eval_shape(gan.init, jax.random.key(0), batch)
+        gan.init(jax.random.key(0), batch)
 
 
 def test_valid_placeholder_and_traced_ranges_are_accepted(gan, batch):

@@ -172,10 +172,10 @@ def test_non_integer_step_is_rejected(gan, state, uint8_images, step):
 
 
 def test_masks_are_rejected_and_counted(gan, state):
-    masks = np.arange(BATCH * SHAPE[0] * SHAPE[1], dtype=np.uint8).reshape(BATCH, *SHAPE) % 2
-    run = functools.partial(training.steps, gan, num_steps=2, batch_size=BATCH)
-    with pytest.raises(ValueError, match=r"Training images must be in \[0, 255\]; got 0 to 1\."):
+    masks = np.arange(8 * SHAPE[0] * SHAPE[1], dtype=np.uint8).reshape(8, *SHAPE) % 2
+    run = functools.partial(training.steps, gan, num_steps=2, batch_size=8)
+    with pytest.raises(ValueError, match=r"in \[0, 255\], not masks; got 0 to 1\. Multiply"):
         run(state, masks)
-    for scale, count in ((1, BATCH), (255, 0)):
+    for scale, count in ((1, 8), (255, 0)):
         metrics = jax.jit(run)(state, masks * np.uint8(scale))[1]
         assert metrics["invalid_images"].tolist() == [count, count]

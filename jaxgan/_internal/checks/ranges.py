@@ -17,7 +17,7 @@ _DARK = 0.01  # exceeds a normalized mask, as a fraction of half the range
 _MASKS = "Multiply masks of 0 and 1 by 255."
 
 
-def plausible(low: Any, high: Any, data_range: Range, *, real: bool) -> Any:
+def plausible(low: Any, high: Any, data_range: Range, *, real: bool, few: bool = False) -> Any:
     """Returns whether float images with these extreme values can have the promised range.
 
     Images without negative values are probably in [0, 1], because images in [-1, 1] have their dark
@@ -28,11 +28,14 @@ def plausible(low: Any, high: Any, data_range: Range, *, real: bool) -> Any:
       low, high: the smallest and largest value of the images, numbers or traced scalars.
       data_range: the promised range.
       real: whether the images are real. Generated images can be almost black.
+      few: whether the images are too few for a guess. A few pictures can be bright or dark.
     """
     least, most = data_range
     half = (most - least) / 2
     usual = (low >= least - _TOLERANCE * half) & (high <= most + _TOLERANCE * half)
     blank = low == high
+    if few:
+        return usual
     if real:
         usual &= blank | (high > least + _DARK * half)
     if least < 0 < most:
@@ -41,15 +44,22 @@ def plausible(low: Any, high: Any, data_range: Range, *, real: bool) -> Any:
 
 
 def images_in_range(
-    name: str, x: object, data_range: Range = SIGNED, *, real: bool = False, declare: str = ""
+    name: str,
+    x: object,
+    data_range: Range = SIGNED,
+    *,
+    real: bool = False,
+    few: bool = False,
+    declare: str = "",
 ) -> None:
     """Checks that concrete images are plausible for the promised range.
 
     Args:
       name: the argument's name in an error.
-      x: uint8, or floats; not empty.
+      x: uint8, or floats; not empty. Traced arrays are not checked.
       data_range: the promised range of floats.
       real: whether to refuse images that are probably masks.
+      few: whether the images are too few to guess that they are masks or in [0, 1].
       declare: how to promise another range, for the advice.
 
     Raises:
@@ -72,9 +82,13 @@ def images_in_range(
     if not np.isfinite([low, high]).all():
         finite(name, values)
     if values.dtype == np.uint8:
-        fits, expected, advice = not real or low == high or high > 1, "in [0, 255]", _MASKS
+        fits, expected, advice = (
+            not real or low == high or high > 1,
+            "in [0, 255], not masks",
+            _MASKS,
+        )
     else:
-        fits = plausible(low, high, data_range, real=real)
+        fits = plausible(low, high, data_range, real=real, few=few)
         expected, advice = _explain(low, high, data_range, declare)
     require(fits, name, expected, f"{low:g} to {high:g}", advice)
 
