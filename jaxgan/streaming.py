@@ -111,7 +111,7 @@ def _stream(
     chunks: Iterator[np.ndarray | Chunk],
     device: jax.Device | jax.sharding.Sharding | None,
 ) -> Iterator[tuple[TrainState, Metrics]]:
-    numbered, num_classes = enumerate(chunks), _num_classes(train)
+    numbered, gan = enumerate(chunks), _trained_gan(train)
 
     def load() -> tuple[jax.Array, ...] | None:
         try:
@@ -120,12 +120,11 @@ def _stream(
             return None
         # On a CPU, device_put may share a numpy array's memory, even with may_alias=False.
         copy = _copy(chunk if isinstance(chunk, tuple) else (chunk,), number)
-        if copy and copy[0].dtype == np.uint8 and copy[0].size:
+        is_images = copy and copy[0].ndim == 4 and copy[0].dtype == np.uint8 and copy[0].size
+        if gan is not None and is_images:  # inside jit, the chunk has no values
             checks.images_in_range(f"Chunk {number}", copy[0], real=True)
-        if (
-            num_classes is not None and len(copy) == 2 and copy[0].ndim == 4
-        ):  # inside jit, labels have no values
-            checks.labels(copy[1], copy[0].shape[:1], num_classes)
+            if len(copy) == 2:
+                checks.labels(copy[1], copy[0].shape[:1], gan.num_classes)
         # Wait for the transfer, so that chunks do not accumulate on the device.
         return jax.block_until_ready(jax.device_put(copy, device))
 
@@ -138,8 +137,8 @@ def _stream(
             chunk = following.result()
 
 
-def _num_classes(train: Any) -> int | None:
-    """Returns the number of classes of the GAN that `training.epochs` or `steps` trains, if known.
+def _trained_gan(train: Any) -> GAN | None:
+    """Returns the GAN that `training.epochs` or `training.steps` trains, if known.
 
     `train` may be any nesting of `functools.partial`, `jax.jit` and `jax.vmap`.
     """
@@ -152,7 +151,7 @@ def _num_classes(train: Any) -> int | None:
             train = train.__wrapped__
         else:
             return None
-    return next((value.num_classes for value in bound if isinstance(value, GAN)), None)
+    return next((value for value in bound if isinstance(value, GAN)), None)
 
 
 def _is_batch(value: object) -> bool:

@@ -122,11 +122,12 @@ class TestStream:
         with pytest.raises(TypeError, match=expected):
             streaming.stream(lambda *x: x, state, chunks)
 
-    def test_masks_are_rejected(self, state):
+    def test_masks_are_rejected(self, gan, state):
         masks = np.arange(2 * SHAPE[0] * SHAPE[1], dtype=np.uint8).reshape(2, *SHAPE) % 2
         expected = r"Chunk 0 must be in \[0, 255\], not masks; got 0 to 1\. Multiply masks"
+        train = functools.partial(training.epochs, gan, batch_size=2)
         with pytest.raises(ValueError, match=expected):
-            next(streaming.stream(lambda *x: x, state, [masks]))
+            next(streaming.stream(train, state, [masks]))
 
     def test_unreadable_tensor_is_rejected(self, state):
         stream = streaming.stream(lambda *x: x, state, [(np.zeros(2), OnGpu())])

@@ -361,7 +361,8 @@ def _count_invalid(config: GameConfig, images: jax.Array, labels: jax.Array | No
         fits = checks.plausible(*extremes, data_range, real=True, few=few)
         metrics["invalid_images"] = jnp.where(fits, 0, images.shape[0]).astype(jnp.int32)
     if labels is not None and config.num_classes is not None:
-        numbers = labels.astype(jnp.int32)  # uint8 labels cannot be compared with 300
+        is_narrow = labels.dtype.itemsize < 4  # uint8 labels cannot be compared with 300
+        numbers = labels.astype(jnp.int32) if is_narrow else labels
         invalid = (numbers < 0) | (numbers >= config.num_classes)
         metrics["invalid_labels"] = jnp.sum(invalid, dtype=jnp.int32)
     return metrics

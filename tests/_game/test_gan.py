@@ -687,14 +687,45 @@ def test_bounded_logits_are_rejected(batch, discriminator, low):
     make_gan(discriminator=discriminator, bounded_logits=True).init(key, batch)
 
 
+class Normalized(nn.Module):
+    """Has logits in [-1, 1] at first, and for each scale of its parameters and images."""
+
+    @nn.compact
+    def __call__(self, x):
+        x = x.reshape(x.shape[0], -1)
+        for width in (16, 1):
+            w = self.param(f"w{width}", nn.initializers.normal(), (x.shape[1], width))
+            x = x / jnp.linalg.norm(x, axis=1, keepdims=True) @ (w / jnp.linalg.norm(w))
+        return x[:, 0]
+
+
 def test_unbounded_logits_are_accepted(batch):
-    for end, init in (
-        (lambda x: x, nn.initializers.lecun_normal()),
-        (lambda x: x, nn.initializers.zeros),  # zero initial logits
-        (jax.nn.log_sigmoid, nn.initializers.lecun_normal()),
+    for discriminator in (
+        Scored(lambda x: x, kernel_init=nn.initializers.zeros),  # zero initial logits
+        Scored(jax.nn.log_sigmoid),
+        Scored(jnp.exp),  # overflows
+        Normalized(),
+        only_in_training(Scored(lambda x: x)),
     ):
-        gan = make_gan(discriminator=Scored(end, kernel_init=init))
-        gan.init(jax.random.key(0), batch)
+        make_gan(discriminator=discriminator).init(jax.random.key(0), batch)
+
+
+def only_in_training(module: nn.Module) -> Network:
+    """Returns a network that fails without a key."""
+    network = jaxgan.networks.from_linen(module)
+
+    def apply(*inputs, train, key):
+        return network.apply(*inputs, train=train, key=jax.random.fold_in(key, 0))
+
+    return network._replace(apply=apply)
+
+
+def test_discriminator_may_depend_on_a_traced_number(batch):
+    def first_step(scale):
+        gan = make_gan(discriminator=Scored(lambda x: scale * x))
+        return gan.init(jax.random.key(0), batch).step
+
+    assert jax.vmap(first_step)(jnp.ones(2)).tolist() == [0, 0]
 
 
 def test_valid_placeholder_and_traced_ranges_are_accepted(gan, batch):

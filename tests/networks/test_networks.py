@@ -55,7 +55,8 @@ def small_pair(family: str, dtype=None, size: int = 8) -> jaxgan.Pair:
 
 FAMILIES = ["mlp", "dcgan", "infogan", "sngan", "conditional sngan", "r3gan", "unrolled"]
 # The conditional SN-GAN has every layer of the unconditional one, except batch normalization.
-SOME = [pytest.param(x, marks=pytest.mark.slow) if x == "sngan" else x for x in FAMILIES]
+SLOW = ("sngan", "conditional sngan")
+SOME = [pytest.param(x, marks=pytest.mark.slow) if x in SLOW else x for x in FAMILIES]
 
 
 def small_gan(family: str, dtype=None, size: int = 8, **changes) -> jaxgan.GAN:

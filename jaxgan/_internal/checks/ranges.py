@@ -22,7 +22,8 @@ def plausible(low: Any, high: Any, data_range: Range, *, real: bool, few: bool =
 
     Images without negative values are probably in [0, 1], because images in [-1, 1] have their dark
     half below 0. Real images that are almost black are probably uint8 masks of 0 and 1, normalized.
-    The range of blank images, whose values are all equal, is unknown.
+    The range of blank images, whose values are all equal, is unknown. Other ranges than [-1, 1]
+    allow no such guess.
 
     Args:
       low, high: the smallest and largest value of the images, numbers or traced scalars.
@@ -34,13 +35,11 @@ def plausible(low: Any, high: Any, data_range: Range, *, real: bool, few: bool =
     half = (most - least) / 2
     usual = (low >= least - _TOLERANCE * half) & (high <= most + _TOLERANCE * half)
     blank = low == high
-    if few:
+    if few or data_range != SIGNED:
         return usual
     if real:
         usual &= blank | (high > least + _DARK * half)
-    if least < 0 < most:
-        usual &= blank | (low < 0)
-    return usual
+    return usual & (blank | (low < 0))
 
 
 def images_in_range(
@@ -99,6 +98,6 @@ def _explain(low: float, high: float, data_range: Range, declare: str) -> tuple[
     expected, margin = f"in [{least:g}, {most:g}]", _TOLERANCE * (most - least) / 2
     if low < least - margin or high > most + margin:
         return expected, f"Scale them{declare}."
-    if low >= 0 > least:
+    if low >= 0:
         return f"{expected}, some below 0", f"Scale images in [0, 1] by 2 * x - 1{declare}."
     return f"{expected}, not almost black", _MASKS
