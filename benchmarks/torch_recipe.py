@@ -157,12 +157,12 @@ def graphed(recipe: Recipe, step: Step) -> Step:
     with torch.cuda.graph(graph):
         losses = step(static)
 
-    def replay(indices):
+    # The default argument keeps the step's parameters alive, which the graph does not.
+    def replay(indices, owner=step):
         static.copy_(indices)
         graph.replay()
         return losses
 
-    replay.owner = step  # the graph does not keep the parameters alive
     return replay
 
 
