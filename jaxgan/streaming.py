@@ -57,7 +57,8 @@ def stream(
     Args:
       train: `(state, *chunk) -> (state, metrics)`, such as a jitted `training.epochs` that donates
         the state (JAX reuses its memory). If `train` is a `functools.partial` of `training.epochs`
-        or `training.steps`, also jitted or vmapped, labels are checked before training.
+        or `training.steps`, also jitted or vmapped, images and labels are checked before
+        training.
       state: the `TrainState` to start from.
       chunks: uint8 images `[num, height, width, channels]` as numpy arrays, or tuples of images
         and labels, integers `[num]`. JAX compiles a jitted `train` again for each new shape. Each

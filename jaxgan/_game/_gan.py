@@ -198,11 +198,11 @@ def gan(
         not match, labels are missing, or the state belongs to another GAN or to other optimizers.
         Outside of jit, also if labels or images are out of range or the state was donated. Images
         are out of range if a value is not in `data_range`, or if they are probably in [0, 1] (no
-        negative values) or masks of 0 and 1 (almost black), which `update` checks in batches of at
-        least 8 images. From `init`: if a network has no
-        parameters or needs labels in a GAN without `num_classes`, or an optimizer is
-        `optax.lookahead`. Outside of jit, also if images are non-finite, the generator's range does
-        not fit `data_range`, or logits are bounded.
+        negative values) or masks of 0 and 1 (almost black). `update` makes these two guesses only
+        for batches of at least 8 images. From `init`: if a network has no parameters or needs
+        labels in a GAN without `num_classes`, or an optimizer is `optax.lookahead`. Outside of jit,
+        also if images are non-finite, the generator's range does not fit `data_range`, or logits
+        are bounded.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax
