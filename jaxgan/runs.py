@@ -199,7 +199,8 @@ def stop_signals(
 
     At the first signal, a line on stderr gives the signal's name and the message. A second signal,
     the same or another one, ends the process at once with exit code 128 + the signal's number.
-    Both work also during a compilation or in a compiled program.
+    Both work also during a compilation or in a compiled program. In a notebook or another
+    interactive session, a second signal raises `KeyboardInterrupt` instead.
 
     Cloud providers and Kubernetes send SIGTERM before they stop a machine. Slurm sends the signal
     that a job requests: `--signal=B:USR1@120` requests SIGUSR1 two minutes before the time limit.

@@ -123,7 +123,8 @@ def _stream(
         copy = _copy(chunk if isinstance(chunk, tuple) else (chunk,), number)
         is_images = copy and copy[0].ndim == 4 and copy[0].dtype == np.uint8 and copy[0].size
         if gan is not None and is_images:  # inside jit, the chunk has no values
-            checks.images_in_range(f"Chunk {number}", copy[0], real=True)
+            if gan.data_range is not None:
+                checks.images_in_range(f"Chunk {number}", copy[0], real=True)
             if len(copy) == 2:
                 checks.labels(copy[1], copy[0].shape[:1], gan.num_classes)
         # Wait for the transfer, so that chunks do not accumulate on the device.

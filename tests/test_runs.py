@@ -403,6 +403,15 @@ with runs.stop_signals():
 """
 
 
+def test_second_signal_interrupts_an_interactive_session(monkeypatch):
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    with runs.stop_signals() as received:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert received == [signal.SIGTERM]
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_second_signal_ends_a_busy_process():
     command = [sys.executable, "-W", "ignore", "-c", BUSY]
     with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as busy:

@@ -81,6 +81,7 @@ class GAN(NamedTuple):
         running average in `model_state` becomes the mean over the passes. Use the new state for
         `sample`, and the old state to continue training.
       num_classes: the number of classes, or None. `jaxgan.training` checks labels with it.
+      data_range: the range of real images, or None. `jaxgan.training` checks images with it.
 
     Example:
       Samples with batch statistics over 16 batches of 64 latents:
@@ -106,6 +107,7 @@ class GAN(NamedTuple):
     sample: SampleFn
     standing_statistics: StandingStatisticsFn
     num_classes: int | None = None
+    data_range: tuple[float, float] | None = (-1.0, 1.0)
 
 
 def gan(
@@ -159,7 +161,8 @@ def gan(
         `grad`, if it accepts them. Line searches, `polyak_sgd` and `reduce_on_plateau` need them.
       latents: the dimension of a latent, at least 1.
       penalty: one of `jaxgan.penalties`, or a function `(critic, real, fake, key)`. Its value is
-        added to the discriminator's loss. It receives augmented and packed images.
+        added to the discriminator's loss. It receives packed images before augmentation, and a
+        critic that augments them with the random draws of the loss.
       augmentation: one of `jaxgan.augment`, or a function `(key, images) -> images`. It is applied
         to real and fake images, in discriminator and generator steps.
       discriminator_steps: the number of discriminator steps per generator step. Each discriminator
@@ -269,12 +272,12 @@ def gan(
     ) -> TrainState:
         return _sample.standing_statistics(config, state, latents, labels)
 
-    return GAN(init, update, sample, standing_statistics, num_classes)
+    return GAN(init, update, sample, standing_statistics, num_classes, data_range)
 
 
 def _init(config: GameConfig, key: jax.Array, images: Batch, labels: Labels | None) -> TrainState:
-    given, images = images, _validation.check_images(images, config, 1)
-    checks.finite("Images", given)
+    images = _validation.check_images(images, config, 1)
+    checks.finite("Images", images)
     labels = _validation.check_labels(labels, images.shape[:1], config.num_classes)
     checks.key(key)
     with checks.channels_first_note(images.shape):

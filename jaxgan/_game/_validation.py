@@ -169,7 +169,7 @@ def check_opt_state(x: TrainState, config: GameConfig) -> None:
             continue
         name, wanted, got = f"The {player}'s optimizer state", _outline(expected), _outline(found)
         checks.require(wanted == got, name, wanted, got, OTHER_OPTIMIZER)
-        checks.tree_matches(name, found, expected, OTHER_OPTIMIZER)
+        checks.tree_matches(name, found, expected)
 
 
 def _outline(opt_state: optax.OptState) -> str:
@@ -203,7 +203,10 @@ def check_range(samples: jax.Array, data_range: tuple[float, float] | None) -> N
         checks.require(fits, "The new generator's range", expected, made, advice)
 
     advice = "For images in [-1, 1], end the generator with tanh, not with a sigmoid or ReLU."
-    require(not (low >= 0 > least and high > 0), advice)
+    # A new sigmoid's values surround 0.5, and a new ReLU's begin at 0. The values of a tanh can all
+    # be positive if they are nearly constant.
+    is_positive = low == 0 < high or 0 < low <= 0.5 <= high
+    require(not (least < 0 and is_positive), advice)
     advice = "For images without negative values, end the generator with a sigmoid."
     require(not least >= 0 > low, advice)
     advice = "For images in [-1, 1], end the generator with tanh, or start with smaller weights."

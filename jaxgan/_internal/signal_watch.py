@@ -15,6 +15,8 @@ _active: list[contextlib.ExitStack] = []  # each restores the handlers that `wat
 def watch(signals: Sequence[signal.Signals], message: str) -> Iterator[list[int]]:
     """Records signals. Announces the first one, and ends the process at the second one.
 
+    In an interactive session, the second signal raises `KeyboardInterrupt` instead.
+
     Python calls a signal handler only between two instructions of the main thread, so a handler
     waits until a compilation or a compiled program ends. A thread does not wait: Python's C code
     writes the number of each signal to a socket, and the thread reads the socket.
@@ -30,17 +32,26 @@ def watch(signals: Sequence[signal.Signals], message: str) -> Iterator[list[int]
       ValueError: If the caller is not the main thread.
     """
     received: list[int] = []
+    interactive = hasattr(sys, "ps1")
+
+    def record(signum: int, frame: object) -> None:
+        received.append(signum)
+        if interactive and len(received) > 1:
+            raise KeyboardInterrupt
+
     reader, writer = socket.socketpair()
     writer.setblocking(False)  # required by `set_wakeup_fd`
     with reader, writer, contextlib.ExitStack() as restore:
         _active.append(restore)
         restore.callback(_active.remove, restore)
         for one in signals:
-            previous = signal.signal(one, lambda signum, frame: received.append(signum))
+            previous = signal.signal(one, record)
             restore.callback(signal.signal, one, previous)
         descriptor = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         restore.callback(signal.set_wakeup_fd, descriptor)
-        thread = threading.Thread(target=_react, args=(reader, signals, message), daemon=True)
+        thread = threading.Thread(
+            target=_react, args=(reader, signals, message, interactive), daemon=True
+        )
         thread.start()
         try:
             yield received
@@ -51,15 +62,18 @@ def watch(signals: Sequence[signal.Signals], message: str) -> Iterator[list[int]
             thread.join()
 
 
-def _react(reader: socket.socket, signals: Sequence[signal.Signals], message: str) -> None:
+def _react(
+    reader: socket.socket, signals: Sequence[signal.Signals], message: str, interactive: bool
+) -> None:
     is_first = True
     while number := reader.recv(1):
         if number[0] not in signals:  # Python writes every signal that has a handler
             continue
-        if not is_first:
+        if is_first:
+            _announce(signal.Signals(number[0]), message)
+        elif not interactive:
             _exit(128 + number[0])
         is_first = False
-        _announce(signal.Signals(number[0]), message)
 
 
 def _announce(signum: signal.Signals, message: str) -> None:

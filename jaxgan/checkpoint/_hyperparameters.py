@@ -28,7 +28,8 @@ def names(tree: PyTree, prefix: str = "") -> Iterator[str]:
         if stores(node):
             place = prefix + jax.tree_util.keystr(path)
             fixed = node.hyperparams.keys() - getattr(node, "hyperparams_states", {}).keys()
-            yield from (f"{place}.hyperparams[{name!r}]" for name in sorted(fixed))
+            arrays = (k for k in sorted(fixed) if jax.tree_util.all_leaves([node.hyperparams[k]]))
+            yield from (f"{place}.hyperparams[{name!r}]" for name in arrays)
             yield from names(getattr(node, "inner_state", ()), f"{place}.inner_state")
 
 

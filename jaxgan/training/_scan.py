@@ -50,9 +50,9 @@ def steps(
     Raises:
       TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state`
         has the wrong type.
-      ValueError: If images do not have rank 4, or a number is out of range. Outside of jit, also if
-        a label is out of range, the images are probably masks (0 and 1 only), or the state was
-        donated.
+      ValueError: If images do not have rank 4, a number is out of range, or `gan.data_range`
+        excludes [-1, 1]. Outside of jit, also if a label is out of range, the images are probably
+        masks (0 and 1 only, unless `gan.data_range` is None), or the state was donated.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
@@ -106,9 +106,9 @@ def epochs(
     Raises:
       TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state`
         has the wrong type.
-      ValueError: If images do not have rank 4, or a number is out of range. Outside of jit, also if
-        a label is out of range, the images are probably masks (0 and 1 only), or the state was
-        donated.
+      ValueError: If images do not have rank 4, a number is out of range, or `gan.data_range`
+        excludes [-1, 1]. Outside of jit, also if a label is out of range, the images are probably
+        masks (0 and 1 only, unless `gan.data_range` is None), or the state was donated.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
@@ -174,7 +174,12 @@ def _check(
     check_step(state.step)
     form = "[num, height, width, channels]"
     given, images = images, checks.array("Training images", images, jnp.uint8, form)
-    checks.images_in_range("Training images", given, real=True)
+    if gan.data_range is not None:
+        least, most = gan.data_range
+        expected = "None or include [-1, 1], the range of normalized images"
+        got = f"({least:g}, {most:g})"
+        checks.require(least <= -1 and most >= 1, "gan.data_range", expected, got)
+        checks.images_in_range("Training images", given, real=True)
     if labels is None:
         return images, None
     return images, checks.labels(labels, images.shape[:1], gan.num_classes)

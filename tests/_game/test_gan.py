@@ -605,6 +605,11 @@ def test_generator_with_wrong_output_range_is_rejected(batch, transform, scale, 
         make_gan(generator=linear(transform, scale)).init(jax.random.key(0), batch)
 
 
+def test_nearly_constant_tanh_is_accepted(batch):
+    generator = linear(lambda x: jnp.tanh(0.1 + 1e-3 * x), 0.1)
+    make_gan(generator=generator).init(jax.random.key(0), batch)
+
+
 UNIT = np.linspace(0, 1, 8 * math.prod(SHAPE), dtype=np.float32).reshape(8, *SHAPE)
 
 

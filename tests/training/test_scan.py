@@ -179,3 +179,17 @@ def test_masks_are_rejected_and_counted(gan, state):
     for scale, count in ((1, 8), (255, 0)):
         metrics = jax.jit(run)(state, masks * np.uint8(scale))[1]
         assert metrics["invalid_images"].tolist() == [count, count]
+
+
+def test_data_range_that_excludes_normalized_images_is_rejected(gan, state, uint8_images):
+    unit = gan._replace(data_range=(0.0, 1.0))
+    expected = r"gan.data_range must be None or include \[-1, 1\], .*; got \(0, 1\)"
+    with pytest.raises(ValueError, match=expected):
+        training.steps(unit, state, uint8_images, num_steps=1, batch_size=5)
+
+
+def test_masks_are_accepted_without_a_data_range(state):
+    masks = np.arange(8 * SHAPE[0] * SHAPE[1], dtype=np.uint8).reshape(8, *SHAPE) % 2
+    run = functools.partial(training.steps, make_gan(data_range=None), num_steps=1, batch_size=8)
+    assert "invalid_images" not in jax.eval_shape(run, state, masks)[1]
+    run(state, masks)

@@ -29,7 +29,7 @@ def show(value: object) -> str:
     """
     if isinstance(value, np.ndarray | jax.Array) and value.shape != ():
         return f"{value.dtype} of shape {value.shape}"
-    if type(value).__module__ == "torch" and hasattr(value, "shape"):
+    if type(value).__module__.split(".")[0] == "torch" and hasattr(value, "shape"):
         return f"a torch tensor of {tuple(value.shape)}, which x.detach().cpu().numpy() converts"
     try:
         return reprlib.repr(value)

@@ -3,6 +3,9 @@
 import functools
 import importlib
 import inspect
+import re
+import types
+import typing
 from collections.abc import Callable, Collection
 from types import ModuleType
 from typing import Any
@@ -47,6 +50,8 @@ _FLAGS = {
     **dict.fromkeys(("train", "training", "is_training", "update_stats"), True),
     **dict.fromkeys(("deterministic", "use_running_average", "inference"), False),
 }
+# Words in the names and text values of other flags, such as is_train=1 and phase="test".
+_WORDS = {"train", "training", "test", "testing", "eval", "evaluate", "evaluation", "inference"}
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -81,9 +86,10 @@ def train_flags(
     inputs = [p for p in rest if p.kind in _POSITIONAL and p.default is p.empty]
     for p in rest:
         fits = not _may_be_flag(p) and p not in inputs[2:]
-        expected = f"x, labels, or a flag that jaxgan passes ({', '.join(_FLAGS)})"
+        expected = f"x, labels, or a flag that jaxgan passes by name ({', '.join(_FLAGS)})"
         advice = f"Rename {p.name}, make it a field, or pass it in your own jaxgan.Network."
-        checks.require(fits, f"Each parameter of {name}", expected, f"{p}", advice, error=TypeError)
+        got = f"{p}, which is positional-only" if p.kind is p.POSITIONAL_ONLY else f"{p}"
+        checks.require(fits, f"Each parameter of {name}", expected, got, advice, error=TypeError)
     return lambda train: {flag: train == _FLAGS[flag] for flag in flags}
 
 
@@ -91,6 +97,15 @@ def _may_be_flag(p: inspect.Parameter) -> bool:
     """Returns whether a parameter can be a flag, or needs a value that jaxgan does not know."""
     if p.kind not in (*_POSITIONAL, *_NAMED):
         return False  # *args and **kwargs
-    is_bool = isinstance(p.default, bool) or "bool" in str(p.annotation)
+    is_bool = isinstance(p.default, bool) or _is_bool(p.annotation)
     needs_value = p.kind is p.KEYWORD_ONLY and p.default is p.empty
-    return is_bool or needs_value or p.name in (*_FLAGS, "mode")
+    words = f"{p.name}_{p.default}" if isinstance(p.default, str) else p.name
+    return is_bool or needs_value or p.name in _FLAGS or bool(_WORDS & {*words.lower().split("_")})
+
+
+def _is_bool(annotation: Any) -> bool:
+    """Returns whether an annotation, which may be text, is bool or a union with bool."""
+    if isinstance(annotation, str):
+        return "bool" in re.split(r"\W+", re.sub(r"Callable\[.*\]", "", annotation))
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return annotation is bool or (is_union and bool in typing.get_args(annotation))

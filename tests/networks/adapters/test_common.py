@@ -1,6 +1,7 @@
 """Tests that every adapter passes the flags of a training pass by their usual names."""
 
 import functools
+from collections.abc import Callable
 
 import equinox as eqx
 import flax.linen as nn
@@ -38,12 +39,18 @@ def test_flags_have_their_polarity(call, expected):
     assert flags(False) == {name: not value for name, value in expected.items()}
 
 
+def by_function(x, labels=None, keep: Callable[..., bool] = callable):
+    return x
+
+
 @pytest.mark.parametrize(
     "call",
     [
         lambda x, labels=None, slope=0.2, padding="SAME": x,
         lambda x, labels, *rest, **options: x,
+        lambda x, labels=None, mode="bilinear", trainable=3: x,
         functools.partial(lambda x, residual: x, residual=True),
+        by_function,
     ],
 )
 def test_harmless_parameters_are_accepted(call):
@@ -66,11 +73,15 @@ def by_position(x, train, /):
         (lambda x, mode="train": x, "mode='train'"),
         (lambda x, labels, phase: x, "phase"),
         (by_annotation, r"frozen: bool \| None = None"),
-        (by_position, "train"),
+        (lambda x, labels=None, is_train=1: x, "is_train=1"),
+        (lambda x, labels=None, testing=0: x, "testing=0"),
+        (lambda x, labels=None, phase="train": x, "phase='train'"),
+        (by_position, "train, which is positional-only"),
     ],
 )
 def test_unknown_flags_are_rejected(call, parameter):
-    message = rf"Each parameter of f must be x, labels, or a flag .*; got {parameter}\. Rename"
+    expected = "x, labels, or a flag that jaxgan passes by name .*"
+    message = rf"Each parameter of f must be {expected}; got {parameter}\. Rename"
     with pytest.raises(TypeError, match=message):
         train_flags("f", call)
 
