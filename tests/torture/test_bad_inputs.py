@@ -167,7 +167,12 @@ def gan_cases():
         some = number(0).filter(lambda x: x is not None)
         yield Case(name, some, lambda x, name=name: make_gan(**{"ema_half_life": 1.0, name: x}))
     yield Case("warmup alone", st.floats(0.1, 1), lambda x: make_gan(ema_warmup=x))
-    yield Case("diagnose", NO_BOOL, lambda x: make_gan(diagnose=x))
+    for name in ("diagnose", "bounded_logits"):
+        yield Case(name, NO_BOOL, lambda x, name=name: make_gan(**{name: x}))
+    for name, pair in (("data_range[0]", lambda x: (x, 9.0)), ("data_range[1]", lambda x: (0, x))):
+        yield Case(name, number(), lambda x, pair=pair: make_gan(data_range=pair(x)))
+    no_range = st.sampled_from([3, "ab", [0, 1], (0.0,), (1, 0), (0.5, 0.5)])
+    yield Case("data_range", no_range, lambda x: make_gan(data_range=x))
     for name in ("loss", "optimizer"):
         wrong = st.one_of(NOTHING, st.just(Pair(1, 2)), st.just(Pair(ADAM, ADAM)))
         yield Case(name, wrong, lambda x, name=name: make_gan(**{name: x}))
@@ -213,6 +218,13 @@ def gan_cases():
     yield Case("latents", array(2), latents)
     narrow = st.integers(1, 9).filter(lambda n: n != LATENT_DIM)
     yield Case("latents", narrow.map(lambda n: np.zeros((2, n), "f")), latents)
+    standing = lambda x: small_gan()[0].standing_statistics(small_gan()[1], x)
+    yield Case("standing.latents", array(3), lambda x: jax.eval_shape(lambda: standing(x)))
+    yield Case(
+        "standing.state",
+        NOTHING,
+        lambda x: small_gan()[0].standing_statistics(x, np.ones((1, 2, LATENT_DIM), "f")),
+    )
     yield Case("nan latents", NOT_FINITE, lambda x: latents(np.full((2, LATENT_DIM), x, "f")))
 
 

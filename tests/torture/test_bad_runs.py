@@ -92,6 +92,8 @@ def run_cases():
     flags = st.sampled_from([None, "abc", 3, [[1]], [None], np.zeros((2, 2)), object()])
     yield Case("flags", flags, runs.longest_streak, "flags must be")
     signals = st.sampled_from([None, "SIGINT", 2, 2.0, object()])
+    no_text = st.sampled_from([None, 3, b"a", ["a"]])
+    yield Case("message", no_text, lambda x: runs.stop_signals(message=x))
     yield Case("signals", signals, lambda x: runs.stop_signals(x).__enter__())
 
 
