@@ -172,7 +172,8 @@ def check_matches(
     more = f"\n  and {len(differing) - 8} more" if len(differing) > 8 else ""
     expected = f"of the same networks, optimizers and PRNG as {checkpoint}"
     got = "\n  ".join(["different leaves:", *differing[:8]]) + more
-    only_optimizers = all(name.startswith(OPT_STATE) for name in differing)
+    is_whole = not all(name.startswith(OPT_STATE) for name in saved)
+    only_optimizers = is_whole and all(name.startswith(OPT_STATE) for name in differing)
     advice = "To start with a new optimizer, pass it as optimizer." if only_optimizers else ""
     checks.require(not differing, "like", expected, got, advice)
 

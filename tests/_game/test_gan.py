@@ -679,7 +679,7 @@ class Scored(nn.Module):
     [
         (Scored(nn.sigmoid), 0),
         (Scored(nn.softmax, 2), 0),
-        (Scored(nn.softmax), 0),
+        pytest.param(Scored(nn.softmax), 0, marks=pytest.mark.slow),
         (Scored(jnp.tanh), -1),
     ],
     ids=["sigmoid", "softmax", "softmax of one", "tanh"],

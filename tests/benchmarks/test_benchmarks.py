@@ -32,7 +32,10 @@ PEERS = {
 
 @pytest.mark.parametrize(
     ("networks", "options"),
-    [("mlp", []), ("dcgan", ["--image-size", "8", "--batch-size", "4"])],
+    [
+        ("mlp", []),
+        pytest.param("dcgan", ["--image-size", "8", "--batch-size", "4"], marks=pytest.mark.slow),
+    ],
     ids=["mlp", "dcgan"],
 )
 def test_step_time_runs_and_reports(tmp_path, networks, options):
