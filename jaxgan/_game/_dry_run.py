@@ -1,12 +1,17 @@
 """Traces a training step before the first one, to find networks that do not fit the GAN."""
 
+import functools
+import math
 import warnings
 
 import jax
 import jax.numpy as jnp
 
+from jaxgan._game._bounds import Bounds, bounds_of
 from jaxgan._game._config import GameConfig
+from jaxgan._game._discriminator import apply_discriminator, pack
 from jaxgan._game._half_steps import train_step
+from jaxgan._game._validation import promised_range
 from jaxgan._internal import checks
 from jaxgan.train_state import TrainState
 from jaxgan.types import Metrics, ModelState, Network, Pair
@@ -48,6 +53,68 @@ def _unchanged(before: ModelState, after: ModelState) -> list[str]:
         jax.tree_util.keystr(path, simple=True, separator="/") for (path, x), y in pairs if x is y
     ]
     return [name for name in names if "buffers" not in name.split("/")]
+
+
+def check_bounds(
+    config: GameConfig, state: TrainState, images: jax.Array, labels: jax.Array | None
+) -> None:
+    """Checks that the networks' last operations fit the range of images, and logits."""
+    state, images, labels = jax.eval_shape(lambda *x: x, state, images, labels)
+    one_label = None if labels is None else jax.ShapeDtypeStruct((1,), labels.dtype)
+    if (data_range := promised_range(config, images)) is not None:
+        latents = jax.ShapeDtypeStruct((1, config.latents), images.dtype)
+        generate = functools.partial(_generate, config)
+        _check_generator(bounds_of(generate, state, latents, one_label), data_range)
+    if not config.bounded_logits:
+        few = jax.ShapeDtypeStruct((config.packing, *images.shape[1:]), images.dtype)
+        _check_logits(bounds_of(functools.partial(_logits, config), state, few, one_label))
+
+
+def _generate(
+    config: GameConfig, state: TrainState, latents: jax.Array, labels: jax.Array | None
+) -> jax.Array:
+    inputs = (latents,) if labels is None else (latents, labels)
+    params, model_state = state.params.generator, state.model_state.generator
+    apply = config.network.generator.apply
+    return apply(params, model_state, *inputs, train=True, key=state.key)[0]
+
+
+def _logits(
+    config: GameConfig, state: TrainState, images: jax.Array, labels: jax.Array | None
+) -> jax.Array:
+    output, _ = apply_discriminator(
+        config,
+        state.params.discriminator,
+        state.model_state.discriminator,
+        pack(images, config.packing),
+        labels=labels,
+        key=state.key,
+    )
+    return output[0] if isinstance(output, tuple) else output
+
+
+def _check_generator(found: Bounds, data_range: tuple[float, float]) -> None:
+    """Checks that a generator can reach the limits of the images, and not twice their range."""
+    least, most = data_range
+    width = most - least
+    covers = found.low <= least + width / 4 and found.high >= most - width / 4
+    # A network without a last function has no bounds, and can learn any range.
+    exceeds = -math.inf < found.low <= least - width or most + width <= found.high < math.inf
+    ends = {(-1.0, 1.0): "End it with tanh.", (0.0, 1.0): "End it with a sigmoid."}
+    advice = ends.get(data_range, "Scale its output to this range.")
+    expected = f"compatible with that of the images, {least:g} to {most:g}"
+    got = f"{found.low:g} to {found.high:g}"
+    checks.require(covers and not exceeds, "The generator's range", expected, got, advice)
+
+
+def _check_logits(found: Bounds) -> None:
+    is_bounded = found.low >= -1 and found.high <= 1
+    advice = (
+        "Remove a last sigmoid, softmax or tanh, or pass bounded_logits=True if the loss takes "
+        "bounded values."
+    )
+    got, name = f"values in [{found.low:g}, {found.high:g}] only", "The discriminator's logits"
+    checks.require(not is_bounded, name, "unbounded", got, advice)
 
 
 def check_labels_are_taken(config: GameConfig, images: jax.Array, error: Exception) -> None:

@@ -5,15 +5,13 @@ from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from jaxgan._game import _sample, _validation
 from jaxgan._game._config import GameConfig
 from jaxgan._game._discriminator import pack
-from jaxgan._game._dry_run import check_labels_are_taken, dry_run
+from jaxgan._game._dry_run import check_bounds, check_labels_are_taken, dry_run
 from jaxgan._game._half_steps import train_step
-from jaxgan._game._logits import check_unbounded
 from jaxgan._internal import checks
 from jaxgan.augment import Augmentation, PlainAugmentation, as_augmentation
 from jaxgan.networks.adapters import NetworkLike, as_network
@@ -202,9 +200,9 @@ def gan(
         are out of range if a value is not in `data_range`, or if they are probably in [0, 1] (no
         negative values) or masks of 0 and 1 (almost black). `update` makes these two guesses only
         for batches of at least 8 images. From `init`: if a network has no parameters or needs
-        labels in a GAN without `num_classes`, or an optimizer is `optax.lookahead`. Outside of jit,
-        also if images are non-finite, the generator's range does not fit `data_range`, or logits
-        are bounded.
+        labels in a GAN without `num_classes`, an optimizer is `optax.lookahead`, the generator's
+        last operations do not fit `data_range`, or those of the discriminator bound its logits.
+        Outside of jit, also if images are non-finite.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax
@@ -284,14 +282,13 @@ def _init(config: GameConfig, key: jax.Array, images: Batch, labels: Labels | No
             state = _create_state(config, key, images, labels)
             # A dry run finds incompatible networks, losses and optimizers before the first step.
             dry_run(config, state, images, labels)
+            check_bounds(config, state, images, labels)
         except Exception as error:
             check_labels_are_taken(config, images, error)
             raise
     if all(map(checks.is_concrete, jax.tree.leaves((state, images)))):
         data_range = _validation.promised_range(config, images)
-        _validation.check_range(_first_samples(config, state, images, labels), data_range)
-        if not config.bounded_logits:
-            check_unbounded(config, state, images)
+        _validation.check_samples(_first_samples(config, state, images, labels), data_range)
     return state
 
 
@@ -325,7 +322,7 @@ def _create_state(
 def _first_samples(
     config: GameConfig, state: TrainState, images: jax.Array, labels: jax.Array | None
 ) -> jax.Array:
-    """Generates samples of a new generator, to compare their range with that of the images."""
+    """Generates samples of a new generator, to compare their values with those of the images."""
     # Steps and shuffling fold in other numbers, so this key has no other use.
     key = jax.random.fold_in(state.key, 2**32 - 2)
     one_label = None if labels is None else jnp.zeros_like(labels, shape=(1,))
@@ -337,8 +334,7 @@ def _first_samples(
 def _update(
     config: GameConfig, state: TrainState, images: Batch, labels: Labels | None
 ) -> tuple[TrainState, Metrics]:
-    few = np.shape(images)[:1] < (FEW,)
-    images = _validation.check_images(images, config, config.batch_divisor, few=few)
+    images = _validation.check_images(images, config, config.batch_divisor, few=FEW)
     labels = _validation.check_labels(labels, images.shape[:1], config.num_classes)
     _validation.check_state(state, config)
     _validation.check_opt_state(state, config)
@@ -361,6 +357,7 @@ def _count_invalid(config: GameConfig, images: jax.Array, labels: jax.Array | No
     if (data_range := _validation.promised_range(config, images)) is not None:
         extremes, few = (jnp.min(images), jnp.max(images)), len(images) < FEW
         fits = checks.plausible(*extremes, data_range, real=True, few=few)
+        fits &= ~jnp.any(jnp.isnan(images))  # XLA's minimum may ignore NaN on a CPU
         metrics["invalid_images"] = jnp.where(fits, 0, images.shape[0]).astype(jnp.int32)
     if labels is not None and config.num_classes is not None:
         is_narrow = labels.dtype.itemsize < 4  # uint8 labels cannot be compared with 300

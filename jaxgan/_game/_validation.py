@@ -102,8 +102,11 @@ def _check_pair(name: str, result: Any, form: str) -> tuple[PyTree, ModelState]:
     return result
 
 
-def check_images(x: object, config: GameConfig, divisor: int, *, few: bool = False) -> jax.Array:
-    """Checks images, and returns them as a JAX array. Of `few` images, the range is not guessed."""
+def check_images(x: object, config: GameConfig, divisor: int, *, few: int = 0) -> jax.Array:
+    """Checks images, and returns them as a JAX array.
+
+    The range of a batch below `few` images is not guessed.
+    """
     array = checks.array("Images", x, form="[batch, ...]")
     is_float, got = (
         jnp.issubdtype(array.dtype, jnp.floating),
@@ -114,7 +117,8 @@ def check_images(x: object, config: GameConfig, divisor: int, *, few: bool = Fal
     expected = f"a multiple of {divisor} (discriminator_steps times packing)"
     checks.require(array.shape[0] % divisor == 0, "The batch size", expected, got)
     if (data_range := promised_range(config, array)) is not None:
-        checks.images_in_range("Images", x, data_range, real=True, few=few, declare=DECLARE)
+        is_few = len(array) < few
+        checks.images_in_range("Images", x, data_range, real=True, few=is_few, declare=DECLARE)
     return array
 
 
@@ -188,26 +192,15 @@ def check_params(both: Pair[Params]) -> None:
         )
 
 
-def check_range(samples: jax.Array, data_range: tuple[float, float] | None) -> None:
-    """Checks that the range of a new generator is plausible for the range of real images."""
+def check_samples(samples: jax.Array, data_range: tuple[float, float] | None) -> None:
+    """Checks that samples of a new generator are finite, and not far larger than real images."""
     low, high = float(jnp.min(samples)), float(jnp.max(samples))
     made = f"{low:.3g} to {high:.3g}"
     finite = bool(np.isfinite(low) and np.isfinite(high))
     checks.require(finite, "The generator's images", "finite", made)
-    if data_range is None:
-        return
-    least, most = data_range
-
-    def require(fits: bool, advice: str) -> None:
-        expected = f"compatible with that of the images, {least:g} to {most:g}"
-        checks.require(fits, "The new generator's range", expected, made, advice)
-
-    advice = "For images in [-1, 1], end the generator with tanh, not with a sigmoid or ReLU."
-    # A new sigmoid's values surround 0.5, and a new ReLU's begin at 0. The values of a tanh can all
-    # be positive if they are nearly constant.
-    is_positive = low == 0 < high or 0 < low <= 0.5 <= high
-    require(not (least < 0 and is_positive), advice)
-    advice = "For images without negative values, end the generator with a sigmoid."
-    require(not least >= 0 > low, advice)
-    advice = "For images in [-1, 1], end the generator with tanh, or start with smaller weights."
-    require(max(-low, high) <= 20 * max(-least, most), advice)
+    if data_range is not None:
+        least, most = data_range
+        fits = max(-low, high) <= 20 * max(-least, most)
+        expected = f"comparable with those of the images, {least:g} to {most:g}"
+        advice = "End the generator with a function of this range, or start with smaller weights."
+        checks.require(fits, "The new generator's values", expected, made, advice)
