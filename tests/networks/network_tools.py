@@ -49,3 +49,13 @@ def random_like(params):
     generator = np.random.default_rng(1)
     draw = lambda leaf: jnp.asarray(generator.normal(0, 0.1, leaf.shape), leaf.dtype)
     return jax.tree.map(draw, params)
+
+
+def cosines_like(tree):
+    """Computes float64 parameters, cos(n^2) / 2 for the nth number, as the reference figures do."""
+    leaves, structure = jax.tree.flatten(tree)
+    ends = np.cumsum([leaf.size for leaf in leaves])
+    numbers = 0.5 * np.cos(np.arange(ends[-1], dtype=np.float64) ** 2)
+    parts = np.split(numbers, ends[:-1])
+    shaped = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+    return jax.tree.unflatten(structure, shaped)

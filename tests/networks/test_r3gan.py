@@ -1,12 +1,16 @@
-"""Compares R3GAN's numbers of parameters with its paper, and tests resampling."""
+"""Compares R3GAN with figures of its authors' code and the numbers of parameters in its paper.
 
+The figures are outputs of their PyTorch networks in float64, with the parameters `cosines_like`.
+"""
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from network_tools import apply, count, images, init, latents, shapes
+from network_tools import apply, cosines_like, count, images, init, latents, shapes
 
 from jaxgan import networks
-from jaxgan.networks._r3gan import resample
+from jaxgan.networks._r3gan import doubled, halved
 
 # Each term is one layer's weights and biases, or a batch normalization's scales and shifts,
 # computed by hand from the paper's table.
@@ -43,13 +47,59 @@ def test_new_r3gan_generator_is_linear():
     assert float(jnp.abs(x).max()) > 0.01
 
 
-def test_resampling_is_bilinear():
+def test_resampling_weights_pixels_by_1_3_3_1():
     row = jnp.array([0.0, 1.0, 4.0, 2.0]).reshape(1, 1, 4, 1).repeat(4, axis=1)
-    up = resample(row, 2)[0, 3, :, 0]
-    np.testing.assert_allclose(up, [0, 0.25, 0.75, 1.75, 3.25, 3.5, 2.5, 2], rtol=1e-6)
-    down = resample(row, 0.5)[0, 1, :, 0]
-    # Weights 1 3 3 1 over 8. At the edges, the weights inside are rescaled to sum to 1.
-    np.testing.assert_allclose(down, [(3 * 0 + 3 * 1 + 4) / 7, (1 + 3 * 4 + 3 * 2) / 7], rtol=1e-6)
+    up = doubled(row)[0, 3, :, 0]
+    np.testing.assert_allclose(up, [0, 0.25, 0.75, 1.75, 3.25, 3.5, 2.5, 1.5], rtol=1e-6)
+    down = halved(row)[0, 1, :, 0]  # the last row is next to one row of zeros: 7 / 8
+    expected = [(3 * 0 + 3 * 1 + 4) * 7 / 64, (1 + 3 * 4 + 3 * 2) * 7 / 64]
+    np.testing.assert_allclose(down, expected, rtol=1e-6)
+
+
+def test_resampling_darkens_borders_as_the_authors_do():
+    ones = jnp.ones((1, 8, 8, 1))
+    up, down = doubled(ones)[0, :, :, 0], halved(ones)[0, :, :, 0]
+    assert up.shape == (16, 16)
+    assert down.shape == (4, 4)
+    np.testing.assert_allclose(up[:2, :2], [[0.5625, 0.75], [0.75, 1.0]])
+    np.testing.assert_allclose(down[:2, :2], [[0.765625, 0.875], [0.875, 1.0]])
+    np.testing.assert_array_equal(up, up[::-1, ::-1])
+    np.testing.assert_array_equal(down, down[::-1, ::-1])
+
+
+def test_generator_matches_the_authors_code():
+    generator = networks.R3GANGenerator((8, 8, 3), (8, 4), blocks=1, group_size=4)
+    x = np.sin(np.arange(10.0)).reshape(2, 5)
+    variables = cosines_like(shapes(generator, jnp.asarray(x)))
+    with jax.enable_x64(True):
+        y = apply(generator, variables, x)
+    corners = [
+        [-0.03852470117885157, 0.027195340179491684, -0.40737137720029853],
+        [0.09478655245640769, 0.1672006808966278, -0.4477958664062776],
+    ]
+    centers = [
+        [0.19945523932235282, 0.3278432029887991, -1.4274843558068855],
+        [0.09013732242642983, 0.13825260340287915, -1.1353930460749615],
+    ]
+    np.testing.assert_allclose(y[:, 0, 0], corners, rtol=1e-12)
+    np.testing.assert_allclose(y[:, 3, 4], centers, rtol=1e-12)
+    np.testing.assert_allclose(np.square(y).mean(), 0.2990787541206455, rtol=1e-12)
+
+
+def test_discriminator_and_its_gradient_match_the_authors_code():
+    discriminator = networks.R3GANDiscriminator((4, 8), blocks=1, group_size=4)
+    x = np.sin(np.arange(384.0)).reshape(2, 8, 8, 3)
+    variables = cosines_like(shapes(discriminator, jnp.asarray(x)))
+
+    def total(x):
+        logits = discriminator.apply(variables, x)
+        return logits.sum(), logits
+
+    with jax.enable_x64(True):
+        gradient, y = jax.jit(jax.grad(total, has_aux=True))(x)
+    np.testing.assert_allclose(y, [-0.23297585942379512, -0.10891506846146051], rtol=1e-12)
+    norms = np.square(gradient).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(norms, [0.11080084842132762, 0.09172288197818612], rtol=1e-12)
 
 
 @pytest.mark.parametrize(
