@@ -1,6 +1,7 @@
 """The residual networks of SN-GAN and of the projection discriminator."""
 
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -32,6 +33,68 @@ def shrink(x: jax.Array) -> jax.Array:
     return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))
 
 
+class SpectralNorm(Checked):
+    r"""Applies a layer with the kernel $W / \sigma$. The parameter is the kernel $W$ itself.
+
+    $\sigma = v^\top W u$ estimates the largest singular value of $W$, a matrix with one column for
+    each output. Each pass makes one power iteration from the stored $u$, and a training pass stores
+    the new $u$. The gradient treats $u$ and $v$ as constants.
+
+    The layer's initializer sets the size of $W$. Adam's steps do not depend on this size, so they
+    change a larger $W$ relatively less. (`flax.linen.SpectralNorm` starts with $W / \sigma$ as the
+    parameter, which removes the initializer's gain.)
+
+    Args:
+      layer: a layer with a parameter `kernel`, `[..., outputs]`.
+
+    Returns:
+      The call takes the input of the layer and `train`. It returns the output of the layer.
+
+    Example:
+      >>> import flax.linen as nn, jax, jax.numpy as jnp
+      >>> from jaxgan.networks._sngan import SpectralNorm
+      >>> norm, key = SpectralNorm(nn.Dense(3)), jax.random.key(0)
+      >>> y, variables = norm.init_with_output(key, jnp.ones((2, 4)), train=False)
+      >>> y.shape, variables["batch_stats"]["u"].shape
+      ((2, 3), (3,))
+
+    References:
+      Miyato et al., Spectral Normalization for GANs, 2018, https://arxiv.org/abs/1802.05957
+    """
+
+    layer: nn.Module
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        if self.is_initializing():
+            self.layer(x)  # creates the parameters
+
+        def divide(variables: dict[str, Any]) -> dict[str, Any]:
+            params = variables["params"]
+            kernel = params["kernel"]
+            return {"params": {**params, "kernel": kernel / self.largest(kernel, train=train)}}
+
+        return nn.map_variables(lambda layer: layer(x), "params", divide)(self.layer)
+
+    def largest(self, kernel: jax.Array, *, train: bool) -> jax.Array:
+        """Estimates the largest singular value of a kernel."""
+        matrix = kernel.reshape(-1, kernel.shape[-1])
+        draw = lambda: jax.random.normal(self.make_rng("params"), matrix.shape[1:], matrix.dtype)
+        u = self.variable("batch_stats", "u", draw)
+        fixed = jax.lax.stop_gradient(matrix)
+        left = unit(fixed @ u.value)
+        right = unit(left @ fixed)
+        if train:
+            u.value = right
+        sigma = left @ matrix @ right
+        return jnp.where(sigma == 0.0, 1.0, sigma)
+
+
+def unit(x: jax.Array) -> jax.Array:
+    """Divides a vector by its length."""
+    return x / (jnp.linalg.norm(x) + 1e-12)
+
+
 def check_labels(labels: jax.Array | None, batch: int, num_classes: int | None) -> None:
     """Checks the range of labels, which must be given if and only if `num_classes` is."""
     expected = "None" if num_classes is None else "integers"
@@ -46,7 +109,8 @@ class SNGANGenerator(Checked):
 
     The defaults are the 32-pixel generator of SN-GAN: 4 x 4 x 256, three blocks of 256 channels,
     batch normalization, ReLU, a 3 x 3 convolution and tanh. With 128 latents and three channels it
-    has 4,276,739 parameters. With `num_classes` every batch normalization is class-conditional.
+    has 4,276,739 parameters. With `num_classes` the batch normalization in the blocks is
+    class-conditional. The last one, after the blocks, is not, as in the authors' code.
 
     Args:
       image_shape: height and width, multiples of `2 ** blocks`, and channels of one image.
@@ -96,8 +160,11 @@ class SNGANGenerator(Checked):
         check_sides("image_shape", self.image_shape, times, "2 ** blocks", advice)
 
         def activate(x: jax.Array) -> jax.Array:
+            return nn.relu(batch_norm(x, train, self.dtype, epsilon=2e-5))
+
+        def activate_by_class(x: jax.Array) -> jax.Array:
             if self.num_classes is None or labels is None:
-                return nn.relu(batch_norm(x, train, self.dtype, epsilon=2e-5))
+                return activate(x)
             norm = ConditionalBatchNorm(self.num_classes, epsilon=2e-5, dtype=self.dtype)
             return nn.relu(norm(x, labels, train=train))
 
@@ -108,8 +175,8 @@ class SNGANGenerator(Checked):
         x = nn.Dense(math.prod(shape), kernel_init=PLAIN, dtype=self.dtype)(latents)
         x = x.reshape(-1, *shape)
         for _ in range(self.blocks):
-            y = conv(enlarge(activate(x)), self.features, 3, BRANCH)
-            y = conv(activate(y), self.features, 3, BRANCH)
+            y = conv(enlarge(activate_by_class(x)), self.features, 3, BRANCH)
+            y = conv(activate_by_class(y), self.features, 3, BRANCH)
             # Repeating after the 1 x 1 convolution gives the same result and is cheaper.
             x = y + enlarge(conv(x, self.features, 1, PLAIN))
         return nn.tanh(full_precision(conv(activate(x), channels, 3, PLAIN))).astype(latents.dtype)
@@ -119,9 +186,13 @@ class SNGANDiscriminator(Checked):
     r"""Maps each image to one logit: residual blocks with spectral normalization in every layer.
 
     The defaults are the 32-pixel discriminator of SN-GAN: four blocks of 128 channels, of which the
-    first two halve the size, ReLU, a sum over all pixels, a dense layer. With three channels it has
-    1,053,825 parameters. Every weight matrix is divided by an estimate of its largest singular
-    value. Each training pass makes one power iteration, whose vectors are in `model_state`.
+    first two halve the size, ReLU, a sum over all pixels, a dense layer without bias. With three
+    channels it has 1,053,824 parameters. Every weight matrix is divided by an estimate of its
+    largest singular value. The parameters are the matrices before the division.
+
+    Each training pass makes one power iteration, whose vectors are in `model_state`. In a GAN, the
+    two passes of a discriminator step store these vectors. In the authors' code, the generator
+    step's pass stores them, too.
 
     With `num_classes` it is the projection discriminator, $f(x, c) = w^\top h(x) + v_c^\top h(x)$
     with embeddings $v_c$, which are normalized too.
@@ -168,7 +239,7 @@ class SNGANDiscriminator(Checked):
 
         def conv(x: jax.Array, size: int, init: Initializer) -> jax.Array:
             layer = nn.Conv(self.features, (size, size), kernel_init=init, dtype=self.dtype)
-            return nn.SpectralNorm(layer)(x, update_stats=train)
+            return SpectralNorm(layer)(x, train=train)
 
         check_labels(labels, len(images), self.num_classes)
         times = 2 ** sum(self.blocks)
@@ -180,14 +251,14 @@ class SNGANDiscriminator(Checked):
             y = pool(conv(nn.relu(y), 3, BRANCH))
             x = y + (conv(pool(x), 1, PLAIN) if i == 0 or halve else x)
         h = full_precision(nn.relu(x)).sum(axis=(1, 2))
-        logits = nn.SpectralNorm(nn.Dense(1, kernel_init=PLAIN, dtype=h.dtype))(
-            h, update_stats=train
-        )[:, 0]
+
+        def product(features: int, name: str) -> jax.Array:
+            layer = nn.Dense(features, use_bias=False, kernel_init=PLAIN, dtype=h.dtype, name=name)
+            return SpectralNorm(layer)(h, train=train)
+
+        logits = product(1, "head")[:, 0]
         if self.num_classes is None or labels is None:
             return logits
-        classes = nn.Dense(
-            self.num_classes, use_bias=False, kernel_init=PLAIN, dtype=h.dtype, name="classes"
-        )
         # The columns of a dense layer without bias are the embeddings of the classes.
-        by_class = nn.SpectralNorm(classes)(h, update_stats=train)
+        by_class = product(self.num_classes, "classes")
         return logits + jnp.take_along_axis(by_class, labels[:, None], axis=1)[:, 0]

@@ -1,10 +1,25 @@
-"""Compares SN-GAN with its paper's numbers of parameters and numpy's singular values."""
+"""Compares SN-GAN with figures of its authors' code, its paper's tables and numpy.
+
+The figures are outputs of their Chainer networks in float64, with the parameters and vectors
+`cosines_like`.
+"""
+
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from network_tools import LABELS, TRAIN, count, images, latents, network_of, shapes
+from network_tools import (
+    LABELS,
+    TRAIN,
+    cosines_like,
+    count,
+    images,
+    latents,
+    network_of,
+    shapes,
+)
 
 from jaxgan import networks
 
@@ -23,21 +38,28 @@ FIGURES = {
         networks.SNGANDiscriminator(),
         (images(32, 3),),
         TRAIN,
-        (3_584 + 147_584 + 512) + (2 * 147_584 + 16_512) + 2 * (2 * 147_584) + 129,
+        (3_584 + 147_584 + 512) + (2 * 147_584 + 16_512) + 2 * (2 * 147_584) + 128,
     ),
-    # ten scales and shifts in each of the seven normalizations
+    # ten scales and shifts in each of the six normalizations of the blocks
     "SN-GAN generator, ten classes": (
         networks.SNGANGenerator(num_classes=10),
         (latents(128), LABELS),
         TRAIN,
-        528_384 + 3 * (2 * 590_080 + 65_792 + 2 * 5_120) + 5_120 + 6_915,
+        528_384 + 3 * (2 * 590_080 + 65_792 + 2 * 5_120) + 512 + 6_915,
+    ),
+    # counted in the authors' code
+    "SN-GAN generator, width 16, five classes": (
+        networks.SNGANGenerator(features=16, num_classes=5),
+        (latents(24), LABELS),
+        TRAIN,
+        22_563,
     ),
     # and an embedding of 128 numbers for each class
     "projection discriminator, ten classes": (
         networks.SNGANDiscriminator(num_classes=10),
         (images(32, 3), LABELS),
         TRAIN,
-        1_053_825 + 1_280,
+        1_053_824 + 1_280,
     ),
 }
 
@@ -52,8 +74,55 @@ def weight_matrix(kernel):
     return np.float64(kernel).reshape(-1, kernel.shape[-1])
 
 
+def test_generator_matches_the_authors_code():
+    generator = networks.SNGANGenerator((8, 8, 3), 4, 1, num_classes=3)
+    x, labels = np.sin(np.arange(20.0)).reshape(4, 5), jnp.array([0, 2, 1, 2])
+    variables = cosines_like(shapes(generator, jnp.asarray(x), labels, train=True))
+    run = functools.partial(generator.apply, train=True, mutable=["batch_stats"])
+    with jax.enable_x64(True):
+        y, _ = jax.jit(run)(variables, x, labels)
+    corners = [
+        [0.564195787803313, -0.5658444858506116, -0.4374689280193651],
+        [0.6771508365048713, -0.3901033494862524, -0.20081986340977884],
+        [0.5056688564741791, -0.47501740688649696, -0.36044833344051613],
+        [0.5511862604861683, -0.3023795199682244, -0.11532297593560382],
+    ]
+    np.testing.assert_allclose(y[:, 0, 0], corners, rtol=1e-12)
+    np.testing.assert_allclose(np.square(y).mean(), 0.3812663977130663, rtol=1e-12)
+
+
+def test_discriminator_and_its_gradient_match_the_authors_code():
+    """Two training passes move the vectors, and the gradient passes through sigma."""
+    discriminator = networks.SNGANDiscriminator(4, (True, True), num_classes=3)
+    x, labels = np.sin(np.arange(768.0)).reshape(4, 8, 8, 3), jnp.array([0, 2, 1, 2])
+    variables = cosines_like(shapes(discriminator, jnp.asarray(x), labels, train=True))
+    run = functools.partial(discriminator.apply, mutable=["batch_stats"])
+
+    def total(params):
+        real, stats = run({**variables, "params": params}, x, labels, train=True)
+        fake, stats = run({"params": params, **stats}, 2.0 * x, labels, train=True)
+        return (real - 2.0 * fake).sum(), (real, fake, stats["batch_stats"])
+
+    with jax.enable_x64(True):
+        gradient, (*logits, stats) = jax.jit(jax.grad(total, has_aux=True))(variables["params"])
+    expected = [
+        [-4.879766556294861, -2.6944606984543364, -2.4353171353511325, -2.8125960408826858],
+        [-4.704909631762321, -2.722540166285466, -2.7070766014501153, -2.951902890645437],
+    ]
+    np.testing.assert_allclose(logits, expected, rtol=1e-12)
+    first, last = stats["SpectralNorm_0"]["u"], stats["SpectralNorm_7"]["u"]
+    expected = [0.8033813737833281, 0.04734082011897917, -0.20121217042993753, -0.558436099727068]
+    np.testing.assert_allclose(first, expected, rtol=1e-11)
+    expected = [-0.470157725060418, 0.5978351291141626, 0.6492648704195999]
+    np.testing.assert_allclose(last, expected, rtol=1e-11)
+    norms = [np.square(layer["kernel"]).sum() for layer in gradient.values()]
+    expected = [126.45088262336184, 337.40032666217394, 0.04633554567445648, 1.3186998060528834]
+    expected += [0.5728360429992727, 390.05997519453604, 53.414650069913485, 213.2070080545587]
+    np.testing.assert_allclose(norms, expected, rtol=1e-11)
+
+
 def test_spectral_norm_divides_by_the_largest_singular_value():
-    """After many passes, the estimate matches numpy's SVD in every layer."""
+    """After many passes, the vectors match numpy's SVD in every layer."""
     network = network_of(networks.SNGANDiscriminator(features=6, num_classes=3))
     x, labels = images(8, 2), jnp.array([0, 2])
     params, model_state = network.init(jax.random.key(0), x, labels)
@@ -61,17 +130,21 @@ def test_spectral_norm_divides_by_the_largest_singular_value():
     logits, first = step(model_state)
     for _ in range(300):
         logits, model_state = step(model_state)
-    sigmas = {
-        name.rpartition("/")[0]: float(value)
-        for group in model_state["batch_stats"].values()
-        for name, value in group.items()
-        if name.endswith("sigma")
-    }
-    kernels = {f"{name}/kernel": layer["kernel"] for name, layer in params.items()}
-    assert sigmas.keys() == kernels.keys()
-    for name, kernel in kernels.items():
-        largest = np.linalg.svd(weight_matrix(kernel), compute_uv=False)[0]
-        np.testing.assert_allclose(sigmas[name], largest, rtol=1e-4, err_msg=name)
+    # Conv_0 to Conv_9, the head and the classes
+    kernels = [params[f"Conv_{i}"]["kernel"] for i in range(10)]
+    kernels += [params[name]["kernel"] for name in ("head", "classes")]
+    assert len(params) == len(model_state["batch_stats"]) == len(kernels)
+    for i, kernel in enumerate(kernels):
+        matrix, u = weight_matrix(kernel), model_state["batch_stats"][f"SpectralNorm_{i}"]["u"]
+        largest = np.linalg.svd(matrix, compute_uv=False)[0]
+        np.testing.assert_allclose(np.linalg.norm(matrix @ u), largest, rtol=1e-4, err_msg=f"{i}")
+        # Glorot uniform, with the gain sqrt(2) in residual branches: the kernel is not normalized.
+        pixels, channels = np.prod(kernel.shape[:-2]), sum(kernel.shape[-2:])
+        bound = np.sqrt((2 if pixels == 9 else 1) * 6 / (pixels * channels))
+        fraction = np.abs(kernel).max() / bound
+        assert fraction <= 1 + 1e-6
+        if pixels == 9:  # at least 108 uniform numbers
+            assert fraction > 0.9
     assert not np.allclose(jax.tree.leaves(first)[0], jax.tree.leaves(model_state)[0], atol=1e-4)
 
     # A pass outside of training does not update the vectors.
