@@ -70,7 +70,7 @@ class DCGANGenerator(Checked):
       image_shape: height, width and channels of one image.
       features: channels before the last layer.
       stages: the number of doublings. By default the image is halved while both sides are even
-        and above 4 (28: 7, 14, 28; 64: 4, 8, 16, 32, 64). Cropping gives odd sizes in between.
+        and above 4 (28: 7, 14, 28; 64: 4, 8, 16, 32, 64). `UpConv` crops to odd sizes in between.
       kernel_size: 3, 4 or 5 (the paper's).
       dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32.
 
@@ -115,8 +115,7 @@ class DCGANGenerator(Checked):
                 self.kernel_size,
                 use_bias=i == 0,
                 dtype=self.dtype,
-            )(x)
-            x = x[:, :height, :width]
+            )(x, (height, width))
         return nn.tanh(full_precision(x)).astype(latents.dtype)
 
 

@@ -57,12 +57,20 @@ class UpConv(Checked):
     sub-pixel convolution: a 3 x 3 kernel of stride 1 makes four output pixels from each input
     pixel. XLA's CPU compiler has no fast code for the gradient of the usual form.
 
+    For an odd `size`, such as 7 from 4, the layer removes one row and one column of the doubled
+    image, at the side where TensorFlow's padding SAME removes them: the first for kernels of 3 and
+    5, the last for 4.
+
     Args:
       features: channels of the output.
       kernel_size: height and width of the kernel: 3, 4 or 5.
       use_bias: whether to add a bias.
       kernel_init: initializer of the kernel, `[kernel_size, kernel_size, c, features]`.
       dtype: the compute dtype; None promotes the dtypes of the input and the parameters.
+
+    Returns:
+      The call takes `x`, `[batch, h, w, c]`, and optionally `size`, the height and width of the
+      output: 2h or 2h - 1, and 2w or 2w - 1. It returns `[batch, *size, features]`.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -85,7 +93,7 @@ class UpConv(Checked):
     dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, size: tuple[int, int] | None = None) -> jax.Array:
         x = self.as_floats(x, "[batch, height, width, channels]")
         fits = self.kernel_size in (3, 4, 5)
         checks.require(fits, "kernel_size", "3, 4 or 5", f"{self.kernel_size}")
@@ -96,6 +104,10 @@ class UpConv(Checked):
         )
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         batch, height, width, channels = x.shape
+        size = (2 * height, 2 * width) if size is None else size
+        surplus = (2 * height - size[0], 2 * width - size[1])
+        expected = f"twice {height} x {width}, or one less"
+        checks.require({0, 1}.issuperset(surplus), "size", expected, checks.show(size))
         # For output pixel 2p + r, tap j = 2t - r + const multiplies input pixel p + t - 1. Padded
         # to six taps, the kernel gets the axes (t, r) by a reshape and a flip.
         front = 3 - -(-self.kernel_size // 2)
@@ -108,6 +120,8 @@ class UpConv(Checked):
         )
         y = y.reshape(batch, height, width, 2, 2, self.features).transpose(0, 1, 3, 2, 4, 5)
         y = y.reshape(batch, 2 * height, 2 * width, self.features)
+        top, left = surplus if self.kernel_size % 2 else (0, 0)
+        y = y[:, top : top + size[0], left : left + size[1]]
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 
 

@@ -21,8 +21,8 @@ class UnrolledGenerator(Checked):
 
     The layers are a dense layer, three transposed convolutions of stride 2 and a convolution, with
     batch normalization and ReLU in between, and tanh at the end. For 28 pixels the sizes are 4, 7,
-    14 and 28. With 256 latents and three channels the generator has 286,795 parameters. Layers
-    before a batch normalization have no bias.
+    14 and 28, and `UpConv` crops 8 to 7. With 256 latents and three channels the generator has
+    286,795 parameters. Layers before a batch normalization have no bias.
 
     Args:
       image_shape: height, width and channels of one image.
@@ -66,8 +66,8 @@ class UnrolledGenerator(Checked):
         x = nn.Dense(size, use_bias=False, kernel_init=init, dtype=self.dtype)(latents)
         x = activate(x.reshape(-1, *shape))
         for features, (height, width) in zip(self.features[1:], reversed(sizes), strict=True):
-            x = UpConv(features, 3, use_bias=False, dtype=self.dtype)(x)
-            x = activate(x[:, :height, :width])
+            upconv = UpConv(features, 3, use_bias=False, dtype=self.dtype)
+            x = activate(upconv(x, (height, width)))
         x = nn.Conv(channels, (3, 3), kernel_init=NORMAL_002, dtype=self.dtype)(x)
         return nn.tanh(full_precision(x)).astype(latents.dtype)
 

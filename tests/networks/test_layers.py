@@ -41,9 +41,32 @@ def test_upconv_and_its_gradients_match_conv_transpose(kernel_size):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), upconv, reference)
 
 
-def test_upconv_rejects_other_kernels():
+@pytest.mark.parametrize("kernel_size", [3, 4, 5])
+def test_upconv_to_odd_sizes_matches_tensorflow(kernel_size):
+    """TensorFlow defines a transposed convolution as the gradient of a convolution.
+
+    Padding SAME of 7 x 8 pixels with stride 2 gives 4 x 4. It adds `kernel_size - 1` rows and
+    `kernel_size - 2` columns, and the larger half of an odd number at the end.
+    """
+    x = np.asarray(images(4, 3))
+    upconv = networks.UpConv(2, kernel_size)
+    params = random_like(shapes(upconv, jnp.asarray(x))["params"])
+    y = apply(upconv, {"params": params}, x, size=(7, 8))
+    kernel = np.asarray(params["kernel"])[::-1, ::-1]  # as a convolution's gradient has it
+    rows, columns = (kernel_size - 1) // 2, (kernel_size - 2) // 2
+    padded = np.zeros((2, 7 + kernel_size, 8 + kernel_size, 2))
+    for i, j in np.ndindex(4, 4):
+        window = np.s_[:, 2 * i : 2 * i + kernel_size, 2 * j : 2 * j + kernel_size]
+        padded[window] += np.einsum("nc,hwcf->nhwf", x[:, i, j], kernel)
+    expected = padded[:, rows : rows + 7, columns : columns + 8] + np.asarray(params["bias"])
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+def test_upconv_rejects_other_kernels_and_sizes():
     with pytest.raises(ValueError, match="kernel_size must be 3, 4 or 5; got 7"):
         shapes(networks.UpConv(4, 7), images(7, 3))
+    with pytest.raises(ValueError, match=r"size must be twice 7 x 7, or one less; got \(14, 12\)"):
+        shapes(networks.UpConv(4), images(7, 3), size=(14, 12))
 
 
 def test_conditional_batch_norm_matches_numpy():
