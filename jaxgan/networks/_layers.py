@@ -24,6 +24,9 @@ NEGATIVE_SLOPE = 0.2
 def batch_norm(x: jax.Array, train: bool, dtype: DTypeLike | None, **options: Any) -> jax.Array:
     """Applies batch normalization with DCGAN's numbers, momentum 0.9 and epsilon 1e-5.
 
+    The running variance is biased: a batch's variance divides by the number of values, not by one
+    less.
+
     Args:
       x: features, `[batch, ..., channels]`.
       train: True normalizes by the batch and updates the running averages; False normalizes by the
@@ -129,7 +132,8 @@ class ConditionalBatchNorm(Checked):
     r"""Applies batch normalization with a scale and a shift for each class.
 
     $y_i = \gamma_{c_i} \hat{x}_i + \beta_{c_i}$, with $\hat{x}$ normalized over the batch. Scales
-    start at 1 and shifts at 0, so the layer starts as plain batch normalization.
+    start at 1 and shifts at 0, so the layer starts as plain batch normalization. The running
+    variance is biased, as in `flax.linen.BatchNorm`.
 
     Args:
       num_classes: the number of classes.

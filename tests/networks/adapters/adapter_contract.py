@@ -187,7 +187,10 @@ def trained(library) -> Run:
 
 
 def layers_in_numpy(weights, x, shape):
-    """Computes a training pass of `Net` in float64: the output and the batch statistics."""
+    """Computes a training pass of `Net` in float64: the output and the batch statistics.
+
+    The variance is biased, as in the running averages of all four libraries.
+    """
     w = {k: v.astype(np.float64) for k, v in weights.items()}
     x = np.asarray(x, np.float64).reshape(len(x), -1) @ w["first/kernel"] + w["first/bias"]
     mean, variance = x.mean(0), x.var(0)
