@@ -1,5 +1,6 @@
 """Layers and helper functions that the networks share."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -107,10 +108,11 @@ class UpConv(Checked):
         )
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         batch, height, width, channels = x.shape
-        size = (2 * height, 2 * width) if size is None else size
-        surplus = (2 * height - size[0], 2 * width - size[1])
+        doubled = (2 * height, 2 * width)
+        size = doubled if size is None else size
+        allowed = itertools.product(*((side - 1, side) for side in doubled))
         expected = f"twice {height} x {width}, or one less"
-        checks.require({0, 1}.issuperset(surplus), "size", expected, checks.show(size))
+        checks.require(size in allowed, "size", expected, checks.show(size))
         # For output pixel 2p + r, tap j = 2t - r + const multiplies input pixel p + t - 1. Padded
         # to six taps, the kernel gets the axes (t, r) by a reshape and a flip.
         front = 3 - -(-self.kernel_size // 2)
@@ -122,9 +124,10 @@ class UpConv(Checked):
             x, taps, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
         y = y.reshape(batch, height, width, 2, 2, self.features).transpose(0, 1, 3, 2, 4, 5)
-        y = y.reshape(batch, 2 * height, 2 * width, self.features)
-        top, left = surplus if self.kernel_size % 2 else (0, 0)
-        y = y[:, top : top + size[0], left : left + size[1]]
+        y = y.reshape(batch, *doubled, self.features)
+        if self.kernel_size % 2 == 1:
+            y = y[:, doubled[0] - size[0] :, doubled[1] - size[1] :]
+        y = y[:, : size[0], : size[1]]
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 
 

@@ -67,6 +67,8 @@ def test_upconv_rejects_other_kernels_and_sizes():
         shapes(networks.UpConv(4, 7), images(7, 3))
     with pytest.raises(ValueError, match=r"size must be twice 7 x 7, or one less; got \(14, 12\)"):
         shapes(networks.UpConv(4), images(7, 3), size=(14, 12))
+    with pytest.raises(ValueError, match=r"size must be .*; got 13"):
+        shapes(networks.UpConv(4), images(7, 3), size=13)
 
 
 def test_conditional_batch_norm_matches_numpy():
