@@ -1,16 +1,19 @@
-"""Defines penalties, which `jaxgan.gan` adds to the discriminator's loss.
+r"""Defines penalties, which `jaxgan.gan` adds to the discriminator's loss.
 
 Unlike a loss, a penalty can use the images and the discriminator itself, for example its gradient.
 A penalty is a pair of pure functions, like an optax transformation: `init` creates its state, often
 empty, and `apply` computes its values.
 
 `apply` receives the discriminator as `critic`, a function from images to logits. The images are
-augmented and packed, as in a discriminator step.
+packed, as in a discriminator step, but not augmented: the critic augments them, with the random
+draws of the loss. A gradient penalty on an augmentation $T$ therefore uses $\nabla_x D(T(x))$, as
+StyleGAN2-ADA and R3GAN do, so their values of $\gamma$ carry over.
 
 `jaxgan.gan` also accepts a plain function `(critic, real, fake, key) -> values`, with values
 `[batch]` or a scalar. It adds the mean of the values to the discriminator's loss.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -30,6 +33,7 @@ __all__ = [
     "Penalty",
     "PenaltyApply",
     "PlainPenalty",
+    "StepCritic",
     "add",
     "as_penalty",
     "consistency",
@@ -44,6 +48,31 @@ __all__ = [
 
 Critic = Callable[[Array], Array]
 """The discriminator as a function from images `[batch, ...]` to logits `[batch]`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StepCritic:
+    """Holds the critic of a discriminator step, for real and for fake images.
+
+    Both functions apply the same discriminator, after an augmentation with the random draws of the
+    real or of the fake images in the loss. Calling the `StepCritic` calls `real`. Without dropout,
+    `real` of the real images and `fake` of the fake images are the logits of the loss.
+
+    Args:
+      real: a `Critic` with the draws of the real images.
+      fake: a `Critic` with the draws of the fake images.
+
+    Example:
+      >>> from jaxgan import penalties
+      >>> critic = penalties.StepCritic(real=lambda x: x[:, 0], fake=lambda x: x[:, 0])
+    """
+
+    real: Critic
+    fake: Critic
+
+    def __call__(self, images: Array, /) -> Array:
+        """Applies `real`."""
+        return self.real(images)
 
 
 class PlainPenalty(Protocol):
@@ -177,7 +206,7 @@ def r2(gamma: float = 10.0) -> Penalty:
     """
     checks.real("gamma", gamma, 0)
     return _of_images(
-        lambda critic, real, fake, key: _times(gamma / 2, _squared_norm(critic, fake))
+        lambda critic, real, fake, key: _times(gamma / 2, _squared_norm(critic.fake, fake))
     )
 
 
@@ -337,9 +366,9 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
     def apply(
         state: PyTree, critic: Critic, real: Array, fake: Array, *, key: Array, step: Array
     ) -> tuple[Array, PyTree]:
-        critic, real, fake = _check(critic, real, fake)
+        both, real, fake = _check(critic, real, fake)
         checks.tree_matches("The state of lecam", state, jax.eval_shape(init))
-        logits = (critic(real), critic(fake))
+        logits = (both.real(real), both.fake(fake))
         means = jnp.stack([jnp.mean(jax.lax.stop_gradient(x), dtype=jnp.float32) for x in logits])
         # The weights of all batches add up with the rounding errors of the sum. The closed form
         # 1 - decay ** steps would cancel for a decay near 1.
@@ -493,7 +522,7 @@ def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
     return made
 
 
-def _of_images(penalty: PlainPenalty) -> Penalty:
+def _of_images(penalty: Callable[[StepCritic, Array, Array, Array], Array]) -> Penalty:
     """Creates a penalty without a state from a function, and checks the function's arguments."""
 
     def checked(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
@@ -503,22 +532,24 @@ def _of_images(penalty: PlainPenalty) -> Penalty:
     return as_penalty(checked)
 
 
-def _check(critic: Critic, real: Array, fake: Array) -> tuple[Critic, Array, Array]:
+def _check(critic: Critic, real: Array, fake: Array) -> tuple[StepCritic, Array, Array]:
     checks.function("critic", critic, "images -> logits")
+    both = critic if isinstance(critic, StepCritic) else StepCritic(critic, critic)
     real = checks.array("real", real, jnp.floating)
     fake = checks.array("fake", fake, jnp.floating)
     # Without this check, broadcasting would repeat an image or a channel of the smaller array.
     got = f"{real.shape} and {fake.shape}"
     checks.require(real.shape == fake.shape, "real and fake", "of the same shape", got)
 
-    def checked_critic(images: Array) -> Array:
+    def checked(critic: Critic, images: Array) -> Array:
         logits = critic(images)
         expected, got = f"of shape {images.shape[:1]}, [batch]", f"{jnp.shape(logits)}"
         fits = jnp.shape(logits) == images.shape[:1]
         checks.require(fits, "The critic's logits", expected, got, "Drop the other axes.")
         return logits
 
-    return checked_critic, real, fake
+    of_real, of_fake = (functools.partial(checked, part) for part in (both.real, both.fake))
+    return StepCritic(of_real, of_fake), real, fake
 
 
 def _times(number: ArrayLike, values: Array) -> Array:

@@ -1,5 +1,7 @@
-"""Applies the discriminator to augmented and packed images, and computes the losses."""
+"""Applies the discriminator to packed and augmented images, and computes the losses."""
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -9,6 +11,7 @@ from jaxgan._game._config import GameConfig, StepInputs
 from jaxgan._internal import checks
 from jaxgan._internal.shapes import Array, Float, Int32, Integer, Key
 from jaxgan.losses import auxiliary_classifier
+from jaxgan.penalties import StepCritic
 from jaxgan.train_state import TrainState
 from jaxgan.types import Loss, ModelState, Pair, Params, PyTree
 
@@ -21,23 +24,43 @@ class DiscriminatorOutput(NamedTuple):
     class_logits: Pair[Float[Array, " batch classes"]] | None  # of fake and real images
 
 
-def augment_and_pack(
+class PackedImages(NamedTuple):
+    """Holds the packed images of a step, and the functions that augment them.
+
+    Attributes:
+      packed: fake and real images before augmentation.
+      augment: the augmentations of packed images with the random draws of fake and of real images.
+    """
+
+    packed: Pair[Float[Array, " packed *packed_image"]]
+    augment: Pair[Callable[[jax.Array], jax.Array]]
+
+    @property
+    def augmented(self) -> Pair[Float[Array, " packed *packed_image"]]:
+        """Returns the images that the discriminator receives."""
+        return Pair(*(augment(x) for augment, x in zip(self.augment, self.packed, strict=True)))
+
+
+def prepare(
     config: GameConfig,
     state: TrainState,
     images: Pair[jax.Array],
     *,
     key: Key[Array, ""],
     step: Int32[Array, ""],
-) -> Pair[jax.Array]:
-    """Augments fake and real images, then packs them for the discriminator."""
-    if config.augmentation is not None:
-        fake_key, real_key = jax.random.split(key)
-        augmentation_state, apply = state.game_state["augmentation"], config.augmentation.apply
-        images = Pair(
-            apply(augmentation_state, fake_key, images.generator, step=step),
-            apply(augmentation_state, real_key, images.discriminator, step=step),
-        )
-    return Pair(*(pack(x, config.packing) for x in images))
+) -> PackedImages:
+    """Packs fake and real images, and draws the random numbers of their augmentation."""
+    packed = Pair(*(pack(x, config.packing) for x in images))
+    if config.augmentation is None:
+        return PackedImages(packed, Pair(lambda x: x, lambda x: x))
+    augmentation_state, apply = state.game_state["augmentation"], config.augmentation.apply
+
+    def with_key(key: jax.Array) -> Callable[[jax.Array], jax.Array]:
+        augment = lambda x: apply(augmentation_state, key, x, step=step)
+        return lambda x: pack(augment(unpack(x, config.packing)), config.packing)
+
+    fake_key, real_key = jax.random.split(key)
+    return PackedImages(packed, Pair(with_key(fake_key), with_key(real_key)))
 
 
 def pack(
@@ -49,6 +72,17 @@ def pack(
     groups = images.reshape(images.shape[0] // packing, packing, *images.shape[1:])
     joined = jnp.moveaxis(groups, 1, -2)
     return joined.reshape(*joined.shape[:-2], packing * images.shape[-1])
+
+
+def unpack(
+    packed: Float[Array, " packed *packed_image"], packing: int
+) -> Float[Array, " batch *image"]:
+    """Separates the images that `pack` joined."""
+    if packing == 1:
+        return packed
+    joined = packed.reshape(*packed.shape[:-1], packing, packed.shape[-1] // packing)
+    groups = jnp.moveaxis(joined, -2, 1)
+    return groups.reshape(packed.shape[0] * packing, *groups.shape[2:])
 
 
 def discriminate_real_and_fake(
@@ -140,27 +174,33 @@ def mean_penalty(
     config: GameConfig,
     state: TrainState,
     params: Params,
-    seen: Pair[jax.Array],
+    images: PackedImages,
     inputs: StepInputs,
     *,
     key: Key[Array, ""],
 ) -> tuple[Float[Array, ""], PyTree]:
-    """Returns the mean penalty over the batch, and the penalty's new state."""
-    real, fake = seen.discriminator, seen.generator
+    """Returns the mean penalty over the batch, and the penalty's new state.
+
+    The critic augments, so that gradients are with respect to the images before augmentation. Its
+    random draws are those of the loss.
+    """
+    fake, real = images.packed
     if config.penalty is None:
         return jnp.zeros((), real.dtype), ()
     critic_key, key = jax.random.split(key)
 
-    def critic(images: jax.Array) -> jax.Array:
+    def critic(augment: Callable[[jax.Array], jax.Array], images: jax.Array) -> jax.Array:
         model_state = state.model_state.discriminator
         output, _ = apply_discriminator(
-            config, params, model_state, images, labels=inputs.labels, key=critic_key
+            config, params, model_state, augment(images), labels=inputs.labels, key=critic_key
         )
         return output[0] if isinstance(output, tuple) else output
 
+    of_fake, of_real = (functools.partial(critic, augment) for augment in images.augment)
+
     penalty_state = state.game_state["penalty"]
     values, penalty_state = config.penalty.apply(
-        penalty_state, critic, real, fake, key=key, step=inputs.step
+        penalty_state, StepCritic(of_real, of_fake), real, fake, key=key, step=inputs.step
     )
     _check_penalty(values, real.shape[0])
     return jnp.mean(values), penalty_state

@@ -159,7 +159,8 @@ def gan(
         `grad`, if it accepts them. Line searches, `polyak_sgd` and `reduce_on_plateau` need them.
       latents: the dimension of a latent, at least 1.
       penalty: one of `jaxgan.penalties`, or a function `(critic, real, fake, key)`. Its value is
-        added to the discriminator's loss. It receives augmented and packed images.
+        added to the discriminator's loss. It receives packed images before augmentation, and a
+        critic that augments them with the random draws of the loss.
       augmentation: one of `jaxgan.augment`, or a function `(key, images) -> images`. It is applied
         to real and fake images, in discriminator and generator steps.
       discriminator_steps: the number of discriminator steps per generator step. Each discriminator

@@ -15,11 +15,11 @@ from jax.typing import ArrayLike
 from jaxgan import diagnostics
 from jaxgan._game._config import GameConfig, Generated, PlayerUpdate, StepInputs, StepKeys
 from jaxgan._game._discriminator import (
-    augment_and_pack,
     discriminate_real_and_fake,
     discriminator_loss,
     generator_loss,
     mean_penalty,
+    prepare,
 )
 from jaxgan._internal import checks
 from jaxgan._internal.shapes import Array, Bool, Float, Int32, Integer, Key
@@ -95,8 +95,9 @@ def discriminator_step(
 ) -> tuple[TrainState, Metrics]:
     """Updates the discriminator, and the state of the penalty and the augmentation."""
     augmentation_key, network_key, penalty_key = jax.random.split(inputs.keys.discriminator_step, 3)
-    images = Pair(generated.images, inputs.real)
-    seen = augment_and_pack(config, state, images, key=augmentation_key, step=inputs.step)
+    both = Pair(generated.images, inputs.real)
+    images = prepare(config, state, both, key=augmentation_key, step=inputs.step)
+    seen = images.augmented
 
     def objective(params: Params):
         model_state = state.model_state.discriminator
@@ -104,7 +105,9 @@ def discriminator_step(
             config, params, model_state, seen, labels=inputs.labels, key=network_key
         )
         loss = discriminator_loss(config, output, inputs.labels)
-        penalty, penalty_state = mean_penalty(config, state, params, seen, inputs, key=penalty_key)
+        penalty, penalty_state = mean_penalty(
+            config, state, params, images, inputs, key=penalty_key
+        )
         return loss + penalty.astype(loss.dtype), (output, model_state, penalty, penalty_state)
 
     gradient = jax.value_and_grad(objective, has_aux=True)
@@ -149,12 +152,12 @@ def generator_step(
     augmentation_key, network_key = jax.random.split(inputs.keys.generator_step)
 
     def objective(fake: jax.Array) -> jax.Array:
-        images = Pair(fake, inputs.real)
-        seen = augment_and_pack(config, state, images, key=augmentation_key, step=inputs.step)
+        both = Pair(fake, inputs.real)
+        images = prepare(config, state, both, key=augmentation_key, step=inputs.step)
         # Some losses compare real and fake logits. For other losses, XLA drops the real pass.
         params, model_state = state.params.discriminator, state.model_state.discriminator
         output, _ = discriminate_real_and_fake(
-            config, params, model_state, seen, labels=inputs.labels, key=network_key
+            config, params, model_state, images.augmented, labels=inputs.labels, key=network_key
         )
         return generator_loss(config, output, inputs.labels)
 

@@ -12,7 +12,7 @@ from conftest import LATENT_DIM, SHAPE, assert_trees_equal, make_gan, tree_diffe
 
 import jaxgan
 from jaxgan import Pair, augment, checkpoint, losses, optimizers, penalties, training
-from jaxgan._game._discriminator import pack
+from jaxgan._game._discriminator import pack, unpack
 from jaxgan._game._half_steps import average_rate
 
 SGD = Pair(optax.sgd(0.1), optax.sgd(0.1))
@@ -84,6 +84,7 @@ def test_packing_concatenates_adjacent_images_along_channels():
     packed = pack(jnp.asarray(images), 2)
     assert packed.shape == (2, 2, 2, 6)
     np.testing.assert_array_equal(packed[1], np.concatenate([images[2], images[3]], -1))
+    np.testing.assert_array_equal(unpack(packed, 2), images)
 
 
 def test_average_with_warmup_matches_the_reference(twelve):
@@ -264,6 +265,45 @@ def test_augmentation_reaches_real_and_fake_in_both_half_steps(twelve):
     assert float(metrics["logit_gap"]) == 0.0
     assert float(metrics["generator_gradient_norm"]) == 0.0
     assert_trees_equal(before.params.generator, after.params.generator)
+
+
+def linear_discriminator(squared_norm):
+    """Returns D(x) = w x with a given norm of w."""
+
+    def init(key, x):
+        w = jax.random.normal(key, (x[0].size,))
+        return {"w": w * jnp.sqrt(squared_norm / jnp.sum(w**2))}, {}
+
+    apply = lambda params, state, x, *, train, key=None: (
+        x.reshape(len(x), -1) @ params["w"],
+        state,
+    )
+    return jaxgan.Network(init, apply)
+
+
+@pytest.mark.parametrize(("make", "packing"), [(penalties.r1, 1), (penalties.r2, 2)])
+def test_gradient_penalties_differentiate_at_images_before_augmentation(make, packing, twelve):
+    """The gradient of w (x / 2) is w / 2, so with gamma = 2 the penalty is |w|^2 / 4."""
+    gan = make_gan(
+        discriminator=linear_discriminator(3.983),
+        augmentation=lambda key, images: images / 2,
+        penalty=make(gamma=2.0),
+        packing=packing,
+    )
+    _, metrics = jax.jit(gan.update)(gan.init(jax.random.key(0), twelve), twelve)
+    np.testing.assert_allclose(metrics["penalty"], 0.99575, rtol=1e-5)
+
+
+def test_penalties_reuse_the_random_draws_of_the_loss(twelve):
+    """LeCam and R2 need the logits of the loss, also of packed images in several steps."""
+
+    def gap(critic, real, fake, key):
+        return critic.real(real) - critic.fake(fake)
+
+    options = {"packing": 2, "discriminator_steps": 2, "penalty": gap}
+    gan = make_gan(augmentation=augment.instance_noise(1.0), **options)
+    _, metrics = jax.jit(gan.update)(gan.init(jax.random.key(0), twelve), twelve)
+    np.testing.assert_allclose(metrics["penalty"], metrics["logit_gap"], rtol=1e-5)
 
 
 def test_adaptive_probability_is_kept_in_the_state(twelve):
