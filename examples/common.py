@@ -255,9 +255,13 @@ def draw_run(
 def draw_curves(path: Path, history: list[Record], real_diversity: float) -> None:
     column = {name: [record[name] for record in history] for name in history[0]}
     real_line = [real_diversity] * len(history)
+    title, logits = "logit gap", {"real minus fake": column["logit_gap"]}
+    if "real_probability" in column:  # the loss has a boundary
+        title = "mean sigmoid of the logits"
+        logits = {k: column[f"{k}_probability"] for k in ("real", "fake")}
     panels = {
         "loss": {p: column[f"{p}_loss"] for p in ("generator", "discriminator")},
-        "mean sigmoid of the logits": {k: column[f"{k}_probability"] for k in ("real", "fake")},
+        title: logits,
         "pixel diversity": {"samples": column["pixel_diversity"], "real images": real_line},
     }
     images.curves(path, panels)

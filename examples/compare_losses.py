@@ -59,7 +59,7 @@ SHOWN = 10  # samples of each loss in the picture
 
 
 class Method(NamedTuple):
-    loss: jaxgan.Pair
+    loss: jaxgan.Loss
     penalty: Any = None
     clip: float | None = None
     published: str = ""  # the study's FID on MNIST, with Inception features

@@ -25,12 +25,13 @@ from jaxgan import (
 from jaxgan._game import GAN, gan
 from jaxgan._internal.environment import environment
 from jaxgan.train_state import TrainState
-from jaxgan.types import Network, Pair
+from jaxgan.types import Loss, Network, Pair
 
 __version__ = "0.1.0"
 
 __all__ = [
     "GAN",
+    "Loss",
     "Network",
     "Pair",
     "TrainState",

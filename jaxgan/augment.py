@@ -63,8 +63,9 @@ class Augmentation(NamedTuple):
       init: `() -> state`.
       apply: `(state, key, images, *, step) -> images`, of the same shape and dtype. `step` is an
         int32 scalar that counts discriminator steps.
-      adapt: `(state, real_logits) -> state`, called after each discriminator step with the logits
-        of the real images, float `[batch]`.
+      adapt: `(state, real_logits) -> state`, called after each discriminator step if the state is
+        not empty. `real_logits` are those of the real images minus the loss's `boundary`, float
+        `[batch]`. A logit of 0 is therefore undecided.
 
     Example:
       >>> from jaxgan import augment
@@ -349,7 +350,8 @@ def adaptive(
 ) -> Augmentation:
     r"""Augments with a probability $p$ that adapts to the discriminator's overfitting (ADA).
 
-    $p$ starts at 0. A discriminator step with $B$ real logits $d_n$ changes $p$ to
+    $p$ starts at 0. A discriminator step on $B$ real images with logits $d_n$, of which the loss's
+    boundary was subtracted, changes $p$ to
 
     $$\mathrm{clip}(p + \mathrm{sign}(r_t - \mathrm{target})\,B / \mathrm{images\_to\_full}, 0, 1),
     \quad r_t = \tfrac{1}{B} \textstyle\sum_n \mathrm{sign}(d_n).$$
@@ -358,8 +360,8 @@ def adaptive(
 
     Args:
       augmentation: a function `(key, images) -> images`.
-      target: the target of $r_t$, in [-1, 1]. $r_t$ is 1 if all real logits are positive, and 0 if
-        half of them are.
+      target: the target of $r_t$, in [-1, 1]. $r_t$ is 1 if all real logits are above the
+        boundary, and 0 if half of them are.
       images_to_full: the number of real images over which $p$ can rise from 0 to 1, at least 1.
 
     Returns:

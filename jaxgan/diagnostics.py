@@ -9,22 +9,32 @@ from jaxgan.types import Metrics
 __all__ = ["of_images", "of_logits", "pixel_diversity"]
 
 
-def of_logits(real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
-    """Computes how well the discriminator separates real from fake images.
+def of_logits(
+    real_logits: jax.Array, fake_logits: jax.Array, *, boundary: float | None = 0.0
+) -> Metrics:
+    r"""Computes how well the discriminator separates real from fake images.
 
     Args:
       real_logits: discriminator outputs of real images, float `[batch]`.
       fake_logits: discriminator outputs of fake images, float `[batch]`.
+      boundary: the logit of an undecided discriminator, as in `jaxgan.Loss`; or None if only
+        differences of logits have a meaning.
 
     Returns:
-      A dict of scalars: `real_probability` and `fake_probability`, the mean sigmoids;
-      `real_accuracy` and `fake_accuracy`, the fractions of logits on the correct side of 0;
-      `logit_gap`, the mean real logit minus the mean fake logit. Accuracies near 1 and a large
-      gap show that the discriminator overpowers the generator.
+      A dict of scalars. `logit_gap` is the mean real logit minus the mean fake logit. With a
+      boundary, `real_accuracy` and `fake_accuracy` are the fractions of logits on the correct side
+      of the boundary, and `real_probability` and `fake_probability` are the means of $\sigma(d)$
+      over logits $d$. Accuracies near 1 and a large gap show that the discriminator overpowers the
+      generator.
+
+      $\sigma(d)$ estimates the probability $P$ that an image is real only for
+      `losses.minimax()` and `losses.non_saturating(1.0)`. With real and fake labels $t$ and $s$,
+      `non_saturating` estimates $s + (t - s) P$. For other losses, $\sigma(d)$ is only a score in
+      (0, 1).
 
     Raises:
-      TypeError: If the logits are not floats.
-      ValueError: If logits do not have rank 1, or a batch is empty.
+      TypeError: If the logits are not floats, or the boundary is not a number.
+      ValueError: If logits do not have rank 1, a batch is empty, or the boundary is non-finite.
 
     Example:
       >>> import jax.numpy as jnp
@@ -35,13 +45,18 @@ def of_logits(real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
     """
     real_logits = checks.array("real_logits", real_logits, jnp.floating, "[batch]")
     fake_logits = checks.array("fake_logits", fake_logits, jnp.floating, "[batch]")
+    gap = {"logit_gap": jnp.mean(real_logits) - jnp.mean(fake_logits)}
+    if boundary is None:
+        return gap
+    checks.real("boundary", boundary)
     dtype = real_logits.dtype
+    edge = jnp.asarray(boundary, dtype)
     return {
         "real_probability": jnp.mean(jax.nn.sigmoid(real_logits)),
         "fake_probability": jnp.mean(jax.nn.sigmoid(fake_logits)),
-        "real_accuracy": jnp.mean((real_logits > 0).astype(dtype)),
-        "fake_accuracy": jnp.mean((fake_logits < 0).astype(dtype)),
-        "logit_gap": jnp.mean(real_logits) - jnp.mean(fake_logits),
+        "real_accuracy": jnp.mean((real_logits > edge).astype(dtype)),
+        "fake_accuracy": jnp.mean((fake_logits < edge).astype(dtype)),
+        **gap,
     }
 
 

@@ -1,8 +1,8 @@
 r"""Defines adversarial losses: pairs of functions from logits to one value per image.
 
-Every function except `auxiliary_classifier` returns a `Pair` with one loss for each network. A loss
-is a function `(real_logits, fake_logits) -> [batch]`, and works with any network. `jaxgan.gan`
-takes the mean over the batch.
+Most functions return a `jaxgan.Loss`, with one loss for each network. A loss is a function
+`(real_logits, fake_logits) -> [batch]`, and works with any network. `jaxgan.gan` takes the mean
+over the batch. `jaxgan.gan` also accepts a plain `jaxgan.Pair` of losses.
 
 All losses have these properties:
 
@@ -11,6 +11,9 @@ All losses have these properties:
 - The generator minimizes $L_G$, and the discriminator minimizes $L_D$.
 - A loss is elementwise, as in optax: value $i$ depends only on real logit $i$ and fake logit $i$.
   Only `relativistic_average` also uses means over the batch.
+- `boundary` is the logit of an undecided discriminator, which minimizes $L_D$ if $r = f$. For
+  `hinge`, it is the middle of the minimizers. It is None for `wasserstein` and the relativistic
+  losses: adding a constant to all logits does not change their $L_D$.
 - The result has the dtype of the logits. In float32 and bfloat16, values and gradients are finite
   for logits up to 1e4 in magnitude.
 - At trace time, a loss raises a `ValueError` if the logits are not `[batch]`, are empty, or differ
@@ -20,6 +23,8 @@ The formulas use $\sigma(x) = 1 / (1 + e^{-x})$ and $\mathrm{softplus}(x) = \log
 $-\log\sigma(x) = \mathrm{softplus}(-x)$ and $-\log(1 - \sigma(x)) = \mathrm{softplus}(x)$.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -27,9 +32,10 @@ from jax import Array
 from jax.nn import relu, softplus
 
 from jaxgan._internal import checks
-from jaxgan.types import Loss, Pair
+from jaxgan.types import Loss, LossFn, Pair
 
 __all__ = [
+    "as_loss",
     "auxiliary_classifier",
     "hinge",
     "least_squares",
@@ -41,7 +47,37 @@ __all__ = [
 ]
 
 
-def minimax() -> Pair[Loss]:
+def as_loss(loss: Loss | Pair[LossFn]) -> Loss:
+    """Converts a `Pair` of losses to a `Loss` without a boundary, and returns a `Loss` unchanged.
+
+    Args:
+      loss: a `jaxgan.Loss`, or a `jaxgan.Pair` of functions `(real_logits, fake_logits) ->
+        [batch]`.
+
+    Returns:
+      A `jaxgan.Loss`.
+
+    Raises:
+      TypeError: If `loss` is not a `Loss` or a `Pair` of functions, or its boundary is not a
+        number.
+      ValueError: If the boundary is non-finite.
+
+    Example:
+      >>> import jaxgan
+      >>> pair = jaxgan.Pair(lambda real, fake: -fake, lambda real, fake: fake - real)
+      >>> print(jaxgan.losses.as_loss(pair).boundary)
+      None
+    """
+    pair = Pair(loss.generator, loss.discriminator) if isinstance(loss, Loss) else loss
+    checks.pair("loss", pair, "functions of the logits", callable)
+    if not isinstance(loss, Loss):
+        return Loss(*pair)
+    if loss.boundary is not None:
+        checks.real("loss.boundary", loss.boundary)
+    return loss
+
+
+def minimax() -> Loss:
     r"""Returns the minimax loss of the original GAN.
 
     $$L_D = -\log\sigma(r) - \log(1 - \sigma(f)), \qquad L_G = \log(1 - \sigma(f)).$$
@@ -50,7 +86,7 @@ def minimax() -> Pair[Loss]:
     with respect to $f$ is $-\sigma(f)$, which vanishes if the discriminator rejects fake images.
 
     Returns:
-      A `Pair` of losses; see `jaxgan.losses` for their arguments and errors.
+      A `jaxgan.Loss`; see `jaxgan.losses` for their arguments and errors.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -61,13 +97,14 @@ def minimax() -> Pair[Loss]:
     References:
       Goodfellow et al., Generative Adversarial Networks, 2014, https://arxiv.org/abs/1406.2661
     """
-    return _pair(
+    return _loss(
         generator=lambda real, fake: -softplus(fake),
         discriminator=lambda real, fake: softplus(-real) + softplus(fake),
+        boundary=0.0,
     )
 
 
-def non_saturating(real_label: float = 0.9, fake_label: float = 0.0) -> Pair[Loss]:
+def non_saturating(real_label: float = 0.9, fake_label: float = 0.0) -> Loss:
     r"""Returns the non-saturating loss, with label smoothing.
 
     With $\mathrm{BCE}(x, t) = -t \log\sigma(x) - (1 - t) \log(1 - \sigma(x))$ and targets $t$ for
@@ -79,6 +116,7 @@ def non_saturating(real_label: float = 0.9, fake_label: float = 0.0) -> Pair[Los
 
     A target $t < 1$ limits the discriminator's confidence, so that the generator's gradient does
     not vanish. The optimal logit of a real image is then finite: $\log(t / (1 - t))$, 2.2 for 0.9.
+    The logit of an undecided discriminator is $\log((t + s) / (2 - t - s))$, -0.2 for 0.9 and 0.
     The target is exactly $t$; some libraries instead smooth towards one half or scale the logit. A
     target $s > 0$ is rarely useful, because it weakens the generator's gradient for images unlike
     any real one (Salimans et al.).
@@ -90,7 +128,7 @@ def non_saturating(real_label: float = 0.9, fake_label: float = 0.0) -> Pair[Los
         disables smoothing. The generator's target is always 1.
 
     Returns:
-      A `Pair` of losses; see `jaxgan.losses` for their arguments and errors.
+      A `jaxgan.Loss`; see `jaxgan.losses` for their arguments and errors.
 
     Raises:
       ValueError: If a label is out of range.
@@ -116,17 +154,19 @@ def non_saturating(real_label: float = 0.9, fake_label: float = 0.0) -> Pair[Los
     checks.require(fits, "real_label", "in (0, 1]", f"{real_label}", advice)
     fits, expected = 0.0 <= fake_label < real_label, f"in [0, real_label), here [0, {real_label})"
     checks.require(fits, "fake_label", expected, f"{fake_label}")
-    return _pair(
+    undecided = (float(real_label) + float(fake_label)) / 2
+    return _loss(
         generator=lambda real, fake: _cross_entropy(fake, 1.0),
         discriminator=lambda real, fake: (
             _cross_entropy(real, real_label) + _cross_entropy(fake, fake_label)
         ),
+        boundary=math.log(undecided / (1 - undecided)),
     )
 
 
 def least_squares(
     real_label: float = 1.0, fake_label: float = 0.0, generator_label: float = 1.0
-) -> Pair[Loss]:
+) -> Loss:
     r"""Returns the least-squares loss (LSGAN), which regresses logits on labels.
 
     With labels $b$ for real images, $a$ for fake images, and $c$ for the generator, the losses are
@@ -135,6 +175,8 @@ def least_squares(
 
     With $b = 1, a = -1, c = 0$ the generator minimizes the Pearson $\chi^2$ divergence between
     $p_{\mathrm{real}} + p_{\mathrm{fake}}$ and $2 p_{\mathrm{fake}}$.
+
+    The logit of an undecided discriminator is $(a + b) / 2$.
 
     Use this loss if sigmoids saturate: its gradient grows with the distance between logit and
     label. In float16 the squares overflow for logits beyond about 360.
@@ -145,7 +187,7 @@ def least_squares(
       generator_label: $c$, the generator's target for fake logits, any finite number.
 
     Returns:
-      A `Pair` of losses; see `jaxgan.losses` for their arguments and errors.
+      A `jaxgan.Loss`; see `jaxgan.losses` for their arguments and errors.
 
     Raises:
       ValueError: If a label is non-finite, or `fake_label` is not below both other labels.
@@ -166,15 +208,16 @@ def least_squares(
     fits = fake_label < real_label and fake_label < generator_label
     got = f"{fake_label=}, {real_label=}, {generator_label=}"
     checks.require(fits, "fake_label", "below real_label and generator_label", got)
-    return _pair(
+    return _loss(
         generator=lambda real, fake: 0.5 * jnp.square(fake - generator_label),
         discriminator=lambda real, fake: (
             0.5 * jnp.square(real - real_label) + 0.5 * jnp.square(fake - fake_label)
         ),
+        boundary=(float(real_label) + float(fake_label)) / 2,
     )
 
 
-def wasserstein() -> Pair[Loss]:
+def wasserstein() -> Loss:
     r"""Returns the Wasserstein loss (WGAN), which treats logits as scores.
 
     $$L_D = f - r, \qquad L_G = -f.$$
@@ -186,7 +229,7 @@ def wasserstein() -> Pair[Loss]:
     gradient. Without a bound, $L_D$ has no minimum.
 
     Returns:
-      A `Pair` of losses; see `jaxgan.losses` for their arguments and errors.
+      A `jaxgan.Loss`; see `jaxgan.losses` for their arguments and errors.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -197,10 +240,14 @@ def wasserstein() -> Pair[Loss]:
     References:
       Arjovsky et al., Wasserstein GAN, 2017, https://arxiv.org/abs/1701.07875
     """
-    return _pair(generator=lambda real, fake: -fake, discriminator=lambda real, fake: fake - real)
+    return _loss(
+        generator=lambda real, fake: -fake,
+        discriminator=lambda real, fake: fake - real,
+        boundary=None,
+    )
 
 
-def hinge() -> Pair[Loss]:
+def hinge() -> Loss:
     r"""Returns the hinge loss: the discriminator's loss is 0 for logits beyond a margin of 1.
 
     $$L_D = \max(0, 1 - r) + \max(0, 1 + f), \qquad L_G = -f.$$
@@ -209,7 +256,7 @@ def hinge() -> Pair[Loss]:
     the gradient of $L_D$ is 0.
 
     Returns:
-      A `Pair` of losses; see `jaxgan.losses` for their arguments and errors.
+      A `jaxgan.Loss`; see `jaxgan.losses` for their arguments and errors.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -223,13 +270,14 @@ def hinge() -> Pair[Loss]:
       Miyato et al., Spectral Normalization for Generative Adversarial Networks, 2018,
       https://arxiv.org/abs/1802.05957
     """
-    return _pair(
+    return _loss(
         generator=lambda real, fake: -fake,
         discriminator=lambda real, fake: relu(1.0 - real) + relu(1.0 + fake),
+        boundary=0.0,
     )
 
 
-def relativistic() -> Pair[Loss]:
+def relativistic() -> Loss:
     r"""Returns the relativistic pairing loss (RpGAN), which compares pairs of real and fake images.
 
     $$L_D = \mathrm{softplus}(f - r), \qquad L_G = \mathrm{softplus}(r - f).$$
@@ -242,7 +290,7 @@ def relativistic() -> Pair[Loss]:
     R3GAN does to avoid dropped modes.
 
     Returns:
-      A `Pair` of losses; see `jaxgan.losses` for their arguments and errors.
+      A `jaxgan.Loss`; see `jaxgan.losses` for their arguments and errors.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -256,13 +304,14 @@ def relativistic() -> Pair[Loss]:
       Huang et al., The GAN is dead; long live the GAN! (R3GAN), 2024,
       https://arxiv.org/abs/2501.05441
     """
-    return _pair(
+    return _loss(
         generator=lambda real, fake: softplus(real - fake),
         discriminator=lambda real, fake: softplus(fake - real),
+        boundary=None,
     )
 
 
-def relativistic_average() -> Pair[Loss]:
+def relativistic_average() -> Loss:
     r"""Returns the relativistic average loss (RaGAN), which compares each logit with a mean logit.
 
     With $\bar r$ and $\bar f$ the means over the batch, the losses are
@@ -277,7 +326,7 @@ def relativistic_average() -> Pair[Loss]:
     super-resolution.
 
     Returns:
-      A `Pair` of losses; see `jaxgan.losses` for their arguments and errors.
+      A `jaxgan.Loss`; see `jaxgan.losses` for their arguments and errors.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -288,11 +337,12 @@ def relativistic_average() -> Pair[Loss]:
     References:
       Jolicoeur-Martineau, The relativistic discriminator, 2018, https://arxiv.org/abs/1807.00734
     """
-    return _pair(
+    return _loss(
         generator=lambda real, fake: softplus(real - fake.mean()) + softplus(real.mean() - fake),
         discriminator=lambda real, fake: (
             softplus(fake.mean() - real) + softplus(fake - real.mean())
         ),
+        boundary=None,
     )
 
 
@@ -343,11 +393,11 @@ def _cross_entropy(logits: Array, target: float) -> Array:
     return optax.losses.sigmoid_binary_cross_entropy(logits, targets)
 
 
-def _pair(generator: Loss, discriminator: Loss) -> Pair[Loss]:
-    return Pair(_checked(generator), _checked(discriminator))
+def _loss(generator: LossFn, discriminator: LossFn, boundary: float | None) -> Loss:
+    return Loss(_checked(generator), _checked(discriminator), boundary)
 
 
-def _checked(formula: Loss) -> Loss:
+def _checked(formula: LossFn) -> LossFn:
     def loss(real_logits: Array, fake_logits: Array) -> Array:
         checks.array("real_logits", real_logits, jnp.floating, "[batch]", lists=False)
         checks.array("fake_logits", fake_logits, jnp.floating, "[batch]", lists=False)

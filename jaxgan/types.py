@@ -8,6 +8,7 @@ __all__ = [
     "Batch",
     "Labels",
     "Loss",
+    "LossFn",
     "Metrics",
     "ModelState",
     "Network",
@@ -103,7 +104,7 @@ class Network(NamedTuple):
     apply: NetworkApply
 
 
-class Loss(Protocol):
+class LossFn(Protocol):
     """Computes the loss of one network: `(real_logits, fake_logits) -> [batch]`.
 
     Both arguments are float `[batch]`, the discriminator outputs for real and fake images. `gan`
@@ -111,3 +112,24 @@ class Loss(Protocol):
     """
 
     def __call__(self, real_logits: jax.Array, fake_logits: jax.Array, /) -> jax.Array: ...
+
+
+class Loss(NamedTuple):
+    """Holds the losses of both networks, and the logit of an undecided discriminator.
+
+    Args:
+      generator: the generator's `LossFn`, `(real_logits, fake_logits) -> [batch]`.
+      discriminator: the discriminator's `LossFn`.
+      boundary: the best logit for an image that is equally likely to be real and fake; or None if
+        no such logit exists. `augment.adaptive` and the accuracies in the metrics need a boundary.
+
+    Example:
+      >>> from jaxgan import Loss
+      >>> loss = Loss(lambda real, fake: -fake, lambda real, fake: (1 - real) ** 2 + fake**2, 0.5)
+      >>> loss.boundary
+      0.5
+    """
+
+    generator: LossFn
+    discriminator: LossFn
+    boundary: float | None = None

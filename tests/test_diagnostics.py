@@ -22,6 +22,15 @@ def test_of_logits_matches_hand_computed_values():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-6)
 
 
+def test_accuracies_of_logits_use_the_boundary():
+    real, fake = jnp.array([0.6, 0.4, 0.5, 0.9]), jnp.array([0.6, 0.4, 0.3, 0.2])
+    metrics = diagnostics.of_logits(real, fake, boundary=0.5)
+    assert (float(metrics["real_accuracy"]), float(metrics["fake_accuracy"])) == (0.5, 0.75)
+    assert set(diagnostics.of_logits(real, fake, boundary=None)) == {"logit_gap"}
+    with pytest.raises(TypeError, match="boundary must be a number; got 'zero'"):
+        diagnostics.of_logits(real, fake, boundary="zero")
+
+
 def test_of_images_is_the_mean_over_pairs():
     generator = np.random.default_rng(0)
     real = generator.normal(size=(7, 4, 4, 1)) + 100.0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import make_gan
 
-from jaxgan import Pair, losses
+from jaxgan import Loss, Pair, losses
 
 LOGITS = jnp.array([-1e4, -30.0, -1.5, 0.0, 0.3, 12.0, 1e4], jnp.float32)
 
@@ -36,7 +36,7 @@ class Case(NamedTuple):
     -1.5, -0.5, 0.5, 1.5; the means are 0.5 and 0.
     """
 
-    loss: Pair
+    loss: Loss
     formula: Pair
     literal: Pair
 
@@ -306,6 +306,44 @@ def test_smoothed_optimum_is_the_logit_of_the_label():
     loss = losses.non_saturating(real_label=0.9)
     slope = jax.grad(lambda x: loss.discriminator(x, jnp.zeros(1)).sum())
     np.testing.assert_allclose(slope(jnp.array([np.log(9.0)], jnp.float32)), [0.0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "boundary"),
+    [
+        (losses.minimax(), 0.0),
+        (losses.non_saturating(1.0), 0.0),
+        (losses.non_saturating(0.9), -0.2006707),  # log(0.45 / 0.55)
+        (losses.non_saturating(0.9, 0.3), 0.4054651),  # log(0.6 / 0.4)
+        (losses.least_squares(), 0.5),
+        (losses.least_squares(1.0, -1.0, 0.0), 0.0),
+        (losses.hinge(), 0.0),
+    ],
+)
+def test_boundary_is_the_best_common_logit_of_real_and_fake_images(loss, boundary):
+    assert loss.boundary == pytest.approx(boundary, abs=1e-6)
+    grid = np.linspace(-3.0, 3.0, 6001)
+    logits = jnp.asarray(grid, jnp.float32)
+    values = np.asarray(loss.discriminator(logits, logits), np.float64)
+    best = grid[values < values.min() + 1e-6]  # an interval for the hinge loss
+    assert (best[0] + best[-1]) / 2 == pytest.approx(boundary, abs=2e-3)
+
+
+@pytest.mark.parametrize("name", ["wasserstein", "relativistic", "relativistic_average"])
+def test_losses_of_differences_have_no_boundary(name):
+    assert CASES[name].loss.boundary is None
+
+
+def test_as_loss_keeps_a_loss_and_gives_a_pair_no_boundary():
+    loss, pair = losses.hinge(), Pair(*losses.hinge()[:2])
+    assert losses.as_loss(loss) is loss
+    assert losses.as_loss(pair) == Loss(*pair, boundary=None)
+    with pytest.raises(TypeError, match=r"loss must be a jaxgan.Pair of .*; got generator=1"):
+        losses.as_loss(Loss(1, pair.discriminator))
+    with pytest.raises(TypeError, match=r"loss.boundary must be a number; got '0'"):
+        losses.as_loss(loss._replace(boundary="0"))
+    with pytest.raises(ValueError, match=r"loss.boundary must be a finite number; got nan"):
+        losses.as_loss(loss._replace(boundary=float("nan")))
 
 
 @every_loss

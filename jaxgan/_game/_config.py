@@ -16,7 +16,7 @@ class GameConfig(NamedTuple):
     """Holds the arguments of `jaxgan.gan`. `_validation` checks them."""
 
     network: Pair[Network]
-    loss: Pair[Loss]
+    loss: Loss
     optimizer: Pair[optax.GradientTransformation]
     latents: int
     penalty: Penalty | None

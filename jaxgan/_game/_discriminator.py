@@ -13,7 +13,7 @@ from jaxgan._internal.shapes import Array, Float, Int32, Integer, Key
 from jaxgan.losses import auxiliary_classifier
 from jaxgan.penalties import StepCritic
 from jaxgan.train_state import TrainState
-from jaxgan.types import Loss, ModelState, Pair, Params, PyTree
+from jaxgan.types import LossFn, ModelState, Pair, Params, PyTree
 
 
 class DiscriminatorOutput(NamedTuple):
@@ -154,7 +154,7 @@ def generator_loss(
     return value
 
 
-def _mean_loss(loss: Loss, output: DiscriminatorOutput) -> Float[Array, ""]:
+def _mean_loss(loss: LossFn, output: DiscriminatorOutput) -> Float[Array, ""]:
     """Returns the mean of a loss over the batch."""
     values = loss(output.real_logits, output.fake_logits)
     advice = "Return one value per image; gan computes the mean."

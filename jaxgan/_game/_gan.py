@@ -14,10 +14,11 @@ from jaxgan._game._dry_run import check_bounds, check_labels_are_taken, dry_run
 from jaxgan._game._half_steps import train_step
 from jaxgan._internal import checks
 from jaxgan.augment import Augmentation, PlainAugmentation, as_augmentation
+from jaxgan.losses import as_loss
 from jaxgan.networks.adapters import NetworkLike, as_network
 from jaxgan.penalties import Penalty, PlainPenalty, as_penalty
 from jaxgan.train_state import TrainState, create
-from jaxgan.types import Batch, Labels, Loss, Metrics, Pair
+from jaxgan.types import Batch, Labels, Loss, LossFn, Metrics, Pair
 
 FEW = 8
 """The smallest batch that shows whether images are probably in [0, 1], or masks."""
@@ -111,7 +112,7 @@ class GAN(NamedTuple):
 def gan(
     generator: NetworkLike,
     discriminator: NetworkLike,
-    loss: Pair[Loss],
+    loss: Loss | Pair[LossFn],
     optimizer: Pair[optax.GradientTransformation],
     latents: int,
     *,
@@ -153,7 +154,8 @@ def gan(
         `[batch]`. With `num_classes` it also takes labels. With `auxiliary` it returns
         `(logits, class_logits)`. With `packing` its images have `packing` times the channels, and
         its batch is `packing` times smaller.
-      loss: a `Pair` of losses, as in `jaxgan.losses`.
+      loss: one of `jaxgan.losses`, another `jaxgan.Loss`, or a `Pair` of losses. An augmentation
+        that adapts, such as `augment.adaptive`, needs a `Loss` with a boundary.
       optimizer: a `Pair` of optax transformations. Each receives the loss of its network as `value`
         and `value_fn` (a function of the parameters, on the same batch), and the gradient as
         `grad`, if it accepts them. Line searches, `polyak_sgd` and `reduce_on_plateau` need them.
@@ -184,26 +186,27 @@ def gan(
     Returns:
       A `GAN`. The metrics of `update` are scalars. Each network has metrics that end in `_loss`,
       `_gradient_norm` and `_skipped` (the number of skipped steps, an integer). The discriminator
-      step adds those of `jaxgan.diagnostics.of_logits`, `penalty` if given, and
-      `augmentation_probability` if adaptive. With several discriminator steps, the discriminator's
-      metrics except `_skipped` are from the last one. Inside jit, invalid data cannot raise an
-      error: `invalid_labels` counts the labels out of range, and `invalid_images` is the number of
-      images in a batch that does not fit `data_range` (otherwise 0).
+      step adds those of `jaxgan.diagnostics.of_logits` with the loss's boundary, `penalty` if
+      given, and `augmentation_probability` if adaptive. With several discriminator steps, the
+      discriminator's metrics except `_skipped` are from the last one. Inside jit, invalid data
+      cannot raise an error: `invalid_labels` counts the labels out of range, and `invalid_images`
+      is the number of images in a batch that does not fit `data_range` (otherwise 0).
 
     Raises:
       TypeError: If a network, `Pair`, number or bool has the wrong type. From `init` and `update`:
         if images or parameters are not floats, labels are not integers, or the state is not a
         `TrainState`. From `init`: if a network takes no labels in a GAN with `num_classes`, or does
         not return its model state.
-      ValueError: If a number is out of range. From `init` and `update`, at trace time: if shapes do
-        not match, labels are missing, or the state belongs to another GAN or to other optimizers.
-        Outside of jit, also if labels or images are out of range or the state was donated. Images
-        are out of range if a value is not in `data_range`, or if they are probably in [0, 1] (no
-        negative values) or masks of 0 and 1 (almost black). `update` makes these two guesses only
-        for batches of at least 8 images. From `init`: if a network has no parameters or needs
-        labels in a GAN without `num_classes`, an optimizer is `optax.lookahead`, the generator's
-        last operations do not fit `data_range`, or those of the discriminator bound its logits.
-        Outside of jit, also if images are non-finite.
+      ValueError: If a number is out of range, or the augmentation adapts and the loss has no
+        boundary. From `init` and `update`, at trace time: if shapes do not match, labels are
+        missing, or the state belongs to another GAN or to other optimizers. Outside of jit, also if
+        labels or images are out of range or the state was donated. Images are out of range if a
+        value is not in `data_range`, or if they are probably in [0, 1] (no negative values) or
+        masks of 0 and 1 (almost black). `update` makes these two guesses only for batches of at
+        least 8 images. From `init`: if a network has no parameters or needs labels in a GAN without
+        `num_classes`, an optimizer is `optax.lookahead`, the generator's last operations do not fit
+        `data_range`, or those of the discriminator bound its logits. Outside of jit, also if images
+        are non-finite.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax
@@ -237,7 +240,7 @@ def gan(
     players = Pair(as_network(generator), as_network(discriminator))
     config = GameConfig(
         network=Pair(*map(_validation.checked, Pair._fields, players)),
-        loss=loss,
+        loss=as_loss(loss),
         optimizer=optimizer,
         latents=latents,
         penalty=None if penalty is None else as_penalty(penalty),
@@ -253,6 +256,7 @@ def gan(
         bounded_logits=bounded_logits,
     )
     _validation.check_config(config)
+    _check_boundary(config)
 
     def init(key: jax.Array, images: Batch, labels: Labels | None = None) -> TrainState:
         return _init(config, key, images, labels)
@@ -271,6 +275,15 @@ def gan(
         return _sample.standing_statistics(config, state, latents, labels)
 
     return GAN(init, update, sample, standing_statistics, num_classes, data_range)
+
+
+def _check_boundary(config: GameConfig) -> None:
+    """Checks that the loss has the boundary that an augmentation with a state needs."""
+    if config.augmentation is not None and config.loss.boundary is None:
+        adapts = jax.tree.leaves(jax.eval_shape(config.augmentation.init))
+        expected = "a jaxgan.Loss with a boundary for an augmentation that adapts"
+        advice = "Use a loss of jaxgan.losses with a boundary, such as non_saturating()."
+        checks.require(not adapts, "loss", expected, "boundary=None", advice)
 
 
 def _init(config: GameConfig, key: jax.Array, images: Batch, labels: Labels | None) -> TrainState:

@@ -120,7 +120,8 @@ def discriminator_step(
     value_fn = lambda params: objective(params)[0]
     update = PlayerUpdate(loss, value_fn, grads, model_state, game_state)
     state, metrics = apply_gradients(config, state, update, player="discriminator")
-    metrics |= diagnostics.of_logits(output.real_logits, output.fake_logits)
+    boundary = config.loss.boundary
+    metrics |= diagnostics.of_logits(output.real_logits, output.fake_logits, boundary=boundary)
     metrics |= _optional_metrics(config, state, inputs, generated, penalty=penalty)
     return state, metrics
 
@@ -239,11 +240,15 @@ def _select_if_finite(finite: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTr
 
 
 def _adapt_augmentation(
-    config: GameConfig, state: TrainState, real_logits: Float[Array, " batch"]
+    config: GameConfig, state: TrainState, real_logits: Float[Array, " packed"]
 ) -> PyTree:
-    if config.augmentation is None:
-        return ()
-    return config.augmentation.adapt(state.game_state["augmentation"], real_logits)
+    """Returns the new state of the augmentation, for which a logit of 0 is undecided."""
+    augmentation_state = state.game_state["augmentation"]
+    if config.augmentation is None or not jax.tree.leaves(augmentation_state):
+        return augmentation_state
+    assert config.loss.boundary is not None  # `gan` requires it of an augmentation with a state
+    boundary = jnp.asarray(config.loss.boundary, real_logits.dtype)
+    return config.augmentation.adapt(augmentation_state, real_logits - boundary)
 
 
 def _average(config: GameConfig, state: TrainState, *, batch_size: int) -> Params | None:

@@ -18,7 +18,7 @@ OTHER_OPTIMIZER = "To change the optimizer, pass it to jaxgan.checkpoint.restore
 
 
 def check_config(config: GameConfig) -> None:
-    """Checks all arguments of `jaxgan.gan` except networks, penalty and augmentation."""
+    """Checks all arguments of `jaxgan.gan` except networks, loss, penalty and augmentation."""
     for name in ("latents", "discriminator_steps", "packing"):
         checks.integer(name, getattr(config, name))
     for name in ("ema_half_life", "ema_warmup"):
@@ -31,7 +31,6 @@ def check_config(config: GameConfig) -> None:
     checks.boolean("diagnose", config.diagnose)
     checks.boolean("bounded_logits", config.bounded_logits)
     _check_data_range(config.data_range)
-    checks.pair("loss", config.loss, "functions of the logits", callable)
     checks.optimizers("optimizer", config.optimizer)
     _check_classes(config)
 

@@ -306,6 +306,31 @@ def test_penalties_reuse_the_random_draws_of_the_loss(twelve):
     np.testing.assert_allclose(metrics["penalty"], metrics["logit_gap"], rtol=1e-5)
 
 
+def adapted_probabilities(loss, logits, packing=1):
+    """Returns p after 320 of 1,000 images, for several constant discriminators."""
+    apply = lambda params, state, x, *, train, key=None: (
+        params["logit"] + 0.0 * x.reshape(len(x), -1).sum(1),
+        state,
+    )
+    gan = make_gan(
+        discriminator=jaxgan.Network(lambda key, x: ({"logit": jnp.float32(0)}, {}), apply),
+        optimizer=Pair(FROZEN, FROZEN),
+        loss=loss,
+        augmentation=augment.adaptive(lambda key, images: images, images_to_full=1000),
+        packing=packing,
+        bounded_logits=True,
+    )
+    images = jnp.linspace(-1, 1, 80 * 16).reshape(80, *SHAPE)
+    start, update, found = gan.init(jax.random.key(0), images), jax.jit(gan.update), []
+    for logit in logits:
+        params = start.params._replace(discriminator={"logit": jnp.float32(logit)})
+        state = start.replace(params=params)
+        for _ in range(4):
+            state, metrics = update(state, images)
+        found.append(metrics["augmentation_probability"])
+    return found
+
+
 def test_adaptive_probability_is_kept_in_the_state(twelve):
     adaptive = augment.adaptive(lambda key, images: -images, images_to_full=120)
     gan = make_gan(optimizer=Pair(FROZEN, optax.adam(1e-2)), augmentation=adaptive)
@@ -318,6 +343,25 @@ def test_adaptive_probability_is_kept_in_the_state(twelve):
     steps = np.diff([0.0, *seen])
     assert set(np.round(np.abs(steps), 5)) <= {0.0, 0.1}
     assert float(state.game_state["augmentation"]["probability"]) == pytest.approx(seen[-1])
+
+
+def test_adaptive_compares_logits_with_the_boundary():
+    """A least-squares discriminator is undecided at 0.5."""
+    found = adapted_probabilities(losses.least_squares(), logits=[0.4, 0.5, 0.6])
+    np.testing.assert_allclose(found, [0.0, 0.0, 0.32], rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [losses.wasserstein(), Pair(*losses.hinge()[:2])])
+def test_adaptive_needs_a_loss_with_a_boundary(loss, twelve):
+    message = (
+        "loss must be a jaxgan.Loss with a boundary for an augmentation that adapts; got "
+        r"boundary=None. Use a loss of jaxgan.losses with a boundary, such as non_saturating\(\)."
+    )
+    with pytest.raises(ValueError, match=message):
+        make_gan(loss=loss, augmentation=augment.adaptive(augment.translation()))
+    gan = make_gan(loss=loss, augmentation=augment.instance_noise(0.1))
+    state = gan.init(jax.random.key(0), twelve)
+    assert "real_accuracy" not in jax.eval_shape(gan.update, state, twelve)[1]
 
 
 def test_diagnose_adds_image_distances(twelve):
@@ -406,7 +450,7 @@ class TestNonFiniteSteps:
 
 
 EVERYTHING = {
-    "loss": losses.relativistic(),
+    "loss": losses.least_squares(),
     "penalty": penalties.add(penalties.r1(0.1), penalties.lazy(penalties.lecam(), every=2)),
     "augmentation": augment.adaptive(augment.translation(0.25), images_to_full=100),
     "discriminator_steps": 2,

@@ -78,7 +78,8 @@ def loss_cases():
         "relativistic",
         "relativistic_average",
     ):
-        for side, loss in getattr(losses, name)()._asdict().items():
+        for side in Pair._fields:
+            loss = getattr(getattr(losses, name)(), side)
             yield Case(f"{name}.{side}", array(1), lambda x, f=loss: f(x, x))
             yield Case(f"{name}.{side}.fake", array(1), lambda x, f=loss: f(np.ones(4, "f"), x))
     classify = losses.auxiliary_classifier
