@@ -64,8 +64,8 @@ class Augmentation(NamedTuple):
       apply: `(state, key, images, *, step) -> images`, of the same shape and dtype. `step` is an
         int32 scalar that counts discriminator steps.
       adapt: `(state, real_logits) -> state`, called after each discriminator step if the state is
-        not empty. `real_logits` are those of the real images minus the loss's `boundary`, float
-        `[batch]`. A logit of 0 is therefore undecided.
+        not empty. `real_logits` are float `[batch]`, with one logit for each real image: that of
+        its pack, minus the loss's `boundary`. A logit of 0 is therefore undecided.
 
     Example:
       >>> from jaxgan import augment

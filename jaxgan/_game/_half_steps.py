@@ -242,13 +242,14 @@ def _select_if_finite(finite: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTr
 def _adapt_augmentation(
     config: GameConfig, state: TrainState, real_logits: Float[Array, " packed"]
 ) -> PyTree:
-    """Returns the new state of the augmentation, for which a logit of 0 is undecided."""
+    """Returns the new state of the augmentation, which receives one logit for each image."""
     augmentation_state = state.game_state["augmentation"]
     if config.augmentation is None or not jax.tree.leaves(augmentation_state):
         return augmentation_state
     assert config.loss.boundary is not None  # `gan` requires it of an augmentation with a state
     boundary = jnp.asarray(config.loss.boundary, real_logits.dtype)
-    return config.augmentation.adapt(augmentation_state, real_logits - boundary)
+    logits_of_images = jnp.repeat(real_logits - boundary, config.packing)
+    return config.augmentation.adapt(augmentation_state, logits_of_images)
 
 
 def _average(config: GameConfig, state: TrainState, *, batch_size: int) -> Params | None:

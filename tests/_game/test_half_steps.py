@@ -345,6 +345,12 @@ def test_adaptive_probability_is_kept_in_the_state(twelve):
     assert float(state.game_state["augmentation"]["probability"]) == pytest.approx(seen[-1])
 
 
+def test_adaptive_counts_images_and_not_packs():
+    """If all real logits are high, p is 0.32 after 320 of 1,000 images."""
+    found = adapted_probabilities(losses.non_saturating(), logits=[9.0], packing=4)
+    np.testing.assert_allclose(found, [0.32], rtol=1e-6)
+
+
 def test_adaptive_compares_logits_with_the_boundary():
     """A least-squares discriminator is undecided at 0.5."""
     found = adapted_probabilities(losses.least_squares(), logits=[0.4, 0.5, 0.6])
