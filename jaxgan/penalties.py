@@ -323,23 +323,31 @@ def consistency(augmentation: PlainAugmentation, weight: float = 10.0) -> Penalt
     return _of_images(penalty)
 
 
-def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
+def lecam(weight: float = 0.3, *, decay: float = 0.99, one_sided: bool = True) -> Penalty:
     r"""Returns the LeCam penalty, which keeps real logits near the mean fake logit and vice versa.
 
-    The values are $\lambda\,((D(x) - \alpha_F)^2 + (D(G(z)) - \alpha_R)^2)$. $\alpha_R$ and
-    $\alpha_F$ are moving averages of the logits of real and fake images. The averages include the
-    current batch, are bias-corrected, and carry no gradient. Use this penalty to train on few
-    images.
+    The values are, one-sided as in the authors' code, and two-sided as in the paper,
+
+    $$\lambda\,(\max(0, D(x) - \alpha_F)^2 + \max(0, \alpha_R - D(G(z)))^2), \quad
+    \lambda\,((D(x) - \alpha_F)^2 + (D(G(z)) - \alpha_R)^2).$$
+
+    $\alpha_R$ and $\alpha_F$ are moving averages of the logits of real and fake images. As in the
+    authors' code for StyleGAN2, the averages include the current batch, are bias-corrected, and
+    carry no gradient. (Their code for BigGAN omits the penalty in the first 1,000 steps.) Use this
+    penalty to train on few images.
 
     Args:
-      weight: $\lambda$, at least 0.
+      weight: $\lambda$, at least 0. The authors use 0.3 for BigGAN and 3e-7 to 1e-6 for StyleGAN2.
       decay: the decay of the averages, in [0, 1).
+      one_sided: whether to penalize only real logits above $\alpha_F$ and fake logits below
+        $\alpha_R$.
 
     Returns:
       A `Penalty` with a value for each pair of images, `[batch]`, and the averages as its state.
 
     Raises:
       ValueError: If `weight` is negative or non-finite, or `decay` is outside [0, 1).
+      TypeError: If `one_sided` is not a bool.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -354,11 +362,13 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
 
     References:
       Tseng et al., Regularizing GANs under Limited Data, 2021, https://arxiv.org/abs/2104.03310
+      (two-sided), and https://github.com/google/lecam-gan (one-sided)
     """
     checks.real("weight", weight, 0)
     checks.real("decay", decay)
     in_range = not checks.is_concrete(decay) or 0 <= decay < 1
     checks.require(bool(in_range), "decay", "in [0, 1)", f"{decay}")
+    checks.boolean("one_sided", one_sided)
 
     def init() -> dict[str, Array]:
         return {"sum": jnp.zeros(2, jnp.float32), "weight": jnp.zeros((), jnp.float32)}
@@ -377,8 +387,9 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99) -> Penalty:
             "weight": decay * state["weight"] + (1 - decay),
         }
         anchors = (state["sum"] / state["weight"]).astype(logits[0].dtype)
-        value = jnp.square(logits[0] - anchors[1]) + jnp.square(logits[1] - anchors[0])
-        return _times(weight, value), state
+        gaps = (logits[0] - anchors[1], anchors[0] - logits[1])
+        gaps = jax.tree.map(jax.nn.relu, gaps) if one_sided else gaps
+        return _times(weight, jnp.square(gaps[0]) + jnp.square(gaps[1])), state
 
     return Penalty(init, apply)
 

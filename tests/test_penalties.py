@@ -133,8 +133,10 @@ def test_gradient_of_a_flat_critic_is_finite(penalty):
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
 
 
-def test_lecam_matches_its_moving_averages():
-    penalty = penalties.lecam(weight=0.5, decay=0.9)
+@pytest.mark.parametrize("one_sided", [True, False])
+def test_lecam_matches_its_moving_averages(one_sided):
+    penalty = penalties.lecam(weight=0.5, decay=0.9, one_sided=one_sided)
+    positive = (lambda x: np.maximum(x, 0)) if one_sided else (lambda x: x)
     params = make_params(np.float32)
     critic, state = critic_of(params), penalty.init()
     averages, weight_sum = np.zeros(2), 0.0
@@ -145,8 +147,17 @@ def test_lecam_matches_its_moving_averages():
         averages = 0.9 * averages + 0.1 * np.array([x.mean() for x in logits])
         weight_sum = 0.9 * weight_sum + 0.1
         anchor_real, anchor_fake = averages / weight_sum
-        expected = 0.5 * ((logits[0] - anchor_fake) ** 2 + (logits[1] - anchor_real) ** 2)
+        gaps = (positive(logits[0] - anchor_fake), positive(anchor_real - logits[1]))
+        expected = 0.5 * (gaps[0] ** 2 + gaps[1] ** 2)
         np.testing.assert_allclose(values, expected, rtol=1e-4)
+
+
+def test_lecam_default_is_that_of_the_official_code():
+    """The authors' `lecam_reg` gives 4.15625 with the means of the batch as averages."""
+    real, fake = jnp.array([[1.5], [-0.5], [2.0], [-1.0]]), jnp.array([[0.5], [-1], [-2], [1.5]])
+    penalty = penalties.lecam(weight=1.0)
+    values, _ = penalty.apply(penalty.init(), lambda x: x[:, 0], real, fake, key=KEY, step=0)
+    np.testing.assert_allclose(values.mean(), 4.15625, rtol=1e-5)
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.9, 0.9999, 0.9999999])
@@ -251,3 +262,5 @@ def test_invalid_penalties_and_flags_are_rejected(wrong):
         penalties.inject(lambda: wrong)()
     with pytest.raises(TypeError, match="one_sided must be True or False; got"):
         penalties.wgan_gp(one_sided=wrong)
+    with pytest.raises(TypeError, match="one_sided must be True or False; got"):
+        penalties.lecam(one_sided=wrong)
