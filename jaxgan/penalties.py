@@ -258,9 +258,10 @@ def wgan_gp(weight: float = 10.0, *, one_sided: bool = False) -> Penalty:
 def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Penalty:
     r"""Returns the gradient penalty of DRAGAN, on points around the real images.
 
-    The values are $\lambda\,(\|\nabla D(x + \alpha c s \delta)\| - 1)^2$, with
-    $\delta \sim U(0, 1)$ for each pixel and $\alpha \sim U(0, 1)$ for each image. $s$ is the
-    standard deviation of the real batch.
+    As in the authors' notebook, the values are
+    $\lambda\,(\|\nabla D(x + \alpha c s \delta)\| - 1)^2$, with $\delta \sim U(0, 1)$ for each
+    pixel and $\alpha \sim U(0, 1)$ for each image. $s$ is the standard deviation of all values of
+    the real batch.
 
     Args:
       weight: $\lambda$, at least 0.
@@ -278,7 +279,8 @@ def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Penalty:
       >>> penalty = penalties.dragan(weight=10.0)
 
     References:
-      Kodali et al., On Convergence and Stability of GANs, 2017, https://arxiv.org/abs/1705.07215
+      Kodali et al., On Convergence and Stability of GANs, 2017, https://arxiv.org/abs/1705.07215,
+      and DRAGAN.ipynb in https://github.com/kodalinaveen3/DRAGAN
     """
     checks.real("weight", weight, 0)
     checks.real("scale", scale, 0)
@@ -400,6 +402,15 @@ def lazy(penalty: Penalty | PlainPenalty, every: int = 16) -> Penalty:
     The average gradient stays the same, at a fraction of the cost. Under `vmap` the cost does not
     fall, because `vmap` computes the penalty in every step. Lazy R1 and R2 are known to fail on
     Stacked MNIST and two-dimensional mixtures, which need the penalty in every step.
+
+    The StyleGAN2 code applies the penalty in an additional optimizer step after every $k$ steps. To
+    compensate, the code changes Adam's learning rate $\eta$ and decays $\beta$ to
+
+    $$c\,\eta, \quad \beta_1^c, \quad \beta_2^c, \qquad c = \frac{k}{k + 1}.$$
+
+    `lazy` adds the penalty to the loss of an ordinary step, so it needs no compensation. To use the
+    changed values anyway, pass `optax.adam(c * rate, b1=b1**c, b2=b2**c)` as the discriminator's
+    optimizer, with `c = every / (every + 1)`.
 
     Args:
       penalty: a `Penalty`, or a plain function `(critic, real, fake, key) -> values`.

@@ -175,7 +175,8 @@ def gan(
       ema_half_life: the half-life, in images (at least 1), of `ema_params`, the moving average of
         the generator's parameters. If None, there is no average. The average is float32 or wider.
         It excludes `model_state`: use `standing_statistics` for batch statistics that match it.
-      ema_warmup: limits the half-life to this fraction of the images seen so far (StyleGAN: 0.05).
+      ema_warmup: limits the half-life to this fraction of the images seen so far (StyleGAN2-ADA:
+        0.05).
       diagnose: whether to add costly metrics: `real_distance` and `fake_distance`, the mean
         distance between two images of the batch.
       data_range: the lowest and highest value of real images; None accepts all values, such as
@@ -232,7 +233,11 @@ def gan(
       Odena et al., Conditional Image Synthesis with Auxiliary Classifier GANs, 2017,
       https://arxiv.org/abs/1610.09585 (auxiliary)
 
-      Karras et al., 2020, https://arxiv.org/abs/1912.04958 (the average and its warm-up)
+      Karras et al., Progressive Growing of GANs, 2018, https://arxiv.org/abs/1710.10196 (the
+      average)
+
+      Karras et al., Training Generative Adversarial Networks with Limited Data, 2020,
+      https://arxiv.org/abs/2006.06676 (the average's warm-up)
 
       Brock et al., Large Scale GAN Training for High Fidelity Natural Image Synthesis, 2019,
       https://arxiv.org/abs/1809.11096 (standing statistics)
