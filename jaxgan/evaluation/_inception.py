@@ -1,5 +1,6 @@
 """The Inception score of the probabilities of a classifier."""
 
+import itertools
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -35,6 +36,10 @@ def inception_score(probabilities: ArrayLike, *, splits: int = 10) -> InceptionS
     test set of MNIST scores about 9.8. The usual Inception score takes the probabilities of the
     Inception network.
 
+    The rows of split $i$ begin at $\lfloor iN/S \rfloor$, of $N$ rows and $S$ splits, as in
+    torch-fidelity. That library also shuffles the rows first. Shuffle rows that are sorted, for
+    example by class: `p[np.random.RandomState(2020).permutation(len(p))]` has its default order.
+
     Args:
       probabilities: of the classes, floats in [0, 1], `[num, num_classes]`. Each row sums to 1
         within the precision of its type. 50,000 rows are usual.
@@ -58,6 +63,8 @@ def inception_score(probabilities: ArrayLike, *, splits: int = 10) -> InceptionS
       Salimans et al., Improved Techniques for Training GANs, 2016,
       https://arxiv.org/abs/1606.03498
 
+      Obukhov et al., torch-fidelity, 2020, https://github.com/toshas/torch-fidelity (the splits)
+
       Barratt and Sharma, A Note on the Inception Score, 2018, https://arxiv.org/abs/1801.01973
     """
     checks.integer("splits", splits)
@@ -70,7 +77,9 @@ def inception_score(probabilities: ArrayLike, *, splits: int = 10) -> InceptionS
     expected, advice = "at least 0, with rows that sum to 1", "Apply a softmax to logits."
     got = f"{p.min():g} at least, with sums of {sums.min():g} to {sums.max():g}"
     checks.require(fits, "probabilities", expected, got, advice)
-    scores = [_score(part) for part in np.array_split(p / sums[:, None], splits)]
+    p = p / sums[:, None]
+    edges = [i * len(p) // splits for i in range(splits + 1)]
+    scores = [_score(p[start:end]) for start, end in itertools.pairwise(edges)]
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)), len(p))
 
 

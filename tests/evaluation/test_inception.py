@@ -1,5 +1,6 @@
 """Compares the Inception score with plain Python."""
 
+import itertools
 import math
 
 import ml_dtypes
@@ -27,6 +28,21 @@ def test_inception_score_matches_hand_computed_values():
 
 
 @pytest.mark.parametrize(
+    ("shuffle", "value", "deviation"),
+    [(False, 1.5344483634223065, 0.12774936642588428), (True, 1.4753383544161698, 0.1025302634)],
+)
+def test_inception_score_is_that_of_torch_fidelity(shuffle, value, deviation):
+    """torch-fidelity splits 23 rows into 5, 6, 6 and 6; `np.array_split` makes the last one 5."""
+    numbers = np.arange(69.0)
+    p = np.exp(3 * np.sin(numbers * (numbers + 1) / 7)).reshape(23, 3)
+    p /= p.sum(axis=1, keepdims=True)
+    p = p[np.random.RandomState(2020).permutation(23)] if shuffle else p
+    found = evaluation.inception_score(p, splits=4)
+    assert found.value == pytest.approx(value, rel=1e-10)
+    assert found.deviation == pytest.approx(deviation, rel=1e-9)
+
+
+@pytest.mark.parametrize(
     "p",
     [
         np.array([[0.25, 0.75]]),
@@ -39,7 +55,8 @@ def test_inception_score_matches_hand_computed_values():
 def test_inception_score_of_degenerate_input_matches_brute_force(p):
     assert evaluation.inception_score(p, splits=1).value == pytest.approx(exp_kl(p), rel=1e-12)
     splits = min(3, len(p))
-    expected = np.mean([exp_kl(part) for part in np.array_split(p, splits)])
+    edges = [i * len(p) // splits for i in range(splits + 1)]
+    expected = np.mean([exp_kl(p[a:b]) for a, b in itertools.pairwise(edges)])
     assert evaluation.inception_score(p, splits=splits).value == pytest.approx(expected, rel=1e-12)
 
 
