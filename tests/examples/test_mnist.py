@@ -302,3 +302,11 @@ def test_ten_epochs_learn_digits_without_collapse(tmp_path):
     last = summary["last_epoch"]
     assert last["pixel_diversity"] > 0.7 * summary["pixel_diversity_of_real_images"]
     assert 0.1 < last["fake_probability"] < last["real_probability"] < 0.9
+
+
+@pytest.mark.parametrize("names", [["logit_gap"], ["real_probability", "fake_probability"]])
+def test_curves_need_no_probabilities(mnist, names, tmp_path):
+    """The metrics of losses without a boundary, such as `wasserstein`, have no probabilities."""
+    names = ["generator_loss", "discriminator_loss", "pixel_diversity", "logit_gap", *names]
+    mnist.common.draw_curves(tmp_path / "curves.png", [dict.fromkeys(names, 0.5)] * 2, 0.4)
+    assert (tmp_path / "curves.png").exists()
