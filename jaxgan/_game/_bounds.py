@@ -121,7 +121,7 @@ def _union(parts: Any) -> Bounds:
     return Bounds(min(x.low for x in parts), max(x.high for x in parts))
 
 
-def _combined(operation: Callable[[float, float], Any], x: Bounds, y: Bounds) -> Bounds:
+def _combined(operation: Any, x: Bounds, y: Bounds) -> Bounds:
     """Returns the bounds of an operation that is monotonic in each operand."""
     if operation is np.divide and y.low <= 0 <= y.high:
         return ANY

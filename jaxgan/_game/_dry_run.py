@@ -67,7 +67,10 @@ def check_bounds(
         _check_generator(bounds_of(generate, state, latents, one_label), data_range)
     if not config.bounded_logits:
         few = jax.ShapeDtypeStruct((config.packing, *images.shape[1:]), images.dtype)
-        _check_logits(bounds_of(functools.partial(_logits, config), state, few, one_label))
+        heads = ("logits",) if config.auxiliary is None else ("logits", "class logits")
+        for head, name in enumerate(heads):
+            logits = functools.partial(_logits, config, head)
+            _check_logits(name, bounds_of(logits, state, few, one_label))
 
 
 def _generate(
@@ -80,7 +83,7 @@ def _generate(
 
 
 def _logits(
-    config: GameConfig, state: TrainState, images: jax.Array, labels: jax.Array | None
+    config: GameConfig, head: int, state: TrainState, images: jax.Array, labels: jax.Array | None
 ) -> jax.Array:
     output, _ = apply_discriminator(
         config,
@@ -90,7 +93,7 @@ def _logits(
         labels=labels,
         key=state.key,
     )
-    return output[0] if isinstance(output, tuple) else output
+    return output[head] if isinstance(output, tuple) else output
 
 
 def _check_generator(found: Bounds, data_range: tuple[float, float]) -> None:
@@ -107,14 +110,14 @@ def _check_generator(found: Bounds, data_range: tuple[float, float]) -> None:
     checks.require(covers and not exceeds, "The generator's range", expected, got, advice)
 
 
-def _check_logits(found: Bounds) -> None:
+def _check_logits(head: str, found: Bounds) -> None:
     is_bounded = found.low >= -1 and found.high <= 1
     advice = (
         "Remove a last sigmoid, softmax or tanh, or pass bounded_logits=True if the loss takes "
         "bounded values."
     )
-    got, name = f"values in [{found.low:g}, {found.high:g}] only", "The discriminator's logits"
-    checks.require(not is_bounded, name, "unbounded", got, advice)
+    got = f"values in [{found.low:g}, {found.high:g}] only"
+    checks.require(not is_bounded, f"The discriminator's {head}", "unbounded", got, advice)
 
 
 def check_labels_are_taken(config: GameConfig, images: jax.Array, error: Exception) -> None:

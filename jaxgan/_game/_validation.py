@@ -1,5 +1,6 @@
 """Checks the arguments of `jaxgan.gan` and of the functions that it returns."""
 
+import math
 from typing import Any
 
 import jax
@@ -21,9 +22,9 @@ def check_config(config: GameConfig) -> None:
     """Checks all arguments of `jaxgan.gan` except networks, loss, penalty and augmentation."""
     for name in ("latents", "discriminator_steps", "packing"):
         checks.integer(name, getattr(config, name))
-    for name in ("ema_half_life", "ema_warmup"):
+    for name, largest in (("ema_half_life", math.inf), ("ema_warmup", 1.0)):
         if getattr(config, name) is not None:
-            checks.real(name, getattr(config, name), positive=True)
+            checks.real(name, getattr(config, name), maximum=largest, positive=True)
     _check_half_life(config.ema_half_life)
     averages = config.ema_half_life is not None or config.ema_warmup is None
     expected = f"given with ema_warmup={config.ema_warmup}"
@@ -150,6 +151,7 @@ def check_state(x: TrainState, config: GameConfig | None = None) -> None:
     """Checks a state and, if `config` is given, whether `ema_params` match it."""
     checks.instance("state", x, TrainState, "a jaxgan.TrainState, as returned by init")
     checks.not_donated("state", x)
+    check_single(x)
     checks.key(x.key)
     for name in ("params", "opt_state", "model_state"):
         checks.pair(f"state.{name}", getattr(x, name), "values, one per network")
@@ -159,6 +161,13 @@ def check_state(x: TrainState, config: GameConfig | None = None) -> None:
         got = "an average" if averages else "None"
         fits = averages == (half_life is not None)
         checks.require(fits, "state.ema_params", expected, got, OTHER_GAN)
+
+
+def check_single(x: TrainState) -> None:
+    """Checks that a state is not a population."""
+    expected, advice = "the state of one GAN", "Map the function over the members with jax.vmap."
+    got = f"a population of shape {np.shape(x.step)}"
+    checks.require(np.ndim(x.step) == 0, "state", expected, got, advice)
 
 
 def check_opt_state(x: TrainState, config: GameConfig) -> None:

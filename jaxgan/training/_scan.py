@@ -171,6 +171,9 @@ def _check(
     checks.instance("gan", gan, GAN, "a jaxgan.GAN")
     checks.instance("state", state, TrainState, "a jaxgan.TrainState")
     checks.not_donated("state", state)
+    expected, got = "the state of one GAN", f"a population of shape {jnp.shape(state.step)}"
+    advice = "Map the function over the members with jax.vmap."
+    checks.require(jnp.ndim(state.step) == 0, "state", expected, got, advice)
     check_step(state.step)
     form = "[num, height, width, channels]"
     given, images = images, checks.array("Training images", images, jnp.uint8, form)

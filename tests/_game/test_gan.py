@@ -820,3 +820,77 @@ def test_state_of_another_optimizer_is_rejected(batch, player, given, needed, me
     ):
         with pytest.raises(ValueError, match=f"The {player}'s optimizer state must be {message}"):
             call()
+
+
+class Headed(nn.Module):
+    """Returns logits, and what `head` makes of ten class logits."""
+
+    head: Callable | None
+
+    @nn.compact
+    def __call__(self, x, labels):
+        x = x.reshape(x.shape[0], -1)
+        logits = nn.Dense(1)(x)[:, 0]
+        return logits if self.head is None else (logits, self.head(nn.Dense(10)(x)))
+
+
+@pytest.mark.parametrize(
+    ("head", "error", "message"),
+    [
+        (None, TypeError, r"must be \(logits, class_logits\) with auxiliary; got"),
+        (lambda x: x[:, :9], ValueError, r"class logits must be of shape \(\d, 10\); got \(\d, 9\)"),
+        (jax.nn.softmax, ValueError, "class logits must be unbounded"),
+    ],
+)
+def test_invalid_class_logits_are_rejected(batch, head, error, message):
+    labels = jnp.zeros(len(batch), jnp.int32)
+
+    def init(head):
+        generator = Labeled()
+        options = {"num_classes": 10, "auxiliary": Pair(1.0, 1.0)}
+        gan = make_gan(generator=generator, discriminator=Headed(head), **options)
+        return jax.eval_shape(gan.init, jax.random.key(0), batch, labels)
+
+    init(lambda x: x)
+    with pytest.raises(error, match=message):
+        init(head)
+
+
+class Labeled(nn.Module):
+    @nn.compact
+    def __call__(self, latents, labels):
+        return jnp.tanh(nn.Dense(math.prod(SHAPE))(latents)).reshape(-1, *SHAPE)
+
+
+def test_population_in_place_of_a_state_is_rejected(gan, state, batch):
+    states = jax.tree.map(lambda x: jnp.stack([x, x]), state)
+    latents = jnp.ones((2, LATENT_DIM))
+    for call in (
+        lambda: gan.update(states, batch),
+        lambda: gan.sample(states, latents),
+        lambda: gan.standing_statistics(states, latents[None]),
+        lambda: jaxgan.training.steps(
+            gan, states, jnp.zeros((9, *SHAPE), jnp.uint8), num_steps=1, batch_size=3
+        ),
+    ):
+        with pytest.raises(ValueError, match=r"one GAN; got a population of shape \(2,\)\. Map"):
+            call()
+
+
+def test_nan_in_images_is_counted_inside_jit(gan, state, batch):
+    update = jax.jit(lambda state, images: gan.update(state, images)[1]["invalid_images"])
+    assert int(update(state, batch.at[3, 0].set(jnp.nan))) == len(batch)
+
+
+@pytest.mark.parametrize("name", ["penalty", "augmentation"])
+def test_functions_that_are_not_called_are_rejected(name):
+    made = {"penalty": jaxgan.penalties.r1, "augmentation": jaxgan.augment.diffaugment}[name]
+    message = f"must be a function .*; got the function {made.__name__}. Call it: {made.__name__}"
+    with pytest.raises(TypeError, match=message):
+        make_gan(**{name: made})
+
+
+def test_list_of_arrays_inside_jit_is_named(gan, state, batch):
+    message = r"Images must be .*; got a list of arrays\. Stack them with jax\.numpy\.stack"
+    with pytest.raises(TypeError, match=message):
+        jax.jit(gan.update)(state, list(batch))

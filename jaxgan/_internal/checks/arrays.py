@@ -102,7 +102,10 @@ def _array(
     try:
         x = convert(given if is_array else _numbers(given, lists))
     except Exception:  # ragged lists, or any error of another library
-        raise TypeError(f"{name} must be {expected}; got {show(given)}.") from None
+        is_list = isinstance(given, list | tuple) and any(hasattr(x, "dtype") for x in given)
+        got = f"a {type(given).__name__} of arrays" if is_list else show(given)
+        advice = " Stack them with jax.numpy.stack." if is_list else ""
+        raise TypeError(f"{name} must be {expected}; got {got}.{advice}") from None
     kinds = (jnp.number, jnp.bool_) if kind is None else (kind,)
     fits = any(jnp.issubdtype(x.dtype, one) for one in kinds)
     require(fits, name, expected, f"{x.dtype} of shape {x.shape}", error=TypeError)
@@ -125,7 +128,8 @@ def _expected(kind: DTypeLike | None, form: str | None) -> str:
 
 def _numbers(x: object, lists: bool) -> np.ndarray:
     """Converts numbers, lists of numbers, and arrays of other libraries, such as PyTorch."""
-    if not lists:
+    is_traced = isinstance(x, list | tuple) and not all(map(is_concrete, x))
+    if not lists or is_traced:
         raise TypeError
     array = np.asarray(x)
     is_number = any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.number, jnp.bool_))

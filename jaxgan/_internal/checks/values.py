@@ -208,13 +208,19 @@ def function(name: str, value: object, form: str, *, or_class: bool = True) -> N
       name: the argument's name in an error.
       value: the argument.
       form: the function's arguments and result, such as "(key, images) -> images".
-      or_class: whether the value may be a class.
+      or_class: whether the value may be a class, or a public function of jaxgan. Such a function
+        makes the wanted function when it is called.
 
     Raises:
-      TypeError: If the value is not callable.
+      TypeError: If the value is not callable, or makes the wanted function.
     """
+    expected, maker = f"a function {form}", getattr(value, "__qualname__", "")
     fits = callable(value) and (or_class or not inspect.isclass(value))
-    require(fits, name, f"a function {form}", shown(value), error=TypeError)
+    require(fits, name, expected, shown(value), error=TypeError)
+    is_ours = (getattr(value, "__module__", None) or "").startswith("jaxgan.")
+    is_called = or_class or not is_ours or not maker.isidentifier()
+    got, advice = f"the function {maker}", f"Call it: {maker}(...)."
+    require(is_called, name, expected, got, advice, error=TypeError)
 
 
 def path(name: str, value: Any) -> Path:

@@ -1,7 +1,11 @@
 """The adapter from Flax linen modules to `jaxgan.Network`."""
 
+import contextlib
+from collections.abc import Iterator
+
 import flax.linen as nn
 import jax
+from flax.errors import InvalidRngError, ModifyScopeVariableError
 
 from jaxgan._internal import checks
 from jaxgan.networks.adapters._common import train_flags
@@ -30,7 +34,8 @@ def from_linen(module: nn.Module) -> Network:
 
     Raises:
       TypeError: If `module` is not an instance of a linen module with a `__call__`, or a parameter
-        of the `__call__` can be a flag with another name.
+        of the `__call__` can be a flag with another name. From `apply`, if a layer trains in every
+        pass, because the `__call__` has no flag.
 
     Example:
       >>> import flax.linen as nn, jax, jaxgan
@@ -42,7 +47,8 @@ def from_linen(module: nn.Module) -> Network:
     """
     checks.instance("module", module, nn.Module, "an instance of a flax.linen module")
     checks.function("module", module, "of x, defined as __call__")
-    options = train_flags(f"{type(module).__name__}.__call__", module)
+    name = f"{type(module).__name__}.__call__"
+    options = train_flags(name, module)
 
     def init(key: jax.Array, *inputs: jax.Array) -> tuple[Params, ModelState]:
         variables = dict(module.init(key, *inputs, **options(False)))
@@ -58,10 +64,25 @@ def from_linen(module: nn.Module) -> Network:
     ) -> tuple[PyTree, ModelState]:
         variables = {"params": params, **model_state}
         if not train:
-            return module.apply(variables, *inputs, **options(train)), model_state
+            with _error_without_flag(name, has_flag=bool(options(train))):
+                return module.apply(variables, *inputs, **options(train)), model_state
         y, moved = module.apply(
             variables, *inputs, **options(train), rngs=key, mutable=list(model_state)
         )
         return y, dict(moved)
 
     return Network(init, apply)
+
+
+@contextlib.contextmanager
+def _error_without_flag(name: str, *, has_flag: bool) -> Iterator[None]:
+    """Explains errors of layers that train in every pass, in a module without a flag."""
+    try:
+        yield
+    except (ModifyScopeVariableError, InvalidRngError) as error:
+        if has_flag:
+            raise
+        expected = "able to turn off training by a parameter such as train"
+        got = f"{type(error).__name__} outside of training: {str(error).splitlines()[0][:300]}"
+        advice = "Use it in the layers: BatchNorm(use_running_average=not train)."
+        checks.require(False, name, expected, got, advice, error=TypeError)
