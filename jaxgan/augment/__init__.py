@@ -9,6 +9,7 @@ An augmentation raises a TypeError if `key` is not one key from `jax.random.key`
 not floats. It raises a ValueError if the images are empty or have the wrong rank.
 """
 
+from jaxgan.augment._ada import ada
 from jaxgan.augment._adaptive import adaptive
 from jaxgan.augment._combine import compose, with_probability
 from jaxgan.augment._diffaugment import colour, cutout, diffaugment, translation
@@ -16,6 +17,7 @@ from jaxgan.augment._instance_noise import instance_noise
 from jaxgan.augment._types import (
     Augmentation,
     AugmentationApply,
+    Pipeline,
     PlainAugmentation,
     State,
     as_augmentation,
@@ -24,8 +26,10 @@ from jaxgan.augment._types import (
 __all__ = [
     "Augmentation",
     "AugmentationApply",
+    "Pipeline",
     "PlainAugmentation",
     "State",
+    "ada",
     "adaptive",
     "as_augmentation",
     "colour",

@@ -25,7 +25,8 @@ def adaptive(
     $p$ does not change if $r_t$ equals the target to within $10^{-6}$.
 
     Args:
-      augmentation: a function `(key, images) -> images`.
+      augmentation: a function `(key, images) -> images`. $p$ is the probability of the function
+        for each image, or of each transform of a `Pipeline`, such as `ada()`.
       target: the target of $r_t$, in [-1, 1]. $r_t$ is 1 if all real logits are above the
         boundary, and 0 if half of them are.
       images_to_full: the number of real images over which $p$ can rise from 0 to 1, at least 1.

@@ -1,11 +1,13 @@
 """Combines plain augmentations, and applies them with a probability."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from jaxgan._internal import checks
-from jaxgan.augment._types import PlainAugmentation, check, check_plain
+from jaxgan.augment._types import Pipeline, PlainAugmentation, check, check_plain, check_result
 
 
 def compose(*augmentations: PlainAugmentation) -> PlainAugmentation:
@@ -47,10 +49,11 @@ def with_probability(
     r"""Augments each image with a probability, and leaves the other images unchanged.
 
     $y_n = T(x_n)$ if $u_n < p$, else $y_n = x_n$, with one draw $u_n \sim U(0, 1)$ for each image.
+    The transforms of a `Pipeline`, such as `ada()`, have separate draws and the same $p$.
     For $p$ below about 0.8, the generator rarely learns to imitate the augmentation.
 
     Args:
-      augmentation: $T$, a function `(key, images) -> images`.
+      augmentation: $T$, a function `(key, images) -> images`, such as a `Pipeline`.
       probability: $p$, a number or a scalar array, in [0, 1]. The range of a value traced by
         `jax.jit` is not checked.
 
@@ -75,16 +78,15 @@ def with_probability(
     """
     check_plain(augmentation)
     checks.real("probability", probability, 0.0, 1.0)
+    if isinstance(augmentation, Pipeline):
+        return dataclasses.replace(augmentation, probability=probability)
 
     def apply(key: Array, images: Array) -> Array:
         images = check(key, images)
         choice_key, augmentation_key = jax.random.split(key)
         draws = jax.random.uniform(choice_key, images.shape[:1], jnp.float32)
         chosen = draws < jnp.asarray(probability, jnp.float32)
-        augmented = augmentation(augmentation_key, images)
-        found = (getattr(augmented, "shape", None), getattr(augmented, "dtype", None))
-        fits, expected = found == (images.shape, images.dtype), checks.show(images)
-        checks.require(fits, "An augmentation's result", expected, checks.show(augmented))
+        augmented = check_result(augmentation(augmentation_key, images), images)
         return jnp.where(jnp.expand_dims(chosen, range(1, images.ndim)), augmented, images)
 
     return apply

@@ -1,10 +1,12 @@
 """Defines the types of augmentations, and checks their arguments."""
 
+import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from jaxgan._internal import checks
 from jaxgan.types import PyTree
@@ -48,6 +50,54 @@ class Augmentation(NamedTuple):
     adapt: Callable[[State, Array], State]
 
 
+# Not a NamedTuple, because `jax.jit` needs functions with weak references and hashes.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pipeline:
+    """Holds an augmentation of several transforms, each with its own coin for each image.
+
+    A pipeline is a plain augmentation with the given probability. `with_probability` and `adaptive`
+    replace this probability.
+
+    Args:
+      apply: `(key, images, probability) -> images`, of the same shape and dtype. `probability` is a
+        number or a scalar array, in [0, 1].
+      probability: the probability of each transform, in [0, 1]; None to set it later. The range of
+        a value traced by `jax.jit` is not checked.
+
+    Raises:
+      TypeError: If `apply` is not a function, or `probability` is not a number.
+      ValueError: If `probability` is out of range or not a scalar.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxgan import augment
+      >>> dim = augment.Pipeline(lambda key, images, probability: (1 - probability) * images)
+      >>> print(augment.with_probability(dim, 0.25)(jax.random.key(0), jnp.ones((1, 2))))
+      [[0.75 0.75]]
+    """
+
+    apply: Callable[[Array, Array, ArrayLike], Array]
+    probability: Any = None
+
+    def __post_init__(self) -> None:
+        form = "(key, images, probability) -> images"
+        checks.function("A pipeline's function", self.apply, form, or_class=False)
+        if self.probability is not None:
+            checks.real("probability", self.probability, 0.0, 1.0)
+
+    def __call__(self, key: Array, images: Array, /) -> Array:
+        """Augments images with the given probability.
+
+        Raises:
+          ValueError: If there is no probability, or `apply` changes the shape or dtype of the
+            images.
+        """
+        images, given = check(key, images), self.probability
+        advice = "Use adaptive or with_probability."
+        checks.require(given is not None, "A pipeline's probability", "a number", "None", advice)
+        return check_result(self.apply(key, images, given), images)
+
+
 def as_augmentation(augmentation: Augmentation | PlainAugmentation) -> Augmentation:
     """Converts a plain function to an `Augmentation`, and returns an `Augmentation` unchanged.
 
@@ -84,3 +134,11 @@ def check(key: Array, images: Array, form: str = "[batch, ...]") -> Array:
 def check_plain(augmentation: PlainAugmentation) -> None:
     """Checks that an augmentation is a function, not a class."""
     checks.function("An augmentation", augmentation, "(key, images) -> images", or_class=False)
+
+
+def check_result(augmented: Array, images: Array) -> Array:
+    """Checks that augmented images have the shape and dtype of the images, and returns them."""
+    found = (getattr(augmented, "shape", None), getattr(augmented, "dtype", None))
+    fits, expected = found == (images.shape, images.dtype), checks.show(images)
+    checks.require(fits, "An augmentation's result", expected, checks.shown(augmented))
+    return augmented

@@ -134,6 +134,7 @@ def augment_cases():
         "cutout": augment.cutout(),
         "colour": augment.colour(),
         "diffaugment": augment.diffaugment(),
+        "ada": augment.ada(0.5),
     }
     for name, function in plain.items():
         yield Case(f"{name}.images", array(4), lambda x, f=function: f(KEY, x))
@@ -145,6 +146,9 @@ def augment_cases():
     call = lambda x: augment.with_probability(lambda key, images: x, 0.5)(KEY, X)
     yield Case("augmented", changed, call, "An augmentation's result must be")
     yield Case("probability", number(0, 1), lambda x: augment.with_probability(FLIP, x))
+    no_number = number(0, 1).filter(lambda x: x is not None)
+    yield Case("ada.probability", no_number, augment.ada)
+    yield Case("ada.colour", NO_BOOL, lambda x: augment.ada(colour=x))
     yield Case("target", number(-1, 1), lambda x: augment.adaptive(FLIP, target=x))
     yield Case("images_to_full", number(1), lambda x: augment.adaptive(FLIP, images_to_full=x))
     ada = augment.adaptive(FLIP)
