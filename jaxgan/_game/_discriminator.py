@@ -129,19 +129,19 @@ def apply_discriminator(
     logits = output[0] if isinstance(output, tuple) else output
     advice = "Return one number per image, such as logits[:, 0] after a last Dense(1)."
     checks.shape("The discriminator's logits", logits, images.shape[:1], advice)
-    if config.auxiliary is not None:
-        _check_class_logits(config, output, images.shape[0])
+    if config.auxiliary is not None and config.num_classes is not None:
+        _check_class_logits(output, (images.shape[0], config.num_classes))
     return output, model_state
 
 
-def _check_class_logits(config: GameConfig, output: PyTree, batch: int) -> None:
-    """Checks that the discriminator returns class logits."""
+def _check_class_logits(output: PyTree, shape: tuple[int, int]) -> None:
+    """Checks that the discriminator returns class logits of a shape."""
     fits = isinstance(output, tuple) and len(output) == 2
     name, expected = "The discriminator's result", "(logits, class_logits) with auxiliary"
     got = checks.shown(output[0] if isinstance(output, tuple) else output)
     checks.require(fits, name, expected, got, error=TypeError)
     advice = "End the discriminator's second head with Dense(num_classes)."
-    checks.shape("The class logits", output[1], (batch, config.num_classes), advice)
+    checks.shape("The class logits", output[1], shape, advice)
 
 
 def discriminator_loss(

@@ -838,7 +838,7 @@ class Headed(nn.Module):
     ("head", "error", "message"),
     [
         (None, TypeError, r"must be \(logits, class_logits\) with auxiliary; got"),
-        (lambda x: x[:, :9], ValueError, r"class logits must be of shape \(\d, 10\); got \(\d, 9\)"),
+        (lambda x: x[:, :9], ValueError, r"class logits must be of shape \(\d, 10\); got \(\d, 9"),
         (jax.nn.softmax, ValueError, "class logits must be unbounded"),
     ],
 )
