@@ -86,7 +86,8 @@ def _of_equation(eqn: Any, inputs: list[Bounds], origin: dict[Any, Any]) -> list
         return [_union(parts) for parts in zip(*branches, strict=True)]
     inner = next((params[k] for k in ("jaxpr", "call_jaxpr", "fun_jaxpr") if k in params), None)
     jaxpr = getattr(inner, "jaxpr", inner)
-    if name not in ("scan", "while") and len(getattr(jaxpr, "invars", ())) == len(inputs):
+    is_call = jaxpr is not None and name not in ("scan", "while")
+    if is_call and len(getattr(jaxpr, "invars", ())) == len(inputs):
         return _of_result(jaxpr, getattr(inner, "consts", ()), inputs)
     if name == "div" and _is_sum(eqn.invars[1], eqn.invars[0], origin) and inputs[0].low >= 0:
         return [Bounds(0.0, 1.0)]  # softmax

@@ -214,13 +214,14 @@ def function(name: str, value: object, form: str, *, or_class: bool = True) -> N
     Raises:
       TypeError: If the value is not callable, or makes the wanted function.
     """
-    expected, maker = f"a function {form}", getattr(value, "__qualname__", "")
+    expected = f"a function {form}"
     fits = callable(value) and (or_class or not inspect.isclass(value))
     require(fits, name, expected, shown(value), error=TypeError)
-    is_ours = (getattr(value, "__module__", None) or "").startswith("jaxgan.")
-    is_called = or_class or not is_ours or not maker.isidentifier()
-    got, advice = f"the function {maker}", f"Call it: {maker}(...)."
-    require(is_called, name, expected, got, advice, error=TypeError)
+    if not or_class and inspect.isfunction(value) and value.__module__.startswith("jaxgan."):
+        maker = value.__qualname__
+        got, advice = f"the function {maker}", f"Call it: {maker}(...)."
+        is_made = not maker.isidentifier()  # such as r1.<locals>.apply
+        require(is_made, name, expected, got, advice, error=TypeError)
 
 
 def path(name: str, value: Any) -> Path:
