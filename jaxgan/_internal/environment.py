@@ -22,6 +22,8 @@ _PACKAGES = (
     "torch",
 )
 
+_OPTIONS = ("jax_enable_x64", "jax_threefry_partitionable", "jax_default_matmul_precision")
+
 
 class Environment(TypedDict):
     """Describes a machine and the versions installed on it. All values are JSON-serializable.
@@ -35,6 +37,8 @@ class Environment(TypedDict):
       backend: JAX's default backend.
       device: the kind of the first device.
       devices: the number of devices.
+      settings: options of JAX and XLA that can change results. `NPROC` is the number of threads on
+        a CPU, if set.
     """
 
     versions: dict[str, str]
@@ -45,6 +49,7 @@ class Environment(TypedDict):
     backend: str
     device: str
     devices: int
+    settings: dict[str, str | int | bool | None]
 
 
 def environment() -> Environment:
@@ -53,12 +58,13 @@ def environment() -> Environment:
     Returns:
       A JSON-serializable dict: `versions` of the installed packages, `python`, `platform`,
       `processor`, `cpus` (the number of cores that this process may use), `backend`, `device` (the
-      kind of the first device) and `devices` (the number of devices).
+      kind of the first device), `devices` (the number of devices) and `settings` (options of JAX
+      and XLA that can change results).
 
     Example:
       >>> import jaxgan
-      >>> sorted(jaxgan.environment())
-      ['backend', 'cpus', 'device', 'devices', 'platform', 'processor', 'python', 'versions']
+      >>> jaxgan.environment()["settings"]["jax_enable_x64"]
+      False
     """
     devices = jax.devices()
     return {
@@ -70,6 +76,17 @@ def environment() -> Environment:
         "backend": jax.default_backend(),
         "device": devices[0].device_kind,
         "devices": len(devices),
+        "settings": _settings(),
+    }
+
+
+def _settings() -> dict[str, str | int | bool | None]:
+    flags = sorted(os.environ.get("XLA_FLAGS", "").split())
+    nproc = os.environ.get("NPROC", "")
+    return {
+        **{name: getattr(jax.config, name) for name in _OPTIONS},
+        "XLA_FLAGS": " ".join(flag for flag in flags if not flag.startswith("--xla_dump")),
+        **({"NPROC": int(nproc)} if nproc.isdecimal() else {}),
     }
 
 

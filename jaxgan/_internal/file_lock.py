@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import threading
 from pathlib import Path
 
 from jaxgan._internal import checks
@@ -14,6 +15,7 @@ except ImportError:  # on Windows, where `acquire` takes no lock
 
 NAME = ".lock"
 
+_threads = threading.Lock()  # two threads must not open the same lock file
 _held: dict[Path, int] = {}  # file descriptors; a lock lasts as long as its descriptor is open
 
 
@@ -40,8 +42,14 @@ def acquire(directory: str | os.PathLike) -> None:
     directory = checks.path("directory", directory).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / NAME
-    if fcntl is None or _is_held(path):
+    if fcntl is None:
         return
+    with _threads:
+        if not _is_held(path):
+            _open(directory, path)
+
+
+def _open(directory: Path, path: Path) -> None:
     no_links = getattr(os, "O_NOFOLLOW", 0)  # a symbolic link could point to any file
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | no_links, 0o644)
     try:
@@ -74,6 +82,8 @@ def _is_held(path: Path) -> bool:
 
 def _forget() -> None:
     """Closes the descriptors in a forked child, so that only the parent holds the locks."""
+    global _threads
+    _threads = threading.Lock()  # another thread of the parent may hold it
     for descriptor in _held.values():
         os.close(descriptor)
     _held.clear()

@@ -1,7 +1,10 @@
 """Defines the names of a run's files on disk, for the modules that write or remove them."""
 
+import os
 import re
 from pathlib import Path
+
+from jaxgan._internal import checks
 
 CONFIG = "config.json"
 """The file with a run's configuration, in the run's folder."""
@@ -12,20 +15,24 @@ MANIFEST = "seal.json"
 ARRAYS = "arrays"
 """The folder that Orbax writes, in a checkpoint's folder."""
 
+MARK = ".jaxgan"
+"""The file that marks a checkpoint's folder as written by jaxgan, from the first write on."""
+
 CHECKPOINT = re.compile(r"\d+(\.damaged)?")
 """Matches the name of a checkpoint's folder: its step, with `.damaged` if corrupted."""
 
-REMNANT = re.compile(r"\d+\.(saving|deleting)")
-"""Matches the name of a folder that a killed save leaves behind."""
+REMNANT = re.compile(r"\d+\.([0-9a-f]{8}\.)?(saving|deleting)")
+"""Matches the name of a folder that a killed save leaves behind, such as `5.0a1b2c3d.saving`."""
 
 
 def is_checkpoint(folder: Path) -> bool:
-    """Returns whether a folder is a checkpoint that jaxgan wrote, intact or corrupted.
+    """Returns whether jaxgan wrote a folder: a checkpoint, intact or corrupted, or a remnant.
 
     Args:
-      folder: any folder.
+      folder: any folder. A link to a folder belongs to the user.
     """
-    return (folder / MANIFEST).exists() or (folder / ARRAYS).is_dir()
+    marks = (folder / name for name in (MARK, MANIFEST))
+    return not folder.is_symlink() and any(path.is_file() for path in marks)
 
 
 def is_whole_checkpoint(folder: Path) -> bool:
@@ -36,6 +43,23 @@ def is_whole_checkpoint(folder: Path) -> bool:
     """
     names = {path.name for path in folder.iterdir()}
     if REMNANT.fullmatch(folder.name):
-        return all(name.startswith((MANIFEST, ARRAYS)) for name in names)
+        return all(name.startswith((MARK, MANIFEST, ARRAYS)) for name in names)
     is_named = CHECKPOINT.fullmatch(folder.name) is not None
-    return is_named and MANIFEST in names and names <= {MANIFEST, ARRAYS}
+    return is_named and MANIFEST in names and names <= {MARK, MANIFEST, ARRAYS}
+
+
+def check_name(name: str, folder: Path) -> None:
+    """Checks that Orbax can read and write below a folder. Orbax reads paths as patterns.
+
+    Args:
+      name: the argument's name in an error.
+      folder: an absolute path.
+
+    Raises:
+      ValueError: If the path is not valid UTF-8, or contains "[", "**" or a backslash.
+    """
+    text = str(folder)
+    found = [part for part in ("[", "**", "\\") if part in text and part != os.sep]
+    found += [] if text == text.encode(errors="ignore").decode() else ["bytes that are not UTF-8"]
+    expected = f"a path without {found[0]}" if found else ""
+    checks.require(not found, name, expected, ascii(text), "Rename it.")

@@ -1,9 +1,10 @@
 """Writes and verifies the manifest of a checkpoint: a description, and digests of all data."""
 
-import contextlib
+import errno
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -53,7 +54,7 @@ class Manifest(Header):
 
 def write(folder: Path, header: Header, leaves: dict[str, ArraySpec]) -> None:
     """Writes the manifest of all files in a folder, and flushes all files to the disk."""
-    files = _digest_files(folder, sync=True)
+    files = _digest_files(folder, list_files(folder), sync=True)
     contents = Manifest(**header, leaves=leaves, format=FORMAT, files=files)
     path = folder / NAME
     path.write_text(json.dumps({"sha256": _digest_json(contents), "contents": contents}))
@@ -64,12 +65,16 @@ def write(folder: Path, header: Header, leaves: dict[str, ArraySpec]) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Flushes the file names in a folder to the disk, because a power failure could lose them."""
-    with contextlib.suppress(OSError):  # Windows and some network file systems cannot do this
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    if os.name == "nt":  # Windows cannot open folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # some network file systems cannot do this
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def read(folder: Path) -> Manifest:
@@ -101,11 +106,14 @@ def verify(folder: Path) -> Manifest:
       ValueError: If the checkpoint has another format.
     """
     contents = read(folder)
+    number, step = folder.name, contents["step"]
+    is_named = not number.isdecimal() or int(number) == step
+    require_intact(is_named, f"the folder contains step {step}")
+    files = contents["files"]
     try:
-        found = _digest_files(folder)
+        found = _digest_files(folder, files)
     except OSError as error:
         raise DamagedCheckpointError(str(error)) from error
-    files = contents["files"]
     problems = [f"{name} is missing" for name in sorted(files.keys() - found.keys())]
     changed = sorted(name for name, sha256 in files.items() if found.get(name, sha256) != sha256)
     problems += [f"{name} is corrupted" for name in changed]
@@ -141,9 +149,16 @@ def _has(value: object, fields: dict[str, type]) -> bool:
     return all(isinstance(value.get(name), kind) for name, kind in fields.items())
 
 
-def _digest_files(folder: Path, sync: bool = False) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != NAME)
-    return {path.relative_to(folder).as_posix(): _digest_file(path, sync) for path in files}
+def list_files(folder: Path) -> list[str]:
+    """Lists the files in a checkpoint's folder, except the manifest, by path in the folder."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path != folder / NAME)
+    return sorted(path.relative_to(folder).as_posix() for path in files)
+
+
+def _digest_files(folder: Path, names: Iterable[str], sync: bool = False) -> dict[str, str]:
+    """Returns the digests of those files that exist."""
+    found = {name: folder / name for name in names if (folder / name).is_file()}
+    return {name: _digest_file(path, sync) for name, path in found.items()}
 
 
 def _digest_file(path: Path, sync: bool = False) -> str:

@@ -2,7 +2,7 @@
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -118,7 +118,7 @@ def restore(
         arrays.check_matches(specs, leaves, member, checkpoint)
         loaded = storage.load(checkpoint, specs)
         if not at and member is None:
-            _compare_versions(contents["saved_by"]["versions"], checkpoint)
+            _compare_environments(contents["saved_by"], checkpoint)
         saved = {k: loaded[k] if member is None else loaded[k][member] for k in stored}
         hyperparameters.warn_of_changes(saved, stored, checkpoint, stacklevel=4)
         placed = [arrays.place(specs[k], loaded[k], leaf, member) for k, leaf in leaves.items()]
@@ -208,18 +208,21 @@ def _candidates(folder: Path, step: int | None) -> list[Path]:
 
 def _newest_intact(folder: Path, step: int | None, read: Callable[[Path], T]) -> T:
     """Reads the newest intact checkpoint, and warns about newer corrupted ones."""
-    problems: list[str] = []
+    problems: dict[Path, str] = {}
 
     def warn(checkpoint: Path) -> None:
-        if problems:
+        corrupted = [text for path, text in problems.items() if path.exists()]
+        if corrupted:
             used = f"{folder} has corrupted checkpoints. Using step {checkpoint.name} instead of"
-            warnings.warn("\n  ".join([used, *problems]), stacklevel=4)
+            warnings.warn("\n  ".join([used, *corrupted]), stacklevel=4)
 
-    for checkpoint in _candidates(folder, step):
+    while candidates := [path for path in _candidates(folder, step) if path not in problems]:
+        checkpoint = candidates[0]
         try:
             found = read(checkpoint)
         except DamagedCheckpointError as error:
-            problems.append(f"step {checkpoint.name}: {error}")
+            # Another process may have deleted it, and saved a newer one.
+            problems[checkpoint] = f"step {checkpoint.name}: {error}"
         except ValueError:  # the checkpoint is intact, but does not match the request
             warn(checkpoint)
             raise
@@ -227,7 +230,7 @@ def _newest_intact(folder: Path, step: int | None, read: Callable[[Path], T]) ->
             warn(checkpoint)
             return found
     first = f"Every checkpoint tried in {folder} is corrupted. Restore one from a backup."
-    raise DamagedCheckpointError("\n  ".join([first, *problems]))
+    raise DamagedCheckpointError("\n  ".join([first, *problems.values()]))
 
 
 def _without_optimizer(like: Any, at: str, optimizer: Any) -> Any:
@@ -245,17 +248,32 @@ def _with_optimizer(state: Any, optimizer: Pair[optax.GradientTransformation]) -
     return state.replace(opt_state=opt_state)
 
 
-def _compare_versions(saved: dict[str, str], checkpoint: Path) -> None:
-    """Warns about other package versions, which can change results in the last bits."""
-    now = environment()["versions"]
+def _compare_environments(saved: dict[str, Json], checkpoint: Path) -> None:
+    """Warns about versions and settings that can change results in the last bits."""
+    then, now = _relevant(saved), _relevant(environment())
     other = [
-        f"{name} {saved.get(name)} then, {now.get(name)} now"
-        for name in ("jaxgan", "jax", "jaxlib", "flax", "optax")
-        if saved.get(name) != now.get(name)
+        f"{name} {then.get(name)} then, {value} now"
+        for name, value in now.items()
+        if then.get(name) != value and (name in then or "settings" in saved)
     ]
     if other:
+        num, advice = then.get("CPU threads"), ""
+        if num != now["CPU threads"]:
+            advice = f" Set the environment variable NPROC={num} to use as many threads."
         warnings.warn(
-            f"{checkpoint} was saved with other versions ({'; '.join(other)}). The restored values "
-            "are exact, but further training may differ in the last bits.",
+            f"{checkpoint} was saved in another environment ({'; '.join(other)}). The restored "
+            f"values are exact, but further training may differ in the last bits.{advice}",
             stacklevel=5,
         )
+
+
+def _relevant(environment: Mapping[str, Json]) -> dict[str, Json]:
+    """Returns those parts of an environment that can change results, by name."""
+    names = ("jaxgan", "jax", "jaxlib", "flax", "optax")
+    settings = environment.get("settings", {})
+    return {
+        **{name: environment["versions"].get(name) for name in names},
+        **{k: environment[k] for k in ("backend", "device", "processor") if k in environment},
+        "CPU threads": settings.get("NPROC", environment.get("cpus")),
+        **{name: value for name, value in settings.items() if name != "NPROC"},
+    }

@@ -1,11 +1,14 @@
 """Writes checkpoints under a temporary name, reads them back, and then renames them.
 
-Only folders that jaxgan wrote are deleted, because a user may keep other numbered folders in the
+Only folders with jaxgan's mark are deleted, because a user may keep other numbered folders in the
 same place. Corrupted checkpoints are renamed to `N.damaged`, because they may be readable later.
 """
 
+import itertools
 import os
+import secrets
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -20,28 +23,35 @@ from jaxgan.checkpoint._manifest import DamagedCheckpointError, Header, Manifest
 
 Directory = str | os.PathLike
 
+_orbax = threading.Lock()  # Orbax numbers the operations of a process, and confuses two at a time
+_verified: dict[Path, tuple] = {}  # the sizes and times of the files of verified checkpoints
+
 _QUIET_SECONDS = 0.5  # time without a new file, after which a failed save counts as removed
 _MAX_WAIT_SECONDS = 10.0  # for a failed save to be removed
 
 
 def absolute(directory: Directory) -> Path:
-    """Checks the folder of a run, and returns the absolute path, which Orbax needs.
+    """Checks the folder of a run, and returns the absolute path without links.
 
     Raises:
       TypeError: If the directory is not a path.
-      ValueError: If the path is not on this machine.
+      ValueError: If Orbax cannot use the path.
     """
     folder = checks.path("directory", directory)
     is_local = "://" not in str(directory)
     checks.require(is_local, "directory", "a folder on this machine", checks.show(str(directory)))
-    return folder.absolute()
+    folder = folder.resolve()
+    run_layout.check_name("directory", folder)
+    return folder
 
 
 def steps(folder: Path) -> list[int]:
     """Lists the steps that have a folder, oldest first, without verifying them."""
     names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     numbers = [name for name in names if name.isascii() and name.isdecimal()]
-    return sorted(int(name) for name in numbers if name == str(int(name)))  # jaxgan writes no "007"
+    # jaxgan writes no "007", and a step is an int32.
+    found = (int(name) for name in numbers if len(name) < 11 and name == str(int(name)))
+    return sorted(step for step in found if step < 2**31)
 
 
 def verify(checkpoint: Path) -> Manifest:
@@ -67,7 +77,7 @@ def load(checkpoint: Path, specs: dict[str, ArraySpec]) -> dict[str, np.ndarray]
     try:
         loaded = {name: arrays.empty(spec) for name, spec in specs.items()}
         filled = {name: array for name, array in loaded.items() if array.size}
-        with context:
+        with _orbax, context:
             loaded |= ocp.load(checkpoint / run_layout.ARRAYS, filled) if filled else {}
     except Exception as error:  # Orbax raises many types of errors for corrupted files
         raise DamagedCheckpointError(f"Orbax cannot read the arrays ({error})") from error
@@ -84,18 +94,19 @@ def write(folder: Path, leaves: dict[str, HostArray], header: Header) -> None:
       OSError: If the checkpoint cannot be written, or differs when it is read back.
     """
     step = header["step"]
-    staging, place = folder / f"{step}.saving", folder / str(step)
+    staging = folder / f"{step}.{secrets.token_hex(4)}.saving"
     try:
         _remove_remnants(folder)
         staging.mkdir(parents=True)  # Orbax may hang if it cannot create a folder
+        (staging / run_layout.MARK).touch()
         filled = {name: leaf.data for name, leaf in leaves.items() if leaf.data.size}
-        ocp.save(staging / run_layout.ARRAYS, filled)  # Orbax rejects empty arrays
+        with _orbax:
+            ocp.save(staging / run_layout.ARRAYS, filled)  # Orbax rejects empty arrays
         specs = {name: arrays.describe(leaf) for name, leaf in leaves.items()}
         manifest.write(staging, header, specs)
         verify(staging)  # before `prune` deletes older checkpoints
-        for later in (number for number in steps(folder) if number >= step):
-            set_aside(folder / str(later))
-        staging.rename(place)
+        _set_aside_later(folder, step)
+        staging.rename(folder / str(step))
         manifest.sync_folder(folder)
     except Exception as error:
         _remove_staging(staging)
@@ -106,38 +117,88 @@ def write(folder: Path, leaves: dict[str, HostArray], header: Header) -> None:
 
 
 def prune(folder: Path, keep: int, keep_every: int | None) -> None:
-    """Deletes all checkpoints except the newest `keep` and the multiples of `keep_every`.
+    """Deletes old checkpoints, except the newest `keep` intact ones and multiples of `keep_every`.
+
+    Checkpoints to which a user added files are also kept.
 
     Raises:
       OSError: If a checkpoint cannot be deleted.
     """
     ours = [step for step in steps(folder) if run_layout.is_checkpoint(folder / str(step))]
-    for old in ours[:-keep]:
-        if keep_every is None or old % keep_every:
-            renamed = folder / f"{old}.deleting"  # so that a folder named N is always complete
-            try:
-                (folder / str(old)).rename(renamed)
-                shutil.rmtree(renamed)
-            except OSError as error:
-                raise OSError(
-                    f"Step {ours[-1]} is saved in {folder}, but step {old} could not be deleted: "
-                    f"{error}. Delete step {old} manually."
-                ) from error
+    intact = (step for step in reversed(ours) if _is_intact(folder / str(step)))
+    kept = list(itertools.islice(intact, keep))
+    for old in (step for step in ours if kept and step < kept[-1]):
+        is_multiple = keep_every is not None and old % keep_every == 0
+        if is_multiple or not _has_only_our_files(folder / str(old)):
+            continue
+        try:
+            _delete(folder / str(old))
+        except OSError as error:
+            raise OSError(
+                f"Step {ours[-1]} is saved in {folder}, but step {old} could not be deleted: "
+                f"{error}. Delete step {old} manually."
+            ) from error
 
 
-def set_aside(checkpoint: Path) -> None:
-    """Renames a corrupted checkpoint `N` to `N.damaged`, replacing an older `N.damaged`."""
-    aside = checkpoint.with_name(checkpoint.name + ".damaged")
-    if aside.is_dir():
-        shutil.rmtree(aside)
-    checkpoint.rename(aside)
+def _is_intact(checkpoint: Path) -> bool:
+    """Returns whether all files of a checkpoint have their digests.
+
+    Files with the size and time of an earlier verification are not read again.
+    """
+    try:
+        stats = [path.stat() for path in sorted(checkpoint.rglob("*"))]
+        found = tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
+        if _verified.get(checkpoint) != found:
+            manifest.verify(checkpoint)
+            _verified[checkpoint] = found
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _has_only_our_files(checkpoint: Path) -> bool:
+    try:
+        listed = manifest.read(checkpoint)["files"].keys()
+    except ValueError:  # a corrupted manifest lists no files
+        return run_layout.is_whole_checkpoint(checkpoint)
+    return listed >= set(manifest.list_files(checkpoint))
+
+
+def _delete(checkpoint: Path) -> None:
+    """Deletes a folder with jaxgan's mark. The mark is deleted last, if the process is killed."""
+    # The renaming makes a folder named N complete or absent.
+    name = f"{checkpoint.name.split('.')[0]}.{secrets.token_hex(4)}.deleting"
+    renamed = checkpoint.rename(checkpoint.with_name(name))
+    marks = (run_layout.MARK, run_layout.MANIFEST)
+    for path in (path for path in list(renamed.iterdir()) if path.name not in marks):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(renamed)
+    _verified.pop(checkpoint, None)
+
+
+def _set_aside_later(folder: Path, step: int) -> None:
+    """Renames the corrupted checkpoints of a step and of later steps to `N.damaged`.
+
+    An older `N.damaged` is deleted.
+
+    Raises:
+      FileExistsError: If there is an intact checkpoint, or a folder that jaxgan did not write.
+    """
+    for later in (number for number in steps(folder) if number >= step):
+        checkpoint, aside = folder / str(later), folder / f"{later}.damaged"
+        # Another thread may have saved this checkpoint since the check in `save`.
+        if not run_layout.is_checkpoint(checkpoint) or _is_intact(checkpoint):
+            raise FileExistsError(f"step {later} exists")
+        if run_layout.is_checkpoint(aside):
+            _delete(aside)
+        checkpoint.rename(aside)
 
 
 def _remove_remnants(folder: Path) -> None:
     """Removes the folders that killed saves left behind."""
     for path in list(folder.iterdir()) if folder.is_dir() else []:
-        if run_layout.REMNANT.fullmatch(path.name) and path.is_dir():
-            shutil.rmtree(path)
+        if run_layout.REMNANT.fullmatch(path.name) and run_layout.is_checkpoint(path):
+            _delete(path)
 
 
 def _remove_staging(staging: Path) -> None:
@@ -152,3 +213,13 @@ def _remove_staging(staging: Path) -> None:
             shutil.rmtree(staging, ignore_errors=True)
             quiet_since = now
         time.sleep(0.05)
+
+
+def _reset() -> None:
+    """Replaces the lock in a forked child, because a thread of the parent may hold it."""
+    global _orbax
+    _orbax = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset)

@@ -1,5 +1,6 @@
 """Tests the lock of a folder with other processes."""
 
+import concurrent.futures
 import contextlib
 import os
 import shutil
@@ -174,3 +175,10 @@ def test_forked_child_does_not_inherit_the_lock(tmp_path):
         finally:
             parent.kill()
             os.kill(child, signal.SIGKILL)
+
+
+def test_threads_of_a_process_share_the_lock(tmp_path):
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        for number in range(20):
+            folder = tmp_path / str(number)
+            list(threads.map(file_lock.acquire, [folder] * 8))

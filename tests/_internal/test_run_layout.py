@@ -13,13 +13,15 @@ def test_names_on_disk():
     assert (checkpoints, remnants) == (["7", "007", "7.damaged"], ["7.saving", "7.deleting"])
 
 
-def test_checkpoint_has_a_manifest_or_arrays(tmp_path):
+def test_checkpoint_has_a_manifest_or_a_mark(tmp_path):
     for name in ("a", "b", "c"):
         (tmp_path / name).mkdir()
     (tmp_path / "a" / "seal.json").touch()
-    (tmp_path / "b" / "arrays").mkdir()
-    (tmp_path / "c" / "arrays").touch()
-    assert [run_layout.is_checkpoint(tmp_path / name) for name in "abc"] == [True, True, False]
+    (tmp_path / "b" / ".jaxgan").touch()
+    (tmp_path / "c" / "arrays").mkdir()
+    (tmp_path / "d").symlink_to(tmp_path / "a")
+    found = [run_layout.is_checkpoint(tmp_path / name) for name in "abcd"]
+    assert found == [True, True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ import jaxgan
 from jaxgan import Pair, checkpoint, population, train_state
 from jaxgan.checkpoint import _manifest as manifest
 from jaxgan.checkpoint import _read as read
+from jaxgan.checkpoint import _save as save
+from jaxgan.checkpoint import _storage as storage
 
 
 def at(state, step):
@@ -153,11 +155,75 @@ def test_checkpoint_of_another_program_is_rejected(tmp_path, state):
 
 def test_different_versions_give_a_warning(tmp_path, state, monkeypatch):
     checkpoint.save(tmp_path, state).result()
-    versions = {**jaxgan.environment()["versions"], "jax": "9.9"}
-    monkeypatch.setattr(read, "environment", lambda: {"versions": versions})
-    message = rf"saved with other versions \(jax {re.escape(jax.__version__)} then, 9\.9 now\)"
+    now = jaxgan.environment()
+    now = {**now, "versions": {**now["versions"], "jax": "9.9"}}
+    monkeypatch.setattr(read, "environment", lambda: now)
+    message = rf"another environment \(jax {re.escape(jax.__version__)} then, 9\.9 now\)"
     with pytest.warns(UserWarning, match=message):
         assert_trees_equal(checkpoint.restore(tmp_path, like=state), state)
+
+
+def test_settings_that_change_bits_give_a_warning(tmp_path, state, monkeypatch):
+    monkeypatch.delenv("NPROC", raising=False)
+    checkpoint.save(tmp_path, state).result()
+    cpus = jaxgan.environment()["cpus"]
+    monkeypatch.setenv("NPROC", str(cpus))
+    checkpoint.restore(tmp_path, like=state)  # as many threads as before
+    monkeypatch.setenv("NPROC", "77")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true --xla_dump_to=x")
+    message = (
+        rf"CPU threads {cpus} then, 77 now; XLA_FLAGS .* then, --xla_cpu_enable_fast_math=true "
+        rf"now.*\. Set the environment variable NPROC={cpus} to use as many threads\."
+    )
+    with pytest.warns(UserWarning, match=message):
+        checkpoint.restore(tmp_path, like=state)
+
+
+def test_checkpoint_without_settings_gives_no_warning(tmp_path, state, monkeypatch):
+    """Earlier versions of jaxgan saved no settings."""
+    old = {k: x for k, x in jaxgan.environment().items() if k != "settings"}
+    with monkeypatch.context() as earlier:
+        earlier.setattr(save, "environment", lambda: old)
+        checkpoint.save(tmp_path, state).result()
+    checkpoint.restore(tmp_path, like=state)
+
+
+def test_reader_of_replaced_checkpoints_finds_the_newest(tmp_path, state, monkeypatch):
+    """While a restore reads step 1, another process saves step 2 and deletes step 1."""
+    checkpoint.save(tmp_path, at(state, 1)).result()
+    load = storage.load
+
+    def load_late(place, specs):
+        if place.name == "1" and checkpoint.steps(tmp_path) == [1]:
+            checkpoint.save(tmp_path, at(state, 2), keep=1).result()
+        return load(place, specs)
+
+    monkeypatch.setattr(storage, "load", load_late)
+    assert int(checkpoint.restore(tmp_path, like=state).step) == 2
+
+
+def test_renamed_checkpoint_is_rejected(tmp_path, state):
+    for step in (3, 10):
+        checkpoint.save(tmp_path, at(state, step)).result()
+    (tmp_path / "10").rename(tmp_path / "99")
+    (tmp_path / "20261125131143").mkdir()  # not a step
+    assert checkpoint.verify(tmp_path, 99) == "the folder contains step 10"
+    assert checkpoint.latest(tmp_path) == 3
+    with pytest.warns(UserWarning, match="step 99: the folder contains step 10"):
+        assert int(checkpoint.restore(tmp_path, like=state).step) == 3
+
+
+def test_files_of_others_are_not_read(tmp_path, state, monkeypatch):
+    checkpoint.save(tmp_path, state).result()
+    with (tmp_path / "0" / "arrays" / "huge").open("wb") as file:
+        file.truncate(20 * 2**30)  # a sparse file
+    digested = []
+    digest = manifest._digest_file
+    note = lambda path, sync: digested.append(path.name) or digest(path, sync)
+    monkeypatch.setattr(manifest, "_digest_file", note)
+    assert checkpoint.verify(tmp_path, 0) is None
+    assert digested
+    assert "huge" not in digested
 
 
 def test_future_format_is_rejected(tmp_path, state, monkeypatch):

@@ -119,6 +119,8 @@ def test_unfinished_save_is_ignored_and_removed(tmp_path, state):
     checkpoint.save(tmp_path, state).result()
     (tmp_path / "7.saving" / "arrays.orbax-checkpoint-tmp").mkdir(parents=True)
     (tmp_path / "3.deleting").mkdir()
+    for name in ("7.saving", "3.deleting"):
+        (tmp_path / name / ".jaxgan").touch()
     assert checkpoint.latest(tmp_path) == 0
     checkpoint.save(tmp_path, state.replace(step=jnp.int32(9))).result()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "0", "9"]
@@ -139,6 +141,25 @@ def test_saved_steps_and_keep_arguments_are_checked(tmp_path, state):
         checkpoint.save(tmp_path, state, keep=0)
 
 
+def test_saves_and_restores_of_a_process_do_not_disturb_each_other(tmp_path, state):
+    """Orbax gives operations of a process the same number if two run at a time."""
+    large = state.replace(model_state=Pair({"x": jnp.zeros(300_000)}, {}))
+    checkpoint.save(tmp_path / "b", large).result()
+    for step in range(5):
+        saving = checkpoint.save(tmp_path / "a", at(large, step))
+        checkpoint.restore(tmp_path / "b", like=large)
+        assert saving.exception() is None
+
+
+def test_folder_has_one_set_of_saves_under_all_of_its_names(tmp_path, state):
+    (tmp_path / "alias").symlink_to(tmp_path / "run")
+    saving = checkpoint.save(tmp_path / "alias", at(state, 5))
+    with pytest.raises(ValueError, match=r"without intact checkpoints of step 3 or later"):
+        checkpoint.save(tmp_path / "other" / ".." / "run", at(state, 3))
+    assert saving.exception() is None
+    assert checkpoint.steps(tmp_path / "run") == [5]
+
+
 def test_folders_of_the_user_are_left_untouched(tmp_path, state):
     """Folders with names like those of checkpoints and remnants are also kept."""
     for name in ("1", "007", "my.saving", "3.deleting.txt"):
@@ -157,7 +178,7 @@ def test_folders_of_the_user_are_left_untouched(tmp_path, state):
 def test_unreadable_checkpoint_is_renamed_and_not_deleted(tmp_path, state, monkeypatch):
     checkpoint.save(tmp_path, at(state, 7)).result()
 
-    def broken(folder, sync=False):
+    def broken(folder, names, sync=False):
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as disk:
@@ -169,6 +190,7 @@ def test_unreadable_checkpoint_is_renamed_and_not_deleted(tmp_path, state, monke
     assert checkpoint.verify(tmp_path, 7) is None  # and not overwritten
     with monkeypatch.context() as disk:
         disk.setattr(read, "verify", lambda folder, step: "simulated damage")
+        disk.setattr(storage, "_is_intact", lambda checkpoint: checkpoint.name == "5")
         with pytest.warns(UserWarning, match="simulated damage"):
             checkpoint.save(tmp_path, at(state, 5)).result()
     (tmp_path / "7.damaged").rename(tmp_path / "7")
@@ -241,8 +263,15 @@ def test_invalid_states_are_rejected(tmp_path, gan, state, batch):
 
 
 def test_unsupported_directories_are_rejected(tmp_path, state):
-    with pytest.raises(ValueError, match=r"must be a path without '\['; got .*lr\[0\.1\]"):
-        checkpoint.save(tmp_path / "lr[0.1]", state)
+    for name, part in (
+        ("lr[0.1]", r"\["),
+        ("***", r"\*\*"),
+        ("a\\b", r"\\"),
+        ("\udcff", "bytes that are not UTF-8"),
+    ):
+        for call in (checkpoint.save, checkpoint.restore):
+            with pytest.raises(ValueError, match=f"must be a path without {part}; got .*Rename"):
+                call(tmp_path / name, state)
     with pytest.raises(ValueError, match=r"must be a folder on this machine; got .gs://bucket"):
         checkpoint.save("gs://bucket", state)
     assert not list(tmp_path.iterdir())

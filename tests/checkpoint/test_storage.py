@@ -1,5 +1,9 @@
 """Tests folders of checkpoints: which belong to jaxgan, which are deleted, and loading."""
 
+import contextlib
+import errno
+import os
+import stat
 import threading
 import time
 
@@ -9,6 +13,7 @@ import pytest
 
 from jaxgan.checkpoint import DamagedCheckpointError
 from jaxgan.checkpoint import _arrays as arrays
+from jaxgan.checkpoint import _manifest as manifest
 from jaxgan.checkpoint import _storage as storage
 
 LEAVES = {
@@ -26,9 +31,18 @@ def header(step):
 
 
 def stubs(folder, *steps):
-    """Creates folders that look like jaxgan's checkpoints."""
+    """Creates checkpoints of jaxgan without arrays."""
     for step in steps:
         (folder / str(step) / "arrays").mkdir(parents=True)
+        (folder / str(step) / ".jaxgan").touch()
+        manifest.write(folder / str(step), header(step), {})
+
+
+def mark(folder, *names):
+    """Creates folders that only the mark shows to be jaxgan's."""
+    for name in names:
+        (folder / name).mkdir()
+        (folder / name / ".jaxgan").touch()
 
 
 def names(folder):
@@ -69,13 +83,84 @@ def test_array_with_wrong_digest_is_named(tmp_path):
 
 
 def test_write_renames_later_steps_and_removes_remnants(tmp_path):
-    stubs(tmp_path, 3, 4, 6)
-    for name in ("2.saving", "1.deleting", "my.saving", "6.damaged"):
-        (tmp_path / name).mkdir()
+    mark(tmp_path, "3", "4", "6", "2.saving", "1.0a1b2c3d.deleting", "6.damaged")
+    (tmp_path / "my.saving").mkdir()
     (tmp_path / "6.damaged" / "old").touch()
     storage.write(tmp_path, LEAVES, header(4))
     assert names(tmp_path) == ["3", "4", "4.damaged", "6.damaged", "my.saving"]
-    assert names(tmp_path / "6.damaged") == ["arrays"]
+    assert names(tmp_path / "6.damaged") == [".jaxgan"]
+
+
+def test_write_replaces_no_checkpoint_that_another_thread_saved(tmp_path):
+    stubs(tmp_path, 6)
+    with pytest.raises(OSError, match=r"Step 4 could not be saved .*: step 6 exists\."):
+        storage.write(tmp_path, LEAVES, header(4))
+    assert names(tmp_path) == ["6"]
+
+
+def test_files_of_the_user_are_not_deleted(tmp_path):
+    """Folders with the names of checkpoints and remnants, added files, and links are kept."""
+    stubs(tmp_path, 2, 3, 4, 5)
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / "4").rename(elsewhere)
+    (tmp_path / "4").symlink_to(elsewhere)
+    mine = [f"{name}/mine" for name in ("5.saving", "9.deleting", "0/arrays", "1/arrays", "3")]
+    mine += ["2/arrays/mine", "elsewhere/arrays", "elsewhere/seal.json", "4"]
+    for name in mine[:6]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    storage.write(tmp_path, LEAVES, header(7))
+    storage.prune(tmp_path, 1, None)
+    assert all((tmp_path / name).exists() for name in mine)
+    assert "5" not in names(tmp_path)
+
+
+def test_damaged_checkpoints_do_not_count(tmp_path):
+    stubs(tmp_path, 1, 2, 3, 4)
+    (tmp_path / "3" / "seal.json").write_text("{}")
+    storage.prune(tmp_path, 2, None)
+    assert storage.steps(tmp_path) == [2, 3, 4]
+
+
+def test_intact_checkpoints_are_read_once(tmp_path, monkeypatch):
+    stubs(tmp_path, 1, 2)
+    storage.prune(tmp_path, 2, None)
+    with monkeypatch.context() as unread:
+        unread.setattr(manifest, "verify", None)
+        storage.prune(tmp_path, 2, None)
+    (tmp_path / "2" / "seal.json").write_text("{}")
+    assert not storage._is_intact(tmp_path / "2")
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EINVAL])
+def test_failed_flush_of_a_folder_fails_the_save(tmp_path, monkeypatch, code):
+    """EINVAL means that the file system has no such operation."""
+    flush = os.fsync
+
+    def fail(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    expected = pytest.raises(OSError, match=r"Step 4 could not be saved .*Input/output error")
+    with expected if code == errno.EIO else contextlib.nullcontext():
+        storage.write(tmp_path, LEAVES, header(4))
+    assert storage.steps(tmp_path) == ([] if code == errno.EIO else [4])
+
+
+def test_killed_deletion_keeps_the_mark(tmp_path, monkeypatch):
+    stubs(tmp_path, 1, 2)
+
+    def die(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(storage.shutil, "rmtree", die)
+        with pytest.raises(KeyboardInterrupt):
+            storage.prune(tmp_path, 1, None)
+    storage.write(tmp_path, LEAVES, header(3))
+    assert names(tmp_path) == ["2", "3"]
 
 
 def test_failed_write_removes_files_that_a_thread_adds_later(tmp_path, monkeypatch):
