@@ -24,7 +24,7 @@ class TrainState:
     of a training step is `jax.random.fold_in(state.key, state.step)`.
 
     Attributes:
-      step: int32 scalar, the number of training steps so far.
+      step: int32 scalar, the number of training steps so far, below 2^31.
       key: typed PRNG key, fixed for the whole run.
       params: float parameters of both networks.
       opt_state: optimizer states of both networks.

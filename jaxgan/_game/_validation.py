@@ -155,6 +155,8 @@ def check_state(x: TrainState, config: GameConfig | None = None) -> None:
     checks.key(x.key)
     for name in ("params", "opt_state", "model_state"):
         checks.pair(f"state.{name}", getattr(x, name), "values, one per network")
+    if checks.is_concrete(x.step) and np.ndim(x.step) == 0:  # a step beyond int32 would wrap
+        checks.integer("state.step", np.asarray(x.step).item(), 0, 2**31 - 2)
     if config is not None:
         half_life, averages = config.ema_half_life, x.ema_params is not None
         expected = f"{'None' if half_life is None else 'an average'} with ema_half_life={half_life}"

@@ -42,10 +42,8 @@ def acquire(directory: str | os.PathLike) -> None:
     directory = checks.path("directory", directory).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / NAME
-    if fcntl is None:
-        return
     with _threads:
-        if not _is_held(path):
+        if fcntl is not None and not _is_held(path):
             _open(directory, path)
 
 

@@ -110,6 +110,12 @@ def is_key(leaf: Leaf) -> TypeGuard[jax.Array]:
     return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
+def is_finite(array: HostArray) -> bool:
+    """Returns whether no value is infinite or NaN."""
+    is_float = jax.numpy.issubdtype(array.data.dtype, np.inexact)
+    return not is_float or bool(np.isfinite(array.data).all())
+
+
 def describe(array: HostArray) -> ArraySpec:
     """Returns the manifest's description of an array, including the digest."""
     sha256 = digest(array.data)

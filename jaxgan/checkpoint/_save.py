@@ -80,9 +80,28 @@ def save(
     _lock(folder)
     _check_later_steps(folder, step)
     copies = {name: arrays.to_host(leaf) for name, leaf in leaves.items()}
+    _warn_of_non_finite(copies, folder)
     saved_by: Json = environment()
     header = Header(step=step, metadata=metadata, saved_by=saved_by)
     return writer.submit(folder, copies, header, keep, keep_every)
+
+
+def _warn_of_non_finite(copies: dict[str, arrays.HostArray], folder: Path) -> None:
+    """Warns about parameters and moments that training cannot repair.
+
+    Other optimizer states can be infinite, such as the best value of `optax.reduce_on_plateau`.
+    """
+    shapes = {leaf.shape for name, leaf in copies.items() if name.startswith(".params")}
+    checked = (".params", ".opt_state", ".ema_params")
+    is_broken = lambda leaf: leaf.shape in shapes and not arrays.is_finite(leaf)
+    broken = [k for k, leaf in copies.items() if k.startswith(checked) and is_broken(leaf)]
+    if broken:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        warnings.warn(
+            f"{folder}: the saved state has non-finite values in {', '.join(broken[:3])}{more}. "
+            "Training cannot recover from them. Restore an older checkpoint.",
+            stacklevel=3,
+        )
 
 
 def _step_of(state: TrainState) -> int:

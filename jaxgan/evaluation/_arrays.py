@@ -11,7 +11,8 @@ from jaxgan._internal import checks
 from jaxgan._internal.shapes import Float64, Int
 
 _BLOCK_BYTES = 2**27  # of one block of distances
-_LARGEST = 1e45  # beyond float32; the cubed product of two such values still fits in float64
+# Beyond float32. The cubed product of two such values neither overflows nor underflows in float64.
+_LARGEST, _SMALLEST = 1e45, 1e-45
 
 
 def as_features(
@@ -30,7 +31,8 @@ def as_features(
 
     Raises:
       TypeError: If `features` are not floats.
-      ValueError: If they are not `[num, dims]`, have too few rows, are not finite, or exceed 1e45.
+      ValueError: If they are not `[num, dims]`, have too few rows, are not finite, exceed 1e45, or
+        are all below 1e-45 but not 0.
 
     Example:
       >>> from jaxgan.evaluation._arrays import as_features
@@ -50,6 +52,8 @@ def as_features(
     checks.finite(name, x)
     largest = float(np.abs(x).max())
     checks.require(largest <= _LARGEST, name, f"at most {_LARGEST:g} in magnitude", f"{largest:g}")
+    fits, expected = largest == 0 or largest >= _SMALLEST, f"0 or at least {_SMALLEST:g}"
+    checks.require(fits, f"The largest value of {name}", expected, f"{largest:g}", "Rescale them.")
     return x
 
 

@@ -10,6 +10,8 @@ from jaxgan._internal import checks
 from jaxgan._internal.shapes import Float64
 from jaxgan.evaluation._arrays import as_pair, blocks
 
+_LEAST_SPREAD = 1e-6
+
 
 class KernelDistance(NamedTuple):
     """Holds the result of `kernel_distance`.
@@ -42,8 +44,9 @@ def kernel_distance(
     The estimate is unbiased at any size. With features of the Inception network it is called KID.
 
     By default, the shuffled sets are divided into disjoint blocks, and features after the last full
-    block are not used. The blocks are independent, so their standard error is valid. `subsets=100`
-    draws random subsets of each set, as other libraries do; these subsets overlap.
+    block are not used. The blocks are independent, so their standard error is valid. Another `seed`
+    or order of the rows gives other blocks, and changes the value by about its standard error.
+    `subsets=100` draws random subsets of each set, as other libraries do; these subsets overlap.
 
     Args:
       real: floats `[num_real, dims]`.
@@ -58,7 +61,8 @@ def kernel_distance(
     Raises:
       TypeError: If the features are not floats.
       ValueError: If they are not `[num, dims]`, not finite, of different dimensions, or fewer than
-        `block_size`; or if a number is out of range.
+        `block_size`; or if a number is out of range. Also if their standard deviation is below one
+        millionth of their mean, because rounding would then hide the distance.
 
     Example:
       >>> import numpy as np
@@ -77,7 +81,20 @@ def kernel_distance(
         checks.integer("subsets", subsets, 1, 10_000)
     least, setting = (block_size, block_size), f"with block_size={block_size}"
     x, y = as_pair(real, fake, at_least=least, setting=setting)
+    _check_offset(x, y)
     return compute_kernel_distance(x, y, block_size, subsets, seed)
+
+
+def _check_offset(
+    x: Float64[np.ndarray, " num_real dims"], y: Float64[np.ndarray, " num_fake dims"]
+) -> None:
+    """Checks that the kernel's values differ by more than the rounding errors of float64."""
+    both = np.concatenate([x, y])
+    offset, spread = np.linalg.norm(both.mean(axis=0)), np.linalg.norm(both.std(axis=0))
+    expected = f"at least {_LEAST_SPREAD:g} of their mean's norm"
+    fits, name = spread >= _LEAST_SPREAD * offset, "The features' standard deviation"
+    got = f"{spread:.3g} with a mean of norm {offset:.3g}"
+    checks.require(bool(fits), name, expected, got, "Subtract a constant from both sets.")
 
 
 def compute_kernel_distance(

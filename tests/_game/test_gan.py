@@ -605,6 +605,12 @@ def test_generator_with_wrong_output_range_is_rejected(batch, transform, scale, 
         make_gan(generator=linear(transform, scale)).init(jax.random.key(0), batch)
 
 
+@pytest.mark.parametrize("step", [-1, 2**31 - 1])
+def test_step_that_would_wrap_is_rejected(gan, state, batch, step):
+    with pytest.raises(ValueError, match=rf"state.step must be at (most|least) .*; got {step}\."):
+        gan.update(state.replace(step=jnp.int32(step)), batch)
+
+
 def test_nearly_constant_tanh_is_accepted(batch):
     generator = linear(lambda x: jnp.tanh(0.1 + 1e-3 * x), 0.1)
     make_gan(generator=generator).init(jax.random.key(0), batch)

@@ -9,7 +9,7 @@ import optax
 import pytest
 from conftest import BATCH, assert_trees_equal, make_gan
 
-from jaxgan import Pair, checkpoint, population, training
+from jaxgan import Pair, checkpoint, population, train_state, training
 from jaxgan.checkpoint import _manifest as manifest
 from jaxgan.checkpoint import _read as read
 from jaxgan.checkpoint import _storage as storage
@@ -299,3 +299,15 @@ def test_invalid_arguments_are_rejected(tmp_path, state, call, error, message):
     with pytest.raises(error, match=message):
         call(tmp_path, state)
     assert checkpoint.steps(tmp_path) == []
+
+
+def test_non_finite_moments_give_a_warning(tmp_path, state):
+    """The best value of `reduce_on_plateau` begins at infinity."""
+    params = Pair({"w": jnp.ones(3)}, {"w": jnp.ones(2)})
+    plateau = optax.chain(optax.adam(0.1), optax.contrib.reduce_on_plateau())
+    fine = train_state.create(jax.random.key(0), params, Pair(plateau, plateau))
+    checkpoint.save(tmp_path, fine).result()
+    bad = jax.tree.map(lambda x: x * jnp.inf if x.shape == (3,) else x, fine.opt_state)
+    names = r"non-finite values in \.opt_state\.generator\[0\]\[0\]\.mu\['w'\], .*nu\['w'\]\. Train"
+    with pytest.warns(UserWarning, match=names):
+        checkpoint.save(tmp_path, at(fine.replace(opt_state=bad), 1)).result()

@@ -1,5 +1,6 @@
 """Compares the kernel distance with the polynomial kernel of scikit-learn."""
 
+import fractions
 import math
 
 import numpy as np
@@ -102,3 +103,33 @@ def test_disjoint_blocks_omit_less_than_one_block():
 def test_invalid_arguments_of_kernel_distance_are_rejected(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e5])
+def test_kernel_distance_of_shifted_features_is_exact(offset):
+    """The reference uses integers of any size."""
+    draw = np.random.default_rng(0)
+    x, y = draw.integers(-9, 9, (2, 20, 3)) + int(offset)
+    found = evaluation.kernel_distance(x.astype(float), y.astype(float), block_size=20).value
+    dot = lambda a, b: [[(int(i @ j) + 3) ** 3 for j in b] for i in a]
+    within = sum(sum(map(sum, dot(z, z))) - sum(int(i @ i + 3) ** 3 for i in z) for z in (x, y))
+    exact = fractions.Fraction(within, 27 * 20 * 19)
+    exact -= fractions.Fraction(2 * sum(map(sum, dot(x, y))), 27 * 20**2)
+    assert found == pytest.approx(float(exact), rel=1e-3)
+
+
+def test_kernel_distance_hidden_by_rounding_is_rejected():
+    x, y = np.random.default_rng(0).normal(size=(2, 20, 3)) + 1e8
+    message = r"standard deviation must be at least 1e-06 of .*; got 1\.\d+ with .* Subtract"
+    with pytest.raises(ValueError, match=message):
+        evaluation.kernel_distance(x, y, block_size=20)
+    same = np.full((20, 3), 1e8)
+    with pytest.raises(ValueError, match="Subtract a constant"):
+        evaluation.kernel_distance(same, same, block_size=20)
+
+
+def test_subnormal_features_are_rejected():
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    message = "The largest value of real must be 0 or at least 1e-45; got 2.*e-315"
+    with pytest.raises(ValueError, match=message):
+        evaluation.kernel_distance(1e-315 * x, x, block_size=20)
