@@ -6,10 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxgan._game._config import GameConfig
-from jaxgan._internal import checks
+from jaxgan._internal import checks, opt_states
 from jaxgan.train_state import TrainState
 from jaxgan.types import ModelState, Network, Pair, Params, PyTree
 
@@ -181,16 +180,10 @@ def check_opt_state(x: TrainState, config: GameConfig) -> None:
             found = jax.eval_shape(lambda tree: tree, opt_state)  # also converts Python numbers
         except Exception:  # the leaves are not arrays of floats, which the training step reports
             continue
-        name, wanted, got = f"The {player}'s optimizer state", _outline(expected), _outline(found)
+        name = f"The {player}'s optimizer state"
+        wanted, got = opt_states.outline(expected), opt_states.outline(found)
         checks.require(wanted == got, name, wanted, got, OTHER_OPTIMIZER)
         checks.tree_matches(name, found, expected)
-
-
-def _outline(opt_state: optax.OptState) -> str:
-    """Returns the types of the states of chained transformations."""
-    if isinstance(opt_state, tuple) and not hasattr(opt_state, "_fields"):
-        return f"({', '.join(map(_outline, opt_state))})"
-    return type(opt_state).__name__
 
 
 def check_params(both: Pair[Params]) -> None:

@@ -33,5 +33,16 @@ def init(
     return jax.tree.map(_copy, opt_state)
 
 
+def outline(opt_state: optax.OptState) -> str:
+    """Returns the types of the states of chained transformations.
+
+    Args:
+      opt_state: the optimizer state of one network.
+    """
+    if isinstance(opt_state, tuple) and not hasattr(opt_state, "_fields"):
+        return f"({', '.join(map(outline, opt_state))})"
+    return type(opt_state).__name__
+
+
 def _copy(leaf: Any) -> Any:
     return leaf.copy() if isinstance(leaf, jax.Array) else leaf

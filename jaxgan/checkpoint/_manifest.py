@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from jaxgan._internal import checks, run_layout
 from jaxgan.checkpoint._arrays import ArraySpec
@@ -31,11 +31,13 @@ class Header(TypedDict):
       step: the step of the state.
       metadata: the metadata passed to `save`.
       saved_by: `jaxgan.environment()` of the program that saved the checkpoint.
+      optimizers: the types of both networks' optimizer states; missing in older checkpoints.
     """
 
     step: int
     metadata: Json
     saved_by: dict[str, Json]
+    optimizers: NotRequired[list[str]]
 
 
 class Manifest(Header):

@@ -116,6 +116,8 @@ def restore(
         if optimizer is not None:
             specs = {k: v for k, v in specs.items() if not k.startswith(arrays.OPT_STATE)}
         arrays.check_matches(specs, leaves, member, checkpoint)
+        if isinstance(like, TrainState) and optimizer is None:
+            _check_optimizers(contents.get("optimizers"), like)
         loaded = storage.load(checkpoint, specs)
         if not at and member is None:
             _compare_environments(contents["saved_by"], checkpoint)
@@ -239,6 +241,14 @@ def _without_optimizer(like: Any, at: str, optimizer: Any) -> Any:
     checks.require(not at, "at", "omitted with optimizer", repr(at))
     checks.instance("like", like, TrainState, "a jaxgan.TrainState with optimizer")
     return like.replace(opt_state=Pair((), ()))
+
+
+def _check_optimizers(saved: list[str] | None, like: TrainState) -> None:
+    """Checks the types of optimizer states, because other states can have the same arrays."""
+    found = [opt_states.outline(part) for part in like.opt_state]
+    for player, then, now in zip(Pair._fields, saved or found, found, strict=True):
+        advice = "To start with a new optimizer, pass it as optimizer."
+        checks.require(then == now, f"like.opt_state.{player}", then, now, advice)
 
 
 def _with_optimizer(state: Any, optimizer: Pair[optax.GradientTransformation]) -> Any:

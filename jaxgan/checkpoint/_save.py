@@ -7,7 +7,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan._internal import checks, file_lock, run_layout
+from jaxgan._internal import checks, file_lock, opt_states, run_layout
 from jaxgan._internal.environment import environment
 from jaxgan.checkpoint import _arrays as arrays
 from jaxgan.checkpoint import _read as read
@@ -82,7 +82,8 @@ def save(
     copies = {name: arrays.to_host(leaf) for name, leaf in leaves.items()}
     _warn_of_non_finite(copies, folder)
     saved_by: Json = environment()
-    header = Header(step=step, metadata=metadata, saved_by=saved_by)
+    optimizers = [opt_states.outline(part) for part in state.opt_state]
+    header = Header(step=step, metadata=metadata, saved_by=saved_by, optimizers=optimizers)
     return writer.submit(folder, copies, header, keep, keep_every)
 
 

@@ -366,3 +366,16 @@ def test_invalid_uses_of_a_new_optimizer_are_rejected(tmp_path, state):
         restore({"a": state}, optimizer=Pair(sgd, sgd))
     with pytest.raises(ValueError, match=r"at must be omitted with optimizer; got '\.params'"):
         restore(state, at=".params", optimizer=Pair(sgd, sgd))
+
+
+def test_state_of_another_optimizer_with_equal_arrays_is_rejected(tmp_path):
+    """The state of AdaBelief has the arrays of Adam's."""
+    key, params = jax.random.key(0), Pair({"w": jnp.ones(2)}, {"w": jnp.arange(3.0)})
+    adam, belief = optax.adam(0.1), optax.adabelief(0.1)
+    saved = train_state.create(key, params, Pair(adam, adam))
+    checkpoint.save(tmp_path, saved).result()
+    like = train_state.create(key, params, Pair(adam, belief))
+    message = r"like.opt_state.discriminator must be \(ScaleByAdamState, .*; got \(ScaleByBelief"
+    with pytest.raises(ValueError, match=message):
+        checkpoint.restore(tmp_path, like)
+    checkpoint.restore(tmp_path, like, optimizer=Pair(adam, belief))
