@@ -1,19 +1,14 @@
 """Rewrites convolutions to a form that is fast inside loops on CPUs."""
 
 import functools
-import math
-from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jax.extend import core
 
 from jaxgan._internal import checks
-
-ConvParams = dict[str, Any]
-"""The parameters of a convolution in a jaxpr."""
+from jaxgan.training._fast_convolution import ConvParams, convolve
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -91,39 +86,5 @@ def _replace(eqn: core.JaxprEqn) -> core.JaxprEqn:
 
 def _convolve(params: ConvParams, x: jax.Array, kernel: jax.Array) -> jax.Array:
     unchanged = functools.partial(jax.lax.conv_general_dilated_p.bind, **params)
-
-    def transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        numbers, last = params["dimension_numbers"], x.ndim - 1
-        pixels = range(1, last)
-        form = jax.lax.ConvDimensionNumbers(
-            (0, last, *pixels), (last, last - 1, *range(last - 1)), (0, last, *pixels)
-        )
-        x = x.transpose(_order(numbers.lhs_spec, form.lhs_spec))
-        kernel = kernel.transpose(_order(numbers.rhs_spec, form.rhs_spec))
-        x, padded = _pad_small_map(x, kernel, {**params, "dimension_numbers": form})
-        y = jax.lax.conv_general_dilated_p.bind(x, kernel, **padded)
-        return y.transpose(_order(form.out_spec, numbers.out_spec))
-
-    return jax.lax.platform_dependent(x, kernel, cpu=transposed, default=unchanged)
-
-
-def _pad_small_map(
-    x: jax.Array, kernel: jax.Array, params: ConvParams
-) -> tuple[jax.Array, ConvParams]:
-    """Pads a feature map explicitly if it is smaller than its kernel, without changing values.
-
-    Otherwise, XLA would swap map and kernel into a form for which XLA has no fast code.
-    """
-    if math.prod(x.shape[1:-1]) >= math.prod(kernel.shape[:-2]):
-        return x, params
-    around = zip(params["padding"], params["lhs_dilation"], strict=True)
-    config = [(0, 0, 0), *((low, high, step - 1) for (low, high), step in around), (0, 0, 0)]
-    # Without the barrier, XLA would fuse the padding into the convolution again.
-    x = jax.lax.optimization_barrier(jax.lax.pad(x, jnp.zeros((), x.dtype), config))
-    pixels = x.ndim - 2
-    return x, {**params, "padding": ((0, 0),) * pixels, "lhs_dilation": (1,) * pixels}
-
-
-def _order(source: Sequence[int], target: Sequence[int]) -> tuple[int, ...]:
-    """Returns the order of axes that transposes from the source layout to the target layout."""
-    return tuple(int(axis) for axis in np.asarray(source)[np.argsort(target)])
+    fast = functools.partial(convolve, params=params)
+    return jax.lax.platform_dependent(x, kernel, cpu=fast, default=unchanged)

@@ -80,6 +80,47 @@ def test_input_smaller_than_its_kernel(options):
         assert "rhs_reversal" not in text
 
 
+@pytest.mark.parametrize("kernel_spread", [1, 2])
+@pytest.mark.parametrize("size", [1, 2, 5, 11])
+@pytest.mark.parametrize("spread", [(2, 2), (1, 3)])
+@pytest.mark.parametrize("padding", [((3, 2), (0, 1)), ((-1, 4), (5, -1)), ((9, 9), (9, 9))])
+def test_maps_with_spread_pixels(padding, spread, size, kernel_spread):
+    """Convolutions with kernels smaller and larger than the map have equal values and sizes."""
+    keys = jax.random.split(jax.random.key(size))
+    x = integers(keys[0], (2, 4, 5, 3))
+    kernel = integers(keys[1], (size, size, 3, 2))
+    options = {"window_strides": (1, 1), "padding": padding, "lhs_dilation": spread}
+    options["rhs_dilation"] = (kernel_spread, 1)
+    function = lambda x, kernel: convolve(LAYOUTS[0], x, kernel, **options)
+    if 0 in jax.eval_shape(function, x, kernel).shape:
+        pytest.skip("no output pixels")
+    np.testing.assert_array_equal(channels_last(function)(x, kernel), function(x, kernel))
+
+
+def test_gradient_penalty_has_only_fast_convolutions_on_cpu():
+    """Second derivatives of strided convolutions keep their values, and spread no map."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = integers(keys[0], (2, 8, 8, 1))
+    kernels = [jnp.sign(integers(keys[1], (3, 3, 1, 2))), jnp.sign(integers(keys[2], (3, 3, 2, 2)))]
+
+    def critic(kernels, x):
+        for kernel in kernels:
+            x = jax.nn.relu(convolve(LAYOUTS[0], x, kernel, window_strides=(2, 2)))
+        return x.sum()
+
+    def penalty(kernels, x):
+        return (jax.grad(critic, argnums=1)(kernels, x) ** 2).sum() / 2
+
+    gradient = jax.grad(penalty)
+    rewritten = jax.jit(channels_last(gradient))
+    jax.tree.map(np.testing.assert_array_equal, rewritten(kernels, x), gradient(kernels, x))
+    if jax.default_backend() == "cpu":
+        text = rewritten.lower(kernels, x).compile(AS_USERS).as_text()
+        assert set(re.findall(r"dim_labels=(\S+?)[,\s]", text)) == {"b01f_01io->b01f"}
+        assert "lhs_dilate" not in text
+        assert "rhs_reversal" not in text
+
+
 def test_nested_convolutions_are_unchanged():
     layout = LAYOUTS[1]
     x, kernel = (jnp.sign(values) for values in operands(layout))  # keeps all sums below 2^24
