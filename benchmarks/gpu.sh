@@ -33,6 +33,7 @@ trap 'kill "$monitor" 2> /dev/null; rm -rf "$parts"' EXIT
 collect() { # writes what is known after each part, so that an interruption loses only one part
     "$python" - "$parts" "$result" << 'PYTHON'
 import json, pathlib, statistics, subprocess, sys
+from jaxgan import runs
 
 parts, result = map(pathlib.Path, sys.argv[1:])
 old = json.loads(result.read_text()) if result.exists() else {}
@@ -57,7 +58,7 @@ try:
 except FileNotFoundError:
     contents["gpu"] = None
 result.parent.mkdir(parents=True, exist_ok=True)
-result.write_text(json.dumps(contents, indent=2) + "\n")
+runs.write_json(result, contents, indent=2)
 PYTHON
 }
 

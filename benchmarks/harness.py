@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import importlib
-import json
 import multiprocessing
 import statistics
 import sys
@@ -166,7 +165,7 @@ def report(
     if path is not None:
         contents = {"command": ["python", *sys.argv], **about, **jaxgan.environment()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({**contents, "rows": list(rows)}, indent=2) + "\n")
+        jaxgan.runs.write_json(path, {**contents, "rows": list(rows)}, indent=2)
 
 
 def _cell(value: float | None, spec: str) -> str:

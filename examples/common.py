@@ -244,12 +244,31 @@ def draw_run(
     images.save(workdir / "samples.png", grid(sample(state, latents), 8, scale=2))
     walk = jaxgan.latents.traversal(latents[0], num=100, start=-1.0, step=0.02)
     images.save(workdir / "traversal.png", grid(sample(state, walk), 10, scale=2))
-    frames = [frame_path(workdir, record["epoch"]) for record in history]
-    if all(frame.exists() for frame in frames):
-        images.animate(workdir / "training.gif", frames)
-    else:
-        print(f"No training.gif: {workdir / 'frames'} lacks some frames.", file=sys.stderr)
+    animate(workdir / "training.gif", [frame_path(workdir, x["epoch"]) for x in history])
     draw_curves(workdir / "curves.png", history, real_diversity)
+
+
+def animate(path: Path, frames: list[Path]) -> None:
+    """Saves an animation of the frames that can be read, and prints which ones cannot."""
+    whole = [frame for frame in frames if is_picture(frame)]
+    if lost := [frame.name for frame in frames if frame not in whole]:
+        names = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+        about = f"{len(lost)} of {len(frames)} frames, which are missing or corrupted: {names}."
+        print(f"{path} lacks {about}", file=sys.stderr)
+    if whole:
+        images.animate(path, whole)
+
+
+def is_picture(path: Path) -> bool:
+    """Returns whether a picture file can be read to its end."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
 
 
 def draw_curves(path: Path, history: list[Record], real_diversity: float) -> None:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxgan._internal import checks
+from jaxgan._internal import checks, whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -148,9 +148,11 @@ def save(path: str | Path, picture: np.ndarray) -> None:
       >>> jaxgan.images.save(folder / "black.png", np.zeros((8, 8, 1), np.uint8))
     """
     image, path = _to_pillow(picture), _output(path)
-    is_known = path.suffix.lower() in _pillow().registered_extensions()
+    form = _pillow().registered_extensions().get(path.suffix.lower())
+    is_known = form is not None
     checks.require(is_known, "path", "a name ending in a picture suffix, such as .png", f"{path}")
-    image.save(path)
+    with whole_file.replace(path) as file:
+        image.save(file, format=form, title=path.stem)  # the title of a PDF
 
 
 def animate(
@@ -198,7 +200,9 @@ def animate(
     # GIF stores durations in units of 10 ms, and many viewers slow down pictures below 20 ms.
     each = max(20, round(seconds * 1000 / len(frames)))
     durations = [each] * (len(frames) - 1) + [each + 1000]
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    options = {"append_images": frames[1:], "duration": durations, "loop": 0}
+    with whole_file.replace(path) as file:
+        frames[0].save(file, format="GIF", save_all=True, **options)
 
 
 def curves(
@@ -245,7 +249,8 @@ def curves(
         axes.set(title=title, xlabel=xlabel)
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.savefig(path, dpi=120)
+    with whole_file.replace(path) as file:
+        figure.savefig(file, format=suffix, dpi=120)
 
 
 def _draw(axes: "Axes", label: str, members: np.ndarray) -> None:

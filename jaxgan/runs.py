@@ -14,15 +14,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxgan._internal import checks, file_lock, pending, run_layout, signal_watch
+from jaxgan._internal import checks, file_lock, pending, run_layout, signal_watch, whole_file
 
 __all__ = ["begin", "longest_streak", "stop_signals", "write_json", "write_log"]
 
 _logger = logging.getLogger("jaxgan")
 
+_REMNANT = whole_file.REMNANT.pattern
 # These files may remain if a process was killed during `begin`.
-_BEGUN = (file_lock.NAME, run_layout.CONFIG + ".tmp")
-_WRITTEN = re.compile(r".*\.((json|jsonl)(\.tmp)?|png|gif)")  # names of files that jaxgan writes
+_BEGUN = re.compile(rf"{re.escape(file_lock.NAME)}|{_REMNANT}")
+_WRITTEN = re.compile(rf".*\.(json|jsonl|png|gif)|{_REMNANT}")  # names of files that jaxgan writes
 
 
 def begin(
@@ -72,7 +73,8 @@ def begin(
       TypeError: If `config` is not JSON-serializable, or another argument has the wrong type.
       ValueError: If `config` differs from the saved configuration (the message names the keys), or
         contains a non-finite number. If `config.json` is corrupted. If both `resume` and
-        `overwrite` are true.
+        `overwrite` are true. If checkpoints cannot use the folder, because its path contains "[",
+        "**" or a backslash, or is not UTF-8.
 
     Example:
       >>> import tempfile
@@ -91,6 +93,7 @@ def begin(
     name = "At most one of resume and overwrite"
     checks.require(not (resume and overwrite), name, "True", "both")
     checks.text("extends", extends)
+    run_layout.check_name("workdir", workdir.resolve())  # before the first checkpoint
     text = checks.as_json("config", dict(config), finite=True)
     wanted = json.loads(text)  # tuples become lists, as in the saved configuration
     _check_folder(workdir, wanted, resume, overwrite, extends)  # before the lock writes a file
@@ -100,7 +103,8 @@ def begin(
     (workdir / file_lock.NAME).touch()  # also marks a run on systems without locks
     if replaces:
         _remove_run(workdir)
-    _replace(workdir / run_layout.CONFIG, json.dumps(wanted, indent=2) + "\n")
+    _remove_remnants(workdir)
+    _write(workdir / run_layout.CONFIG, json.dumps(wanted, indent=2) + "\n")
     return workdir
 
 
@@ -134,7 +138,7 @@ def write_log(path: str | os.PathLike, records: Sequence[Mapping[str, object]]) 
     fits = isinstance(records, Sequence) and all(isinstance(x, Mapping) for x in records)
     checks.require(fits, "records", "a list of dicts", checks.show(records), error=TypeError)
     lines = [checks.as_json("records", dict(record)) + "\n" for record in records]
-    _replace(path, "".join(lines))
+    _write(path, "".join(lines))
 
 
 def write_json(
@@ -163,7 +167,7 @@ def write_json(
     """
     text = checks.as_json("contents", contents)
     finite = json.loads(text, parse_constant=lambda constant: None)
-    _replace(checks.path("path", path), json.dumps(finite, indent=indent) + "\n")
+    _write(checks.path("path", path), json.dumps(finite, indent=indent) + "\n")
 
 
 def longest_streak(flags: ArrayLike) -> int:
@@ -237,18 +241,9 @@ def stop_signals(
     return signal_watch.watch(signals, message)
 
 
-def _replace(path: Path, text: str) -> None:
-    """Writes a file atomically: writes a temporary file, which then replaces the old file."""
-    partial = path.with_name(path.name + ".tmp")
-    try:
-        with partial.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+def _write(path: Path, text: str) -> None:
+    with whole_file.replace(path) as file:
+        file.write(text.encode())
 
 
 def _check_folder(
@@ -262,7 +257,7 @@ def _check_folder(
         _check_config(workdir, wanted, extends)
         return False
     found = sorted(path.name for path in workdir.iterdir()) if workdir.is_dir() else []
-    there = [name for name in found if name not in _BEGUN]
+    there = [name for name in found if not _BEGUN.fullmatch(name)]
     saved = [name for name in there if name != run_layout.CONFIG]
     is_run = run_layout.CONFIG in there and file_lock.NAME in found
     expected = "empty, missing or the folder of a run" if overwrite else "empty or missing"
@@ -318,6 +313,16 @@ def _remove_run(workdir: Path) -> None:
     _logger.warning("Removing the run in %s: %s", workdir, names)
     for path in written:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _remove_remnants(folder: Path) -> None:
+    """Removes the temporary files of killed processes, also in folders without their own lock."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            if not (path / file_lock.NAME).exists():  # else another process may write there
+                _remove_remnants(path)
+        elif whole_file.REMNANT.fullmatch(path.name):
+            path.unlink()
 
 
 def _others(folder: Path) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """Tests scaling and grids against numpy, and files by reading them with Pillow."""
 
+import os
 import sys
 
 import jax.numpy as jnp
@@ -103,6 +104,39 @@ def test_animate_shows_every_frame_and_the_last_one_longest(tmp_path):
             values.append(int(np.asarray(gif.convert("L"))[0, 0]))
     assert durations == [200, 200, 1200]
     np.testing.assert_allclose(values, [0, 100, 200], atol=2)
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "argument"),
+    [
+        (images.save, "a.png", np.zeros((4, 4, 1), np.uint8)),
+        (images.animate, "a.gif", [np.zeros((4, 4, 1), np.uint8)]),
+        (images.curves, "a.png", {"a": {"b": [1.0]}}),
+    ],
+)
+def test_failed_write_keeps_the_previous_picture(tmp_path, monkeypatch, function, name, argument):
+    function(tmp_path / name, argument)
+    before = (tmp_path / name).read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        function(tmp_path / name, argument)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, before)]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".JPG", ".webp", ".pdf", ".tiff"])
+def test_suffix_determines_the_format(tmp_path, suffix):
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    path = tmp_path / f"a{suffix}"
+    images.save(path, pixels)
+    ours = path.read_bytes()
+    Image.fromarray(pixels).save(path)
+    pillow = path.read_bytes()
+    assert len(ours) == len(pillow)
+    assert ours[:4] == pillow[:4]
 
 
 @pytest.mark.parametrize(

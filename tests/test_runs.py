@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from jaxgan.checkpoint import _storage as storage
 from jaxgan.train_state import create
 
 CONFIG = {"seed": 0, "epochs": 5, "shape": (28, 28, 1)}
+REMNANT = ".jaxgan-0123456789abcdef.tmp"  # the temporary file of a killed process
 
 
 def test_new_run_writes_its_configuration(tmp_path):
@@ -67,7 +69,8 @@ def write_run(workdir):
     saving = workdir / "checkpoints" / "7.saving" / "arrays.orbax-checkpoint-tmp"
     saving.mkdir(parents=True)  # left by a killed save
     (saving / "orbax.checkpoint").touch()
-    (workdir / "metrics.jsonl.tmp").write_text("{")
+    for folder in (workdir, workdir / "frames"):
+        (folder / REMNANT).write_text("{")
 
 
 def contents(folder):
@@ -84,11 +87,11 @@ def test_overwrite_removes_all_files_of_a_run(tmp_path, caplog):
     runs.begin(tmp_path, {"seed": 1}, overwrite=True)
     assert walk(tmp_path) == [tmp_path / "config.json"]
     assert json.loads((tmp_path / "config.json").read_text()) == {"seed": 1}
-    removed = "checkpoints, frames, metrics.jsonl, metrics.jsonl.tmp, samples.png, summary.json"
+    removed = f"{REMNANT}, checkpoints, frames, metrics.jsonl, samples.png, summary.json"
     assert f"Removing the run in {tmp_path}: {removed}, training.gif" in caplog.text
 
 
-@pytest.mark.parametrize("existing", [(), (".lock", "config.json.tmp")], ids=["empty", "begun"])
+@pytest.mark.parametrize("existing", [(), (".lock", REMNANT)], ids=["empty", "begun"])
 def test_overwrite_without_a_run_begins_one(tmp_path, existing, caplog):
     for name in existing:
         (tmp_path / name).touch()
@@ -263,10 +266,42 @@ def test_non_numeric_lengths_are_compared(tmp_path, epochs):
 
 
 def test_run_killed_at_its_start_can_begin_again(tmp_path):
-    (tmp_path / "config.json.tmp").write_text("{")
+    (tmp_path / REMNANT).write_text("{")
     (tmp_path / ".lock").touch()
     runs.begin(tmp_path, CONFIG)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "config.json"]
+
+
+def test_resume_removes_temporary_files_except_in_other_runs(tmp_path):
+    write_run(tmp_path)
+    runs.begin(tmp_path / "evaluation", {})  # its process may be writing
+    kept = tmp_path / "evaluation" / REMNANT
+    kept.touch()
+    runs.begin(tmp_path, CONFIG, resume=True)
+    assert list(tmp_path.rglob(REMNANT)) == [kept]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs links")
+def test_links_with_names_of_files_do_not_change_their_targets(tmp_path):
+    workdir, target = tmp_path / "run", tmp_path / "target"
+    target.write_text("precious")
+    runs.begin(workdir, CONFIG)
+    (workdir / "config.json").unlink()
+    for name in ("config.json", "config.json.tmp", "metrics.jsonl", "metrics.jsonl.tmp"):
+        (workdir / name).symlink_to(target)
+    runs.write_log(workdir / "metrics.jsonl", [{"epoch": 1}])
+    runs.write_json(workdir / "config.json", {})
+    assert target.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("a[1]", "["), ("a**", "**"), ("a\\b", "\\"), ("\udcff", "bytes that")]
+)
+@pytest.mark.skipif(os.name == "nt", reason="needs the file names of POSIX")
+def test_folders_that_checkpoints_cannot_use_are_rejected(tmp_path, name, found):
+    with pytest.raises(ValueError, match=re.escape(f"workdir must be a path without {found}")):
+        runs.begin(tmp_path / name, CONFIG)
+    assert list(tmp_path.iterdir()) == []
 
 
 CIRCLE: list = []

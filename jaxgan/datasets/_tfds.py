@@ -5,7 +5,6 @@ Only tensorflow-datasets imports TensorFlow, to prepare a dataset or to read TFR
 
 import contextlib
 import logging
-import os
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxgan._internal import checks, npz
+from jaxgan._internal import checks, npz, whole_file
 from jaxgan.datasets._dataset import Dataset
 
 if TYPE_CHECKING:
@@ -138,11 +137,8 @@ def _read_cache(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndar
 
 def _write_cache(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
     """Writes the decoded arrays to the cache, or logs a warning if that fails."""
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
     try:
-        with open(partial, "wb") as file:
+        with whole_file.replace(path) as file:
             np.savez(file, images=images, labels=labels)
-        partial.replace(path)  # atomic
     except OSError as error:
-        partial.unlink(missing_ok=True)
         _logger.warning("Cannot cache the decoded images, so each run decodes them: %s", error)

@@ -262,9 +262,22 @@ def test_resume_without_log_and_frames(two_epochs, tmp_path):
     (tmp_path / "metrics.jsonl").write_text("{oops")  # the checkpoint has all records
     done = run_quickly(tmp_path, "--epochs", "2", "--resume")
     assert done.returncode == 0, done.stderr
-    assert "No training.gif" in done.stderr
+    lost = "2 of 2 frames, which are missing or corrupted: 00001.png, 00002.png."
+    assert f"{tmp_path / 'training.gif'} lacks {lost}\n" in done.stderr
     assert "Traceback" not in done.stderr
     assert untimed(tmp_path) == untimed(two_epochs)
+
+
+def test_corrupted_frame_costs_only_that_frame(mnist, two_epochs, tmp_path, capsys):
+    frames = sorted((two_epochs / "frames").iterdir())
+    picture = frames[0].read_bytes()
+    for name, content in (("empty.png", b""), ("half.png", picture[: len(picture) // 2])):
+        (tmp_path / name).write_bytes(content)
+        gif = tmp_path / "training.gif"
+        mnist.common.animate(gif, [*frames, tmp_path / name])
+        assert gif.read_bytes() == (two_epochs / "training.gif").read_bytes()
+        line = f"{gif} lacks 1 of 3 frames, which are missing or corrupted: {name}.\n"
+        assert capsys.readouterr().err == line
 
 
 def test_loss_and_penalty_options(tmp_path):

@@ -27,7 +27,7 @@ import optax
 from tqdm import tqdm
 
 import jaxgan
-from jaxgan import checkpoint
+from jaxgan import checkpoint, runs
 
 
 def flip(path: Path, rng: random.Random) -> None:
@@ -123,7 +123,7 @@ def main() -> None:
     counted |= {"command": shlex.join(["python", *sys.argv]), **jaxgan.environment()}
     print(json.dumps(counted, indent=2))
     if args.output:
-        args.output.write_text(json.dumps(counted) + "\n")
+        runs.write_json(args.output, counted)
     sys.exit(counted["outcomes"] != {"older, and reported": args.cases})
 
 

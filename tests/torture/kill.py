@@ -21,7 +21,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 import jaxgan
-from jaxgan import checkpoint
+from jaxgan import checkpoint, runs
 from jaxgan.checkpoint import _manifest as manifest
 
 SCRIPT = Path(__file__).parent.parent.parent / "examples" / "mnist.py"
@@ -150,7 +150,7 @@ def main() -> None:
     counted |= {"command": shlex.join(["python", *sys.argv]), **jaxgan.environment()}
     print(json.dumps(counted, indent=2))
     if args.output:
-        args.output.write_text(json.dumps(counted) + "\n")
+        runs.write_json(args.output, counted)
     sys.exit(not counted["same"])
 
 
