@@ -7,9 +7,9 @@
     # With convolutional networks:
     python examples/mnist.py --networks dcgan --learning-rate 2e-4 --batch-size 64 --epochs 10
 
-Writes checkpoints, metrics and pictures to `runs/mnist`. Ctrl-C, SIGTERM or SIGUSR1 stops the run
-after the current epoch and saves it; a second signal stops it at once. To change more than the
-options, copy and edit this file and common.py.
+Writes checkpoints, metrics and pictures to `runs/mnist`. Ctrl-C, SIGTERM, SIGHUP (a closed
+terminal) or SIGUSR1 stops the run after the current epoch and saves it; a second signal stops it at
+once. To change more than the options, copy and edit this file and common.py.
 """
 
 import argparse

@@ -204,14 +204,16 @@ def stop_signals(
     At the first signal, a line on stderr gives the signal's name and the message. A second signal,
     the same or another one, ends the process at once with exit code 128 + the signal's number.
     Both work also during a compilation or in a compiled program. In a notebook or another
-    interactive session, a second signal raises `KeyboardInterrupt` instead.
+    interactive session, a second signal raises `KeyboardInterrupt` instead. A terminal that closes
+    can send SIGHUP several times, so SIGHUP has an effect only as the first signal.
 
     Cloud providers and Kubernetes send SIGTERM before they stop a machine. Slurm sends the signal
     that a job requests: `--signal=B:USR1@120` requests SIGUSR1 two minutes before the time limit.
 
     Args:
       *signals: the signals to record. By default, SIGINT (Ctrl-C), SIGTERM and, except on Windows,
-        SIGUSR1.
+        SIGHUP (a closed terminal) and SIGUSR1. By default, a signal that the process ignores stays
+        ignored: `nohup` ignores SIGHUP, and a shell script ignores SIGINT in background jobs.
       message: a sentence about the effect of the first signal.
 
     Returns:
@@ -231,8 +233,9 @@ def stop_signals(
       ...     bool(received)
       True
     """
-    usual = ("SIGINT", "SIGTERM", "SIGUSR1")  # Windows has no SIGUSR1
-    signals = signals or tuple(getattr(signal, name) for name in usual if hasattr(signal, name))
+    usual = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")  # Windows lacks the last two
+    known = (getattr(signal, name) for name in usual if hasattr(signal, name))
+    signals = signals or tuple(x for x in known if signal.getsignal(x) != signal.SIG_IGN)
     for one in signals:
         checks.instance("signals", one, signal.Signals, "of signal.Signals")
         can_be_handled = one.name not in ("SIGKILL", "SIGSTOP")

@@ -394,7 +394,7 @@ def test_longest_streak(flags, longest):
     assert runs.longest_streak(flags) == longest
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_first_signal_is_received_and_announced(signum, capsys):
     before, handled = signal.getsignal(signum), []
     try:
@@ -410,6 +410,22 @@ def test_first_signal_is_received_and_announced(signum, capsys):
     again = "Press Ctrl-C again" if signum == signal.SIGINT else "Send a second signal"
     line = f"{signum.name} received. It stops soon. {again} to stop at once without saving."
     assert capsys.readouterr().err.split("\n") == ["", line, ""]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGHUP, signal.SIGINT])
+def test_ignored_signals_stay_ignored_by_default(signum, capsys):
+    """`nohup` ignores SIGHUP, and shells ignore SIGINT in scripts' background jobs."""
+    before = signal.signal(signum, signal.SIG_IGN)
+    try:
+        with runs.stop_signals() as received:
+            os.kill(os.getpid(), signum)
+        assert signal.getsignal(signum) == signal.SIG_IGN
+        assert (received, capsys.readouterr().err) == ([], "")
+        with runs.stop_signals(signum) as received:
+            os.kill(os.getpid(), signum)
+        assert received == [signum]
+    finally:
+        signal.signal(signum, before)
 
 
 def test_other_signals_are_not_announced(capsys):
@@ -442,7 +458,8 @@ def test_second_signal_interrupts_an_interactive_session(monkeypatch):
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
     with runs.stop_signals() as received:
         os.kill(os.getpid(), signal.SIGTERM)
-        assert received == [signal.SIGTERM]
+        os.kill(os.getpid(), signal.SIGHUP)  # a closed terminal may send several
+        assert received == [signal.SIGTERM, signal.SIGHUP]
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -455,7 +472,9 @@ def test_second_signal_ends_a_busy_process():
             busy.send_signal(signal.SIGINT)
             assert busy.stderr.readline() == "\n"
             assert busy.stderr.readline().startswith("SIGINT received. The run stops after")
-            assert busy.poll() is None
+            busy.send_signal(signal.SIGHUP)  # a closed terminal may send several
+            with pytest.raises(subprocess.TimeoutExpired):
+                busy.wait(0.2)
             busy.send_signal(signal.SIGTERM)
             assert busy.communicate(timeout=60) == ("unflushed\n", "")
         finally:

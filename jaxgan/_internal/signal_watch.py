@@ -1,4 +1,8 @@
-"""Reacts to signals, also while the main thread runs compiled code."""
+"""Reacts to signals, also while the main thread runs compiled code.
+
+SIGHUP never counts as a second signal. A terminal that closes can send it several times, and
+systemd sends it after SIGTERM.
+"""
 
 import contextlib
 import os
@@ -7,6 +11,10 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+
+from jaxgan._internal import stderr
+
+_HANGUP = getattr(signal, "SIGHUP", None)  # Windows has no SIGHUP
 
 _active: list[contextlib.ExitStack] = []  # each restores the handlers that `watch` replaced
 
@@ -36,7 +44,7 @@ def watch(signals: Sequence[signal.Signals], message: str) -> Iterator[list[int]
 
     def record(signum: int, frame: object) -> None:
         received.append(signum)
-        if interactive and len(received) > 1:
+        if interactive and len(received) > 1 and signum != _HANGUP:
             raise KeyboardInterrupt
 
     reader, writer = socket.socketpair()
@@ -71,7 +79,7 @@ def _react(
             continue
         if is_first:
             _announce(signal.Signals(number[0]), message)
-        elif not interactive:
+        elif not interactive and number[0] != _HANGUP:
             _exit(128 + number[0])
         is_first = False
 
@@ -79,9 +87,7 @@ def _react(
 def _announce(signum: signal.Signals, message: str) -> None:
     again = "Press Ctrl-C again" if signum == signal.SIGINT else "Send a second signal"
     text = f"{signum.name} received. {message} {again} to stop at once without saving."
-    with contextlib.suppress(OSError, ValueError):  # stderr is closed
-        # The line before may hold a progress bar or ^C.
-        print(f"\n{text}", file=sys.stderr, flush=True)
+    stderr.write(f"\n{text}")  # the line before may hold a progress bar or ^C
 
 
 def _exit(status: int) -> None:

@@ -5,13 +5,12 @@ does the program before it exits. Both report an error that the caller has not h
 """
 
 import os
-import sys
 import threading
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from jaxgan._internal import pending
+from jaxgan._internal import pending, stderr
 from jaxgan.checkpoint import _storage as storage
 from jaxgan.checkpoint._arrays import HostArray
 from jaxgan.checkpoint._manifest import Header
@@ -82,7 +81,7 @@ def _finish() -> None:
     """Waits for all saves before the interpreter exits, and prints unhandled errors."""
     for saving in _newest.values():
         if error := _unreported(saving):
-            print(f"NOT SAVED: {error}", file=sys.stderr)
+            stderr.write(f"NOT SAVED: {error}")
 
 
 def _reset() -> None:
