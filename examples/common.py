@@ -2,13 +2,14 @@
 
 import argparse
 import contextlib
+import os
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,8 @@ T = TypeVar("T")
 Record = dict[str, float]  # the numbers of one epoch
 TOO_MANY = 100  # consecutive steps skipped after a non-finite loss or gradient
 
+unwritten: dict[str, str] = {}  # the errors of streams and files, by name
+
 # The options that help with an existing folder or file.
 SOLUTIONS = {
     "resume": "--resume continues the run",
@@ -31,11 +34,60 @@ SOLUTIONS = {
 }
 
 
+class Output:
+    """Replaces `sys.stdout` or `sys.stderr`. Remembers errors in `unwritten` and continues.
+
+    A full disk, a closed terminal or a pipe without a reader must not end the training. If the
+    stream was closed before the start, the null device takes its descriptor. Otherwise, libraries
+    that write to the descriptor would write to the next file that the script opens.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        # Opened for reading, the null device fails at the first write.
+        self._stream = getattr(sys, name) or open(os.devnull)  # noqa: SIM115
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._try(self._stream.write, text)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        self.write("".join(lines))
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, function: Callable[..., object], *args: str) -> None:
+        try:
+            function(*args)
+        except (OSError, ValueError) as error:  # ValueError: the file is closed
+            unwritten.setdefault(self._name, f"{self._name}: {error}")
+
+
 def run(main: Callable[[], None]) -> None:
-    """Runs a script. Ctrl-C ends it at once, without a traceback, except in `runs.stop_signals`."""
-    # Python's own handler waits until a compilation or a compiled program ends.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    main()
+    """Runs a script until its end, also if stdout, stderr or the disk of its files fails.
+
+    The exit code is then 1, unless the script ends with another code. Ctrl-C ends the script at
+    once, without a traceback, except in `runs.stop_signals`.
+    """
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # ignored in background jobs
+        # Python's own handler waits until a compilation or a compiled program ends.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    unwritten.clear()
+    sys.stdout, sys.stderr = cast(TextIO, Output("stdout")), cast(TextIO, Output("stderr"))
+    try:
+        main()
+    except SystemExit as ended:
+        if ended.code:
+            raise
+    sys.stdout.flush()  # before Python does, which would ignore an error
+    sys.stderr.flush()
+    if unwritten:
+        what = "; ".join(unwritten.values())
+        sys.exit(f"The run is complete, but some output could not be written: {what}.")
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
@@ -121,6 +173,7 @@ def written(write: Callable[[], None]) -> bool:
     try:
         write()
     except OSError as error:
+        unwritten[str(error)] = str(error)
         tqdm.write(f"NOT SAVED: {error}", file=sys.stderr)
         return False
     return True

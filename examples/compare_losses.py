@@ -274,10 +274,11 @@ def main() -> None:
                     pictures.append(np.nan_to_num(fake[:SHOWN]))
             results.append(result)
             # Written after each loss, so that a killed script leaves the finished losses.
-            runs.write_json(workdir / "summary.json", summary)
-    images.save(workdir / "samples.png", images.grid(np.concatenate(pictures), SHOWN, scale=2))
+            common.written(lambda: runs.write_json(workdir / "summary.json", summary))
+    picture = images.grid(np.concatenate(pictures), SHOWN, scale=2)
+    common.written(lambda: images.save(workdir / "samples.png", picture))
     print_table(results, floor, one_class)
-    draw(workdir / "distances.png", results, floor)
+    common.written(lambda: draw(workdir / "distances.png", results, floor))
     print(
         f"Each row of samples.png is a loss, in order. Results are in {workdir}.", file=sys.stderr
     )

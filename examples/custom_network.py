@@ -105,7 +105,8 @@ def main() -> None:
             bar.update()
     saved = saving is None or common.written(saving.result)
     samples = jax.jit(gan.sample)(state, common.fixed_latents(LATENT_DIM))
-    images.save(workdir / "samples.png", common.grid(samples, 8, scale=2))
+    picture = common.grid(samples, 8, scale=2)
+    common.written(lambda: images.save(workdir / "samples.png", picture))
     print(f"Samples are in {workdir / 'samples.png'}", file=sys.stderr)
     common.exit_if_unfinished(args, saved, stopped, len(history))
 

@@ -228,10 +228,11 @@ def main() -> None:
         "draws": draws,
         **jaxgan.environment(),
     }
-    folder.mkdir(exist_ok=True)
-    runs.write_json(folder / "report.json", report)
+    common.written(lambda: folder.mkdir(exist_ok=True))
+    common.written(lambda: runs.write_json(folder / "report.json", report))
     seen = evaluation.embed(spaces["mnist-v1"], drawn[-1][:16]), train["mnist-v1"]
-    draw_page(folder / "report.png", drawn[-1], train_images, seen, report)
+    page = functools.partial(draw_page, folder / "report.png", drawn[-1], train_images)
+    common.written(lambda: page(seen, report))
     print_table(report)
     print(f"{num} samples per draw; report.json and report.png are in {folder}", file=sys.stderr)
 

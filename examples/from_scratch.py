@@ -4,16 +4,17 @@
     python examples/from_scratch.py --overwrite   # runs again and replaces the results
 
 Compiles the whole run into one program. jaxgan provides `gan.update`, the order of the batches, and
-the pictures. The rest of this file is plain JAX, explained from top to bottom: copy and edit it.
+the pictures; common.py handles Ctrl-C and output that fails. The rest of this file is plain JAX,
+explained from top to bottom: copy and edit both files.
 Writes `samples.png`, `curves.png` and `summary.json` to `runs/from_scratch`.
 """
 
 import argparse
 import math
-import signal
 import sys
 import time
 
+import common
 import jax
 import jax.numpy as jnp
 import optax
@@ -168,8 +169,6 @@ def parse_arguments():
 
 
 def main() -> None:
-    # Ctrl-C ends the script at once. Python's own handler waits until the program returns.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     args = parse_arguments()
     config = {name: x for name, x in vars(args).items() if name not in ("workdir", "overwrite")}
     try:
@@ -190,13 +189,14 @@ def main() -> None:
 
     # Each metric is an array [epochs].
     curves = {player: metrics[f"{player}_loss"] for player in jaxgan.Pair._fields}
-    images.curves(workdir / "curves.png", {"loss": curves})
+    common.written(lambda: images.curves(workdir / "curves.png", {"loss": curves}))
     samples = gan.sample(state, jax.random.normal(jax.random.key(1), (64, LATENTS)))
-    images.save(workdir / "samples.png", images.grid(samples, scale=2))
+    picture = images.grid(samples, scale=2)
+    common.written(lambda: images.save(workdir / "samples.png", picture))
     summary = {"seconds": seconds, **{name: x[-1].item() for name, x in metrics.items()}}
-    runs.write_json(workdir / "summary.json", summary, indent=2)
+    common.written(lambda: runs.write_json(workdir / "summary.json", summary, indent=2))
     print(f"{int(state.step)} steps in {seconds:.0f} s; results are in {workdir}")
 
 
 if __name__ == "__main__":
-    main()
+    common.run(main)

@@ -8,6 +8,7 @@ import argparse
 import functools
 import sys
 
+import common
 import jax
 import jax.numpy as jnp
 import optax
@@ -23,8 +24,7 @@ def main() -> None:
     parser.add_argument("--workdir", default="runs/minimal")
     parser.add_argument("--overwrite", action="store_true", help="replace existing output")
     args = parser.parse_args()
-    if args.epochs < 1:
-        parser.error(f"--epochs must be at least 1; got {args.epochs}")
+    common.check_at_least_1(parser, args, "epochs")
 
     # `gan` holds pure functions, such as init, update and sample.
     adam = optax.adam(1e-3, b1=0.5)
@@ -57,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    common.run(main)

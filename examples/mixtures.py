@@ -226,11 +226,11 @@ def main() -> None:
                 results.append({"mixture": mixture, "method": method, "seconds": seconds})
                 results[-1] |= {"perfect": perfect._asdict(), "skipped_steps": skipped.tolist()}
                 results[-1] |= {"runs": [x._asdict() for x in found]}
-                runs.write_json(workdir / "summary.json", summary)
+                common.written(lambda: runs.write_json(workdir / "summary.json", summary))
     print("\n| mixture | method | modes | high quality, % | KL | KL floor |", end="")
     print(f" not converged | collapsed | skipped steps | published |\n{'| --- ' * 10}|")
     print("\n".join(rows))
-    draw(workdir / "points.png", samples)
+    common.written(lambda: draw(workdir / "points.png", samples))
     print(f"Results are in {workdir}.", file=sys.stderr)
 
 

@@ -229,11 +229,12 @@ def main() -> None:
             found = [count(functools.partial(read, one), latents) for one in members]
             rows.append(row(args.setting, method, found, skipped))
             shown = np.nan_to_num(gan.sample(members[0], latents[:64]))
-            images.save(workdir / f"{method}.png", images.grid(shown, scale=2))
+            save = functools.partial(images.save, workdir / f"{method}.png")
+            common.written(functools.partial(save, images.grid(shown, scale=2)))
             results.append({"method": method, "seconds": seconds})
             results[-1] |= {"runs": [x._asdict() for x in found]}
             results[-1] |= {"skipped_steps": skipped.tolist()}
-            runs.write_json(workdir / "summary.json", summary)
+            common.written(lambda: runs.write_json(workdir / "summary.json", summary))
     print(f"\n| method | modes | KL | collapsed | skipped steps | published |\n{'| --- ' * 6}|")
     print("\n".join(rows))
     print(f"The KL floor is {real.kl_floor:.4f}. Results are in {workdir}.", file=sys.stderr)

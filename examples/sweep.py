@@ -142,10 +142,12 @@ def main() -> None:
 
     history = {name: np.stack([record[name] for record in epochs], axis=1) for name in epochs[0]}
     real = float(diagnostics.pixel_diversity(images.normalize(data.images[:1000])))
-    draw(workdir / "sweep.png", history, args, real)
+    saving = checkpoint.save(workdir / "checkpoints", states)
+    common.written(lambda: draw(workdir / "sweep.png", history, args, real))
     rows = samples[:, :16].reshape(-1, *samples.shape[2:])
-    images.save(workdir / "samples.png", common.grid(rows, 16))  # a row for each member
-    checkpoint.save(workdir / "checkpoints", states).result()
+    picture = common.grid(rows, 16)  # a row for each member
+    common.written(lambda: images.save(workdir / "samples.png", picture))
+    common.written(saving.result)
     print_table(history, args)
     summary = {
         "command": shlex.join(["python", *sys.argv]),
@@ -157,7 +159,7 @@ def main() -> None:
         "history": {name: values.tolist() for name, values in history.items()},
         **jaxgan.environment(),
     }
-    runs.write_json(workdir / "summary.json", summary)
+    common.written(lambda: runs.write_json(workdir / "summary.json", summary))
     print(
         f"{members} members, {args.epochs} epochs in {seconds:.0f} s; results are in {workdir}",
         file=sys.stderr,
