@@ -324,6 +324,15 @@ def is_picture(path: Path) -> bool:
     return True
 
 
+def save_figure(path: Path, figure: Any) -> None:
+    """Saves a figure of matplotlib as `images.save` does: whole or not at all."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    images.save(path, np.asarray(canvas.buffer_rgba())[..., :3])
+
+
 def draw_curves(path: Path, history: list[Record], real_diversity: float) -> None:
     column = {name: [record[name] for record in history] for name in history[0]}
     real_line = [real_diversity] * len(history)

@@ -218,7 +218,7 @@ def draw(path: Path, results: list[dict], floor: dict[str, float]) -> None:
     from matplotlib.figure import Figure
 
     spaces = {space: least for space, least in floor.items() if space != "coverage"}
-    figure = Figure(figsize=(4.8 * len(spaces), 3.6), layout="constrained")
+    figure = Figure(figsize=(4.8 * len(spaces), 3.6), layout="constrained", dpi=110)
     for axes, (space, least) in zip(
         figure.subplots(1, len(spaces), squeeze=False)[0], spaces.items(), strict=True
     ):
@@ -233,7 +233,7 @@ def draw(path: Path, results: list[dict], floor: dict[str, float]) -> None:
         axes.set(title=f"Frechet distance, {space}", yscale="log", xticks=range(len(ordered)))
         axes.set_xticklabels([result["loss"] for result in ordered], rotation=40)
     figure.suptitle("each run, the median, and training images (dashed)", fontsize=9)
-    figure.savefig(path, dpi=110)
+    common.save_figure(path, figure)
 
 
 def main() -> None:

@@ -166,7 +166,7 @@ def draw_page(path: Path, fake: np.ndarray, train: np.ndarray, seen: tuple, repo
     nearest = evaluation.authenticity(train_seen, fake_seen[:16]).nearest
     pairs = np.concatenate([fake[:16], train[nearest]])
     p = evaluation.embed(evaluation.mnist_v1().probabilities, fake)
-    figure = Figure(figsize=(11, 9), layout="constrained")
+    figure = Figure(figsize=(11, 9), layout="constrained", dpi=110)
     (top_left, top_right), (low_left, low_right) = figure.subplots(2, 2)
     top_left.imshow(images.grid(fake[:100], 10)[..., 0], cmap="gray")
     top_left.set(title="samples", xticks=[], yticks=[])
@@ -186,7 +186,7 @@ def draw_page(path: Path, fake: np.ndarray, train: np.ndarray, seen: tuple, repo
     low_right.text(0, 1, "\n".join(lines), family="monospace", fontsize=7.5, va="top")
     low_right.set_title("scores (mean +- standard error of draws), floor")
     low_right.axis("off")
-    figure.savefig(path, dpi=110)
+    common.save_figure(path, figure)
 
 
 def main() -> None:

@@ -152,7 +152,7 @@ def draw(path: Path, samples: dict[str, dict[str, np.ndarray]]) -> None:
     from matplotlib.figure import Figure
 
     rows, columns = len(samples), max(map(len, samples.values()))
-    figure = Figure(figsize=(2.2 * columns, 2.4 * rows), layout="constrained")
+    figure = Figure(figsize=(2.2 * columns, 2.4 * rows), layout="constrained", dpi=110)
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes_row, (mixture, methods) in zip(panels, samples.items(), strict=True):
         means, _ = MIXTURES[mixture]
@@ -162,7 +162,7 @@ def draw(path: Path, samples: dict[str, dict[str, np.ndarray]]) -> None:
             axes.scatter(*points[0].T, s=1, alpha=0.4, linewidths=0)
             axes.set(title=f"{mixture}, {method}", xlim=(-limit, limit), ylim=(-limit, limit))
             axes.set(aspect="equal", xticks=[], yticks=[])
-    figure.savefig(path, dpi=110)
+    common.save_figure(path, figure)
 
 
 def count(mixture: str, samples: np.ndarray) -> evaluation.MixtureCoverage:

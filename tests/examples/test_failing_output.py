@@ -10,8 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import QUICKLY
+from matplotlib.figure import Figure
+from PIL import Image
 from tqdm import tqdm
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -107,6 +110,18 @@ def test_files_that_could_not_be_written_change_the_exit_code(common, monkeypatc
         common.run(main)
     assert "NOT SAVED: [Errno 28] No space left" in capsys.readouterr().err
     common.run(lambda: None)  # a new run has no failures
+
+
+def test_saved_figure_equals_that_of_matplotlib(common, tmp_path):
+    figure = Figure(figsize=(3, 2), layout="constrained", dpi=110)
+    figure.subplots().plot([1, 2, 3])
+    common.save_figure(tmp_path / "ours.png", figure)
+    figure.savefig(tmp_path / "matplotlib.png", dpi=110)
+    with (
+        Image.open(tmp_path / "ours.png") as ours,
+        Image.open(tmp_path / "matplotlib.png") as other,
+    ):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(other.convert("RGB")))
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.default_int_handler])
