@@ -102,10 +102,14 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if sys.stdout is None:  # closed, as by `>&-`
+        sys.exit("The table could not be written: stdout is closed.")
     try:
         main()
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
+    except OSError as error:
         # Python flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        # The reader, such as `head`, may have closed the pipe.
+        has_no_reader = isinstance(error, BrokenPipeError)
+        sys.exit(1 if has_no_reader else f"The table could not be written: {error}.")

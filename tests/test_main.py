@@ -48,6 +48,18 @@ def test_closed_pipe_ends_without_a_traceback():
     assert (process.returncode, errors) == (1, b"")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs the devices of POSIX")
+@pytest.mark.parametrize(
+    "redirect", [">/dev/full", pytest.param(">&-", marks=pytest.mark.slow)], ids=["full", "closed"]
+)
+def test_failing_stdout_gives_a_one_line_error(redirect):
+    command = ["bash", "-c", f"exec {sys.executable} -m jaxgan {redirect}"]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The table could not be written: ")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
