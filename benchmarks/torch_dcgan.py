@@ -12,7 +12,7 @@ import numpy as np
 import torch_recipe
 from torch_recipe import torch
 
-FEATURES, KERNEL = 64, 5
+KERNEL = 5
 
 if torch is not None:
     from torch import nn
@@ -29,7 +29,14 @@ if torch is not None:
 
 
 def arms(
-    images: np.ndarray, batch_size: int, latent_dim: int, *, bfloat16: bool, compiled: bool
+    images: np.ndarray,
+    batch_size: int,
+    latent_dim: int,
+    *,
+    bfloat16: bool,
+    compiled: bool,
+    features: int = 64,
+    penalty: str = "none",
 ) -> list[harness.Arm]:
     """Returns eager and, if requested, compiled arms; empty without PyTorch.
 
@@ -39,6 +46,8 @@ def arms(
       latent_dim: dimension of a latent.
       bfloat16: whether to train under autocast.
       compiled: whether to add arms with `torch.compile`.
+      features: channels next to the images.
+      penalty: the discriminator's penalty, "none", "R1" or "WGAN-GP".
     """
     if torch is None:
         return []
@@ -46,11 +55,15 @@ def arms(
     on_device = torch.tensor(images, device=torch_recipe.device()).permute(0, 3, 1, 2)
 
     def networks():
-        pair = generator(side, channels, latent_dim), discriminator(side, channels)
+        pair = (
+            generator(side, channels, latent_dim, features),
+            discriminator(side, channels, features),
+        )
         return tuple(network.to(memory_format=torch.channels_last) for network in pair)
 
+    adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
     recipe = torch_recipe.Recipe(
-        networks, on_device, batch_size, latent_dim, {"lr": 2e-4, "betas": (0.5, 0.999)}, bfloat16
+        networks, on_device, batch_size, latent_dim, adam, bfloat16, penalty
     )
     return torch_recipe.variants(recipe, "channels-last", compiled)
 
@@ -60,9 +73,9 @@ def stages(side: int) -> int:
     return 0 if side <= 4 or side % 2 else 1 + stages(side // 2)
 
 
-def generator(side: int, channels: int, latent_dim: int) -> "nn.Sequential":
+def generator(side: int, channels: int, latent_dim: int, features: int) -> "nn.Sequential":
     num = stages(side)
-    smallest, widths = side >> num, [FEATURES << i for i in reversed(range(num))]
+    smallest, widths = side >> num, [features << i for i in reversed(range(num))]
     units = smallest**2 * widths[0]
     # Unflattening with channels last avoids a conversion to the channels-last layout.
     layers = [nn.Linear(latent_dim, units, bias=False), ChannelsLast(smallest, widths[0])]
@@ -72,9 +85,9 @@ def generator(side: int, channels: int, latent_dim: int) -> "nn.Sequential":
     return initialize(nn.Sequential(*layers, nn.Tanh()))
 
 
-def discriminator(side: int, channels: int) -> "nn.Sequential":
+def discriminator(side: int, channels: int, features: int) -> "nn.Sequential":
     num = stages(side)
-    widths = [channels, *(FEATURES << i for i in range(num))]
+    widths = [channels, *(features << i for i in range(num))]
     layers: list[nn.Module] = []
     for i in range(num):
         layers.append(nn.Conv2d(*widths[i : i + 2], KERNEL, 2, KERNEL // 2, bias=i == 0))

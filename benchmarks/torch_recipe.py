@@ -31,6 +31,7 @@ class Recipe(NamedTuple):
       latent_dim: dimension of a latent.
       adam: keyword arguments of Adam.
       bfloat16: whether to train under autocast.
+      penalty: the discriminator's penalty, "none", "R1" or "WGAN-GP", with weight 10.
     """
 
     networks: Callable[[], tuple["nn.Module", "nn.Module"]]
@@ -39,6 +40,7 @@ class Recipe(NamedTuple):
     latent_dim: int
     adam: dict[str, Any]
     bfloat16: bool = False
+    penalty: str = "none"
 
 
 def arms(
@@ -115,11 +117,25 @@ def train_step(recipe: Recipe, wrap: Callable) -> Step:
 
     @wrap
     def discriminator_loss(indices, fake):
+        real = images[indices].float() / 127.5 - 1.0
         with autocast():
-            real_logits = discriminator(images[indices].float() / 127.5 - 1.0)
+            real_logits = discriminator(real)
             fake_logits = discriminator(fake)
         real_loss = cross_entropy(real_logits.float(), smooth)
-        return real_loss + cross_entropy(fake_logits.float(), zeros)
+        loss = real_loss + cross_entropy(fake_logits.float(), zeros)
+        return loss + penalty(real, fake) if recipe.penalty != "none" else loss
+
+    def penalty(real, fake):
+        at = real
+        if recipe.penalty == "WGAN-GP":
+            share = torch.rand(size, *[1] * (real.dim() - 1), device=on)
+            at = real + share * (fake - real)
+        at = at.detach().requires_grad_(True)
+        (slope,) = torch.autograd.grad(discriminator(at).sum(), at, create_graph=True)
+        squares = slope.square().flatten(1).sum(1)
+        if recipe.penalty == "R1":
+            return 5.0 * squares.mean()
+        return 10.0 * (squares.sqrt() - 1.0).square().mean()
 
     @wrap
     def generator_loss(fake):

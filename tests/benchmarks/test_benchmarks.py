@@ -169,8 +169,8 @@ def test_torch_dcgan_has_as_many_parameters_as_jaxgan(modules):
     gan = step_time.dcgan((32, 32, 3), np.dtype(np.float32))
     state = jax.eval_shape(gan.init, jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32))
     for name, network in {
-        "generator": torch_dcgan.generator(32, 3, latents=100),
-        "discriminator": torch_dcgan.discriminator(32, 3),
+        "generator": torch_dcgan.generator(32, 3, latent_dim=100, features=64),
+        "discriminator": torch_dcgan.discriminator(32, 3, features=64),
     }.items():
         sizes = [leaf.size for leaf in jax.tree.leaves(getattr(state.params, name))]
         assert sorted(sizes) == sorted(p.numel() for p in network.parameters())
