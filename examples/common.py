@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import hashlib
 import os
 import shlex
 import signal
@@ -121,8 +122,12 @@ def check_at_least_1(
 
 def chosen(args: argparse.Namespace) -> dict[str, object]:
     """Returns the options that determine a run: all except folders and their handling."""
-    folders = ("workdir", "data_dir", "resume", "overwrite")
-    return {name: value for name, value in vars(args).items() if name not in folders}
+    others = ("workdir", "data_dir", "resume", "overwrite", "merge", "save_every")
+    return {name: value for name, value in vars(args).items() if name not in others}
+
+
+def digest(data: jaxgan.datasets.Dataset) -> str:
+    return hashlib.sha256(data.images.tobytes()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -165,7 +170,8 @@ def restore(folder: Path, state: jaxgan.TrainState) -> tuple[jaxgan.TrainState, 
     if not checkpoint.steps(folder):
         return state, []
     state = checkpoint.restore(folder, like=state)
-    return state, checkpoint.info(folder, step=int(state.step)).metadata["history"]
+    step = int(np.max(state.step))  # the same for all members of a population
+    return state, checkpoint.info(folder, step=step).metadata["history"]
 
 
 def written(write: Callable[[], None]) -> bool:
@@ -231,11 +237,14 @@ def exit_if_unfinished(
     if not saved:
         sys.exit("The last epoch is NOT SAVED. Free disk space, then continue with --resume.")
     if stopped and num_epochs < args.epochs:
-        options = [option for option in sys.argv if option not in ("--resume", "--overwrite")]
-        command = shlex.join(["python", *options, "--resume"])
         when = f"after epoch {num_epochs}, which is saved." if num_epochs else "before epoch 1."
-        print(f"Stopped {when} To continue: {command}", file=sys.stderr)
+        print(f"Stopped {when} To continue: {command_to_continue()}", file=sys.stderr)
         sys.exit(128 + stopped[0])
+
+
+def command_to_continue() -> str:
+    options = [option for option in sys.argv if option not in ("--resume", "--overwrite")]
+    return shlex.join(["python", *options, "--resume"])
 
 
 def describe(metrics: jaxgan.types.Metrics, samples: jax.Array, seconds: float) -> Record:

@@ -13,8 +13,12 @@ of 10,000 samples to the test images, in the features of the classifier mnist-v1
 weights. A run has collapsed if it scores no better than real digits of a single class: its distance
 is at least that of the nearest class, or its coverage is at most that of the widest class.
 
-Prints a table, and writes `distances.png`, `samples.png` and, after each loss, `summary.json` to
-`runs/compare_losses`.
+Prints a table, and writes checkpoints, `distances.png`, `samples.png` and, after each loss,
+`summary.json` to `runs/compare_losses`.
+
+    python examples/compare_losses.py --data-dir mnist --resume      # continues a stopped script
+    python examples/compare_losses.py --data-dir mnist --losses ns --workdir runs/a  # one loss
+    python examples/compare_losses.py --merge runs/a runs/b --workdir runs/joint
 
 References:
   Lucic et al., Are GANs Created Equal?, 2018, https://arxiv.org/abs/1711.10337
@@ -23,19 +27,18 @@ References:
 import argparse
 import functools
 import math
-import shlex
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import common
+import experiments
 import jax
 import jax.numpy as jnp
+import merging
 import numpy as np
 import optax
-from tqdm import tqdm
 
 import jaxgan
 from jaxgan import (
@@ -47,7 +50,6 @@ from jaxgan import (
     optimizers,
     penalties,
     population,
-    runs,
 )
 
 NETWORKS: dict[str, tuple[Any, Any]] = {
@@ -95,13 +97,13 @@ def parse_arguments() -> argparse.Namespace:
     names, text = list(NETWORKS), f"one of {', '.join(NETWORKS)} (default: infogan)"
     add("--networks", choices=names, default="infogan", help=text)
     add("--epochs", type=int, default=20, help="(default: 20)")
-    add("--runs", type=int, default=50, help="of each loss, with seeds from 0 (default: 50)")
+    add("--runs", type=int, default=50, help="of each loss (default: 50)")
     add("--batch-size", type=int, default=64, help="(default: 64)")
     add("--latent-dim", type=int, default=64, help="(default: 64)")
     add("--learning-rate", type=float, default=2e-4, help="of Adam (default: 2e-4)")
     add("--samples", type=int, default=10_000, help="samples of each run to score (default: 10000)")
-    common.add_workdir(parser, "runs/compare_losses")
-    args = parser.parse_args()
+    experiments.add_options(parser, "runs/compare_losses")
+    args = experiments.parse(parser)
     common.check_at_least_1(parser, args, "epochs", "runs", "batch_size", "latent_dim")
     if args.samples < 1000:  # fewer are too few for 128 features
         parser.error(f"--samples must be at least 1000; got {args.samples}")
@@ -120,27 +122,6 @@ def make_gan(name: str, args: argparse.Namespace) -> jaxgan.GAN:
         latents=args.latent_dim,
         penalty=method.penalty,
     )
-
-
-def train(gan: jaxgan.GAN, train_images: jax.Array, args: argparse.Namespace, bar: tqdm):
-    """Trains all runs of a loss; returns their states, and the skipped steps of each run."""
-
-    def epoch(state: jaxgan.TrainState, train_images: jax.Array):
-        state, metrics = jaxgan.training.epochs(
-            gan, state, train_images, batch_size=args.batch_size
-        )
-        return state, (metrics["generator_skipped"] + metrics["discriminator_skipped"]).sum()
-
-    keys = jax.vmap(jax.random.key)(jnp.arange(args.runs))
-    start = images.normalize(train_images[:1])
-    states = jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, start)
-    step = jax.jit(population.each(epoch), donate_argnums=0)
-    skipped = np.zeros(args.runs, np.int64)
-    for _ in range(args.epochs):
-        states, missed = step(states, train_images)
-        skipped += np.asarray(missed)
-        bar.update()
-    return states, skipped
 
 
 def load_space(features: Callable, test_images: np.ndarray) -> Space:
@@ -190,6 +171,52 @@ def mean(distances: list[float]) -> str:
     return evaluation.plus_minus(finite, 3) if finite else "none"
 
 
+def make_training(
+    name: str,
+    train_images: jax.Array,
+    spaces: dict[str, Space],
+    shared: dict[str, Any],
+    args: argparse.Namespace,
+) -> experiments.Training:
+    """Makes the training of all runs of a loss."""
+
+    def epoch(state: jaxgan.TrainState, train_images: jax.Array):
+        state, metrics = jaxgan.training.epochs(
+            gan, state, train_images, batch_size=args.batch_size
+        )
+        return state, (metrics["generator_skipped"] + metrics["discriminator_skipped"]).sum()
+
+    gan, seeds = make_gan(name, args), experiments.seeds(args, args.runs)
+    step = jax.jit(population.each(epoch), donate_argnums=0)
+
+    def init() -> jaxgan.TrainState:
+        keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
+        start = images.normalize(train_images[:1])
+        return jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, start)
+
+    def advance(states: jaxgan.TrainState, done: int) -> tuple[jaxgan.TrainState, dict]:
+        states, skipped = step(states, train_images)
+        return states, {"skipped": skipped.tolist()}
+
+    def finish(states: jaxgan.TrainState, history: list[dict]) -> list[experiments.Row]:
+        latents = common.fixed_latents(args.latent_dim, args.samples)
+        sample, scores, shown = jax.jit(gan.sample), [], []
+        for i in range(args.runs):
+            member = population.pick(states, i)
+            parts = [sample(member, latents[j : j + 500]) for j in range(0, len(latents), 500)]
+            fake = np.concatenate(parts)
+            scores.append(score(fake, spaces))
+            if i == 0:
+                shown.append(images.quantize(np.nan_to_num(fake[:SHOWN])).tolist())
+        result: dict[str, Any] = {"loss": name, "seeds": seeds}
+        result |= {"seconds": sum(record["seconds"] for record in history)}
+        result |= {"skipped_steps": experiments.skipped(history)}
+        result |= {key: [one[key] for one in scores] for key in scores[0]}
+        return [{"result": result, "shown": shown, "shared": shared}]
+
+    return experiments.Training(name, args.epochs, init, advance, finish)
+
+
 def print_table(results: list[dict], floor: dict, one_class: dict[str, float]) -> None:
     """Prints the losses from best to worst median distance."""
     spaces = [key for key in floor if key != "coverage"]
@@ -236,52 +263,42 @@ def draw(path: Path, results: list[dict], floor: dict[str, float]) -> None:
     common.save_figure(path, figure)
 
 
-def main() -> None:
-    args = parse_arguments()
-    compilation.enable_compilation_cache()
-    chosen = common.chosen(args)
+def compute(args: argparse.Namespace) -> tuple[Path, list[experiments.Row]]:
     with common.errors_in_a_line():
         data = jaxgan.datasets.load("mnist", "train", args.data_dir)
         test = jaxgan.datasets.load("mnist", "test", args.data_dir)
-        workdir = common.begin(args, chosen)
+        config = {"images_sha256": common.digest(data), **common.chosen(args)}
+        workdir = common.begin(args, config)
     print(f"data: {data.source}", file=sys.stderr)
     feature_fns = {"mnist-v1": evaluation.mnist_v1().features, "random-v1": evaluation.random_v1()}
     spaces = {name: load_space(features, test.images) for name, features in feature_fns.items()}
     floor = score(data.images[: args.samples], spaces)
     one_class = score_one_class(data.images, data.labels, spaces, min(COVERED, args.samples))
-    latents = common.fixed_latents(args.latent_dim, args.samples)
+    shared = {"source": data.source, "floor": floor, "one_class": one_class}
     train_images = jnp.asarray(data.images)
-    results: list[dict[str, Any]] = []
-    pictures: list[np.ndarray] = []
-    summary = {"command": shlex.join(["python", *sys.argv]), **chosen, "source": data.source}
-    summary |= {"floor": floor, "one_class": one_class, "results": results, **jaxgan.environment()}
-    with tqdm(total=len(args.losses) * args.epochs, unit="epoch") as bar:
-        for name in args.losses:
-            bar.set_postfix_str(f"{name}, {args.runs} runs")
-            clock = time.perf_counter()
-            gan = make_gan(name, args)
-            states, skipped = train(gan, train_images, args, bar)
-            result = {"loss": name, "seconds": time.perf_counter() - clock}
-            result |= {"skipped_steps": skipped.tolist(), **{key: [] for key in floor}}
-            sample = jax.jit(gan.sample)
-            for i in range(args.runs):
-                member = population.pick(states, i)
-                parts = [sample(member, latents[j : j + 500]) for j in range(0, len(latents), 500)]
-                fake = np.concatenate(parts)
-                for key, value in score(fake, spaces).items():
-                    result[key].append(value)
-                if i == 0:
-                    pictures.append(np.nan_to_num(fake[:SHOWN]))
-            results.append(result)
-            # Written after each loss, so that a killed script leaves the finished losses.
-            common.written(lambda: runs.write_json(workdir / "summary.json", summary))
-    picture = images.grid(np.concatenate(pictures), SHOWN, scale=2)
-    common.written(lambda: images.save(workdir / "samples.png", picture))
-    print_table(results, floor, one_class)
-    common.written(lambda: draw(workdir / "distances.png", results, floor))
-    print(
-        f"Each row of samples.png is a loss, in order. Results are in {workdir}.", file=sys.stderr
-    )
+    trainings = [make_training(name, train_images, spaces, shared, args) for name in args.losses]
+    return workdir, experiments.compute(args, workdir, trainings)
+
+
+def report(workdir: Path, rows: list[experiments.Row]) -> None:
+    """Prints the table, and draws the samples and distances."""
+    results, shared = [row["result"] for row in rows], rows[0]["shared"]
+    samples = np.concatenate([np.array(row["shown"][0], np.uint8) for row in rows])
+    common.written(lambda: images.save(workdir / "samples.png", images.grid(samples, SHOWN, scale=2)))
+    print_table(results, shared["floor"], shared["one_class"])
+    common.written(lambda: draw(workdir / "distances.png", results, shared["floor"]))
+    text = "Each row of samples.png is a loss, in order. Results are in"
+    print(f"{text} {workdir}.", file=sys.stderr)
+
+
+def main() -> None:
+    args = parse_arguments()
+    compilation.enable_compilation_cache()
+    if args.merge:
+        args, workdir, rows = merging.merge(args, {"losses": "loss"})
+    else:
+        workdir, rows = compute(args)
+    report(workdir, rows)
 
 
 if __name__ == "__main__":

@@ -81,9 +81,9 @@ def load_images(args: argparse.Namespace, trained: str) -> tuple[np.ndarray, np.
     """
     train = jaxgan.datasets.load("mnist", "train", args.data_dir)
     test = jaxgan.datasets.load("mnist", "test", args.data_dir)
-    if mnist.digest(test) == trained:
+    if common.digest(test) == trained:
         print("The run trained on the test images, so the scores are too good.", file=sys.stderr)
-    elif mnist.digest(train) != trained:
+    elif common.digest(train) != trained:
         print("The run trained on images other than these training images.", file=sys.stderr)
     if not np.array_equal(train.images, test.images):
         return train.images, test.images, train.source

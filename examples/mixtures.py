@@ -5,27 +5,30 @@
 
 The defaults are PacGAN's: 100,000 points, 4 x 400 units in the generator, 3 x 200 maxout units in
 the discriminator, Adam 1e-4 with beta1 0.8, batches of 100 packs, 400 epochs, 10 runs. All runs of
-a method train as a population in one compiled program. Prints a table, and writes `points.png` and,
-after each method, `summary.json` to `runs/mixtures`.
+a method train as a population in one compiled program. Prints a table, and writes checkpoints,
+`points.png` and, after each method, `summary.json` to `runs/mixtures`.
+
+    python examples/mixtures.py --resume                             # continues a stopped script
+    python examples/mixtures.py --methods gan --workdir runs/a       # computes methods apart
+    python examples/mixtures.py --merge runs/a runs/b --workdir runs/joint
 """
 
 import argparse
 import functools
-import shlex
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import common
+import experiments
 import jax
 import jax.numpy as jnp
+import merging
 import numpy as np
 import optax
-from tqdm import tqdm
 
 import jaxgan
-from jaxgan import compilation, evaluation, losses, penalties, population, runs, training
+from jaxgan import compilation, evaluation, losses, penalties, population, training
 
 SIZES = ("epochs", "runs", "points", "batch_size", "samples")
 STEPS = np.arange(-4.0, 5.0, 2.0)
@@ -64,7 +67,7 @@ def parse_arguments() -> argparse.Namespace:
         text = f"any of {', '.join(known)} (default: all)"
         add(f"--{name}", nargs="+", choices=known, default=known, help=text)
     add("--epochs", type=int, default=400, help="(default: 400)")
-    add("--runs", type=int, default=10, help="of each method, with seeds from 0 (default: 10)")
+    add("--runs", type=int, default=10, help="of each method (default: 10)")
     add("--points", type=int, default=100_000, help="training points (default: 100000)")
     add("--batch-size", type=int, default=100, help="packs in each step (default: 100)")
     add("--generator-width", type=int, default=400, help="units of 4 layers (default: 400)")
@@ -72,8 +75,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--learning-rate", type=float, default=1e-4, help="of Adam (default: 1e-4)")
     add("--gamma", type=float, default=0.1, help="weight of R1 and R2, for rpgan (default: 0.1)")
     add("--samples", type=int, default=2500, help="samples of each run to count (default: 2500)")
-    common.add_workdir(parser, "runs/mixtures")
-    args = parser.parse_args()
+    experiments.add_options(parser, "runs/mixtures")
+    args = experiments.parse(parser)
     common.check_at_least_1(parser, args, *SIZES, "generator_width", "discriminator_width")
     if not 0 < args.learning_rate < np.inf or not 0 <= args.gamma < np.inf:
         parser.error(
@@ -128,27 +131,39 @@ def make_epoch(gan: jaxgan.GAN, num_points: int, batch_size: int, packing: int):
     return epoch
 
 
-def train(method: str, points: jax.Array, args: argparse.Namespace, bar: tqdm):
-    """Trains all runs of a method, and returns their samples, `[runs, samples, 2]`."""
-    gan = make_gan(method, args)
-    keys = jax.vmap(jax.random.key)(jnp.arange(args.runs))
+def make_training(
+    mixture: str, method: str, points: jax.Array, args: argparse.Namespace
+) -> experiments.Training:
+    """Makes the training of all runs of a method."""
+    gan, seeds = make_gan(method, args), experiments.seeds(args, args.runs)
     packing = METHODS[method][2]
     start = points[: args.batch_size * packing]
-    states = jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, start)
     epoch = make_epoch(gan, len(points), args.batch_size, packing)
     epochs = jax.jit(population.each(epoch), donate_argnums=0)
-    skipped = np.zeros(args.runs, np.int64)
-    for _ in range(args.epochs):
-        states, missed = epochs(states, points)
-        skipped += np.asarray(missed)
-        bar.update()
-    latents = common.fixed_latents(2, args.samples)
-    samples = jax.jit(jax.vmap(lambda state: gan.sample(state, latents)))(states)
-    return np.asarray(samples), skipped
+
+    def init() -> jaxgan.TrainState:
+        keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
+        return jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, start)
+
+    def advance(states: jaxgan.TrainState, done: int) -> tuple[jaxgan.TrainState, dict]:
+        states, skipped = epochs(states, points)
+        return states, {"skipped": skipped.tolist()}
+
+    def finish(states: jaxgan.TrainState, history: list[dict]) -> list[experiments.Row]:
+        latents = common.fixed_latents(2, args.samples)
+        samples = np.asarray(jax.jit(jax.vmap(lambda state: gan.sample(state, latents)))(states))
+        perfect = count(mixture, np.asarray(draw_points(mixture, args.samples, seed=2019)))
+        result: experiments.Row = {"mixture": mixture, "method": method, "seeds": seeds}
+        result |= {"seconds": sum(record["seconds"] for record in history)}
+        result |= {"perfect": perfect._asdict(), "skipped_steps": experiments.skipped(history)}
+        result |= {"runs": [count(mixture, run)._asdict() for run in samples]}
+        return [{"result": result, "shown": [samples[0].tolist()], "shared": {}}]
+
+    return experiments.Training(f"{mixture}-{method}", args.epochs, init, advance, finish)
 
 
 def draw(path: Path, samples: dict[str, dict[str, np.ndarray]]) -> None:
-    """Plots the samples of each method's first run."""
+    """Plots the samples of each method's first run, `[samples, 2]`."""
     from matplotlib.figure import Figure
 
     rows, columns = len(samples), max(map(len, samples.values()))
@@ -159,7 +174,7 @@ def draw(path: Path, samples: dict[str, dict[str, np.ndarray]]) -> None:
         limit = 1.4 * np.abs(means).max()
         for axes, (method, points) in zip(axes_row, methods.items(), strict=False):
             axes.scatter(*means.T, s=60, facecolors="none", edgecolors="tab:red", linewidths=0.6)
-            axes.scatter(*points[0].T, s=1, alpha=0.4, linewidths=0)
+            axes.scatter(*points.T, s=1, alpha=0.4, linewidths=0)
             axes.set(title=f"{mixture}, {method}", xlim=(-limit, limit), ylim=(-limit, limit))
             axes.set(aspect="equal", xticks=[], yticks=[])
     common.save_figure(path, figure)
@@ -198,40 +213,42 @@ def row(mixture: str, method: str, found: list[evaluation.MixtureCoverage], skip
     return f"| {mixture} | {method} | {' | '.join(cells)} | {reference} |"
 
 
+def report(args: argparse.Namespace, workdir: Path, rows: list[experiments.Row]) -> None:
+    """Prints the table, and draws the samples."""
+    print("\n| mixture | method | modes | high quality, % | KL | KL floor |", end="")
+    print(f" not converged | collapsed | skipped steps | published |\n{'| --- ' * 10}|")
+    samples: dict[str, dict[str, np.ndarray]] = {}
+    for found in rows:
+        result = found["result"]
+        mixture, method = result["mixture"], result["method"]
+        if mixture not in samples:
+            perfect = evaluation.MixtureCoverage(**result["perfect"])
+            print(row(mixture, "*perfect sampler*", [perfect], 0))
+        coverages = [evaluation.MixtureCoverage(**run) for run in result["runs"]]
+        print(row(mixture, method, coverages, sum(result["skipped_steps"])))
+        samples.setdefault(mixture, {})[method] = np.array(found["shown"][0], np.float32)
+    common.written(lambda: draw(workdir / "points.png", samples))
+    print(f"Results are in {workdir}.", file=sys.stderr)
+
+
+def make_trainings(args: argparse.Namespace) -> Iterator[experiments.Training]:
+    for mixture in args.mixtures:
+        points = draw_points(mixture, args.points, seed=2018)  # the same for all runs
+        for method in args.methods:
+            yield make_training(mixture, method, points, args)
+
+
 def main() -> None:
     args = parse_arguments()
     compilation.enable_compilation_cache()
-    chosen = common.chosen(args)
-    with common.errors_in_a_line():
-        workdir = common.begin(args, chosen)
-    samples: dict[str, dict[str, np.ndarray]] = {}
-    rows: list[str] = []
-    results: list[dict[str, Any]] = []
-    summary = {"command": shlex.join(["python", *sys.argv]), **chosen, **jaxgan.environment()}
-    summary["results"] = results
-    total = len(args.mixtures) * len(args.methods) * args.epochs
-    with tqdm(total=total, unit="epoch") as bar:
-        for mixture in args.mixtures:
-            points = draw_points(mixture, args.points, seed=2018)  # the same for all runs
-            perfect = count(mixture, np.asarray(draw_points(mixture, args.samples, seed=2019)))
-            rows.append(row(mixture, "*perfect sampler*", [perfect], 0))
-            for method in args.methods:
-                bar.set_postfix_str(f"{mixture}, {method}, {args.runs} runs")
-                clock = time.perf_counter()
-                drawn, skipped = train(method, points, args, bar)
-                seconds = time.perf_counter() - clock
-                samples.setdefault(mixture, {})[method] = drawn
-                found = [count(mixture, run) for run in drawn]
-                rows.append(row(mixture, method, found, int(skipped.sum())))
-                results.append({"mixture": mixture, "method": method, "seconds": seconds})
-                results[-1] |= {"perfect": perfect._asdict(), "skipped_steps": skipped.tolist()}
-                results[-1] |= {"runs": [x._asdict() for x in found]}
-                common.written(lambda: runs.write_json(workdir / "summary.json", summary))
-    print("\n| mixture | method | modes | high quality, % | KL | KL floor |", end="")
-    print(f" not converged | collapsed | skipped steps | published |\n{'| --- ' * 10}|")
-    print("\n".join(rows))
-    common.written(lambda: draw(workdir / "points.png", samples))
-    print(f"Results are in {workdir}.", file=sys.stderr)
+    if args.merge:
+        split = {"mixtures": "mixture", "methods": "method"}
+        args, workdir, rows = merging.merge(args, split)
+    else:
+        with common.errors_in_a_line():
+            workdir = common.begin(args, common.chosen(args))
+        rows = experiments.compute(args, workdir, list(make_trainings(args)))
+    report(args, workdir, rows)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ once. To change more than the options, copy and edit this file and common.py.
 
 import argparse
 import functools
-import hashlib
 import shlex
 import sys
 
@@ -95,15 +94,11 @@ def make_gan(image_shape: tuple[int, ...], args: argparse.Namespace) -> jaxgan.G
     )
 
 
-def digest(data: jaxgan.datasets.Dataset) -> str:
-    return hashlib.sha256(data.images.tobytes()).hexdigest()
-
-
 def make_config(args: argparse.Namespace, data: jaxgan.datasets.Dataset) -> dict[str, object]:
     return {
         **common.chosen(args),
         "num_images": len(data.images),
-        "images_sha256": digest(data),
+        "images_sha256": common.digest(data),
         "latents": LATENT_DIM,
         "real_label": REAL_LABEL,
     }

@@ -7,8 +7,12 @@ An image has one random digit in each of three channels. Its mode is the three-d
 classifier mnist-v1 reads. The settings are PacGAN's: "veegan" is DCGAN with uniform latents;
 "unrolled-quarter" and "unrolled-half" are small networks, whose discriminator has a quarter or half
 of the generator's channels. All runs of a method train as a population in one compiled program.
-Prints a table, and writes, after each method, a picture of its first run and `summary.json` to
-`runs/stacked_mnist`.
+Prints a table, and writes checkpoints, a picture of each method's first run and, after each method,
+`summary.json` to `runs/stacked_mnist`.
+
+    python examples/stacked_mnist.py --data-dir mnist --resume       # continues a stopped script
+    python examples/stacked_mnist.py --data-dir mnist --methods dcgan --workdir runs/a  # one method
+    python examples/stacked_mnist.py --merge runs/a runs/b --workdir runs/joint
 
 For "veegan", PacGAN's code makes two generator steps for each discriminator step, and stacks
 training and test digits. This script makes one of each, and stacks training digits only.
@@ -17,19 +21,19 @@ training and test digits. This script makes one of each, and stacks training dig
 import argparse
 import functools
 import math
-import shlex
 import sys
-import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import common
+import experiments
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import merging
 import numpy as np
 import optax
-from tqdm import tqdm
 
 import jaxgan
 from jaxgan import (
@@ -40,7 +44,6 @@ from jaxgan import (
     networks,
     penalties,
     population,
-    runs,
     training,
 )
 
@@ -48,7 +51,7 @@ NUM_MODES = 1000
 # A run that reaches less than this share of the modes has collapsed. A run with a non-finite sample
 # reaches 0 modes.
 COLLAPSED = 0.5
-CHUNK = 500  # steps between updates of the progress bar
+CHUNK = 500  # steps in one compiled program
 EVALUATED = 1000  # images in each batch of the classifier
 SIZES = ("steps", "runs", "batch_size", "samples")
 SETTINGS = {  # defaults of SIZES
@@ -83,7 +86,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--setting", choices=names, default="veegan", help=text)
     names, text = list(PACKING), f"any of {', '.join(PACKING)} (default: all)"
     add("--methods", nargs="+", choices=names, default=names, help=text)
-    purpose = ("training steps", "with seeds from 0", "packs in each step", "to count for each run")
+    purpose = ("training steps", "of each method", "packs in each step", "to count for each run")
     defaults = zip(SETTINGS["veegan"], SETTINGS["unrolled-half"], strict=True)
     for name, what, (veegan, unrolled) in zip(SIZES, purpose, defaults, strict=True):
         text = f"{what} (default: {veegan}; unrolled: {unrolled})"
@@ -91,8 +94,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--triples", type=int, default=128_000, help="training images (default: 128000)")
     add("--features", type=int, default=64, help="of DCGAN, for veegan (default: 64)")
     add("--gamma", type=float, default=0.1, help="weight of R1 and R2, for rpgan (default: 0.1)")
-    common.add_workdir(parser, "runs/stacked_mnist")
-    args = parser.parse_args()
+    experiments.add_options(parser, "runs/stacked_mnist")
+    args = experiments.parse(parser)
     for name, default in zip(SIZES, SETTINGS[args.setting], strict=True):
         if getattr(args, name) is None:
             setattr(args, name, default)
@@ -152,8 +155,14 @@ def make_gan(method: str, args: argparse.Namespace) -> jaxgan.GAN:
     )
 
 
-def train(gan: jaxgan.GAN, triples: jax.Array, packing: int, args: argparse.Namespace, bar: tqdm):
-    """Trains all runs of a method; returns their states, and the skipped steps of each run."""
+def make_training(
+    method: str,
+    triples: jax.Array,
+    classifier: evaluation.FeatureExtractor,
+    shared: dict[str, Any],
+    args: argparse.Namespace,
+) -> experiments.Training:
+    """Makes the training of all runs of a method."""
 
     def chunk(states: jaxgan.TrainState, triples: jax.Array, num_steps: int):
         def run(state: jaxgan.TrainState, triples: jax.Array):
@@ -162,18 +171,32 @@ def train(gan: jaxgan.GAN, triples: jax.Array, packing: int, args: argparse.Name
 
         return population.each(run)(states, triples)
 
+    gan, seeds = make_gan(method, args), experiments.seeds(args, args.runs)
     # A batch counts packs, as in PacGAN's code, so steps with packing use more images.
-    steps = functools.partial(training.steps, batch_size=args.batch_size * packing)
-    keys = jax.vmap(jax.random.key)(jnp.arange(args.runs))
-    states = jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, jnp.zeros((1, 28, 28, 3)))
+    steps = functools.partial(training.steps, batch_size=args.batch_size * PACKING[method])
     step = jax.jit(chunk, static_argnums=2, donate_argnums=0)
-    skipped = np.zeros(args.runs, np.int64)
-    for done in range(0, args.steps, CHUNK):
-        num_steps = min(CHUNK, args.steps - done)
-        states, missed = step(states, triples, num_steps)
-        skipped += np.asarray(missed)
-        bar.update(num_steps)
-    return states, skipped
+
+    def init() -> jaxgan.TrainState:
+        keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
+        return jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, jnp.zeros((1, 28, 28, 3)))
+
+    def advance(states: jaxgan.TrainState, done: int) -> tuple[jaxgan.TrainState, dict]:
+        states, skipped = step(states, triples, min(CHUNK, args.steps - done * CHUNK))
+        return states, {"skipped": skipped.tolist()}
+
+    def finish(states: jaxgan.TrainState, history: list[dict]) -> list[experiments.Row]:
+        latents = common.fixed_latents(LATENT_DIM[args.setting], args.samples)
+        read = jax.jit(lambda state, z: read_modes(classifier, gan.sample(state, z)))
+        members = [population.pick(states, i) for i in range(args.runs)]
+        found = [count(functools.partial(read, one), latents) for one in members]
+        first = images.quantize(np.nan_to_num(gan.sample(members[0], latents[:64])))
+        result = {"method": method, "seeds": seeds}
+        result |= {"seconds": sum(record["seconds"] for record in history)}
+        result |= {"runs": [x._asdict() for x in found]}
+        result |= {"skipped_steps": experiments.skipped(history)}
+        return [{"result": result, "shown": [first.tolist()], "shared": shared}]
+
+    return experiments.Training(method, math.ceil(args.steps / CHUNK), init, advance, finish)
 
 
 def mean(values: list[float]) -> str:
@@ -185,26 +208,24 @@ def mean(values: list[float]) -> str:
     return evaluation.plus_minus(finite, 3) + counts
 
 
-def row(setting: str, method: str, found: list[evaluation.ModeCoverage], skipped) -> str:
+def row(setting: str, method: str, found: list[evaluation.ModeCoverage], skipped: int) -> str:
     cells = [
         method,
         evaluation.plus_minus([x.modes for x in found], 1),
         mean([x.kl for x in found]),
         f"{sum(x.modes < COLLAPSED * NUM_MODES for x in found)} of {len(found)}",
-        str(int(skipped.sum())),
+        str(skipped),
         dict(zip(PACKING, PUBLISHED[setting], strict=True))[method],
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def main() -> None:
-    args = parse_arguments()
-    compilation.enable_compilation_cache()
-    chosen = common.chosen(args)
+def compute(args: argparse.Namespace) -> tuple[Path, list[experiments.Row]]:
     with common.errors_in_a_line():
         digits, _ = data = jaxgan.datasets.load("mnist", "train", args.data_dir)
         test_digits, _ = jaxgan.datasets.load("mnist", "test", args.data_dir)
-        workdir = common.begin(args, chosen)
+        config = {"images_sha256": common.digest(data), **common.chosen(args)}
+        workdir = common.begin(args, config)
     print(f"data: {data.source}", file=sys.stderr)
     classifier = evaluation.mnist_v1()
     read_real = jax.jit(lambda pictures: read_modes(classifier, images.normalize(pictures)))
@@ -212,32 +233,33 @@ def main() -> None:
     # generator.
     real = count(read_real, draw_triples(test_digits, args.samples, seed=2018))
     triples = jnp.asarray(draw_triples(digits, args.triples, seed=2017))
-    latents = common.fixed_latents(LATENT_DIM[args.setting], args.samples)
-    rows = [f"| *triples of test digits* | {real.modes} | {real.kl:.3f} | | | |"]
-    results: list[dict[str, Any]] = []
-    summary = {"command": shlex.join(["python", *sys.argv]), **chosen, "data": data.source}
-    summary |= {**jaxgan.environment(), "real": real._asdict(), "results": results}
-    with tqdm(total=len(args.methods) * args.steps, unit="step") as bar:
-        for method in args.methods:
-            bar.set_postfix_str(f"{method}, {args.runs} runs")
-            clock = time.perf_counter()
-            gan = make_gan(method, args)
-            states, skipped = train(gan, triples, PACKING[method], args, bar)
-            seconds = time.perf_counter() - clock
-            read = jax.jit(lambda state, z, gan=gan: read_modes(classifier, gan.sample(state, z)))
-            members = [population.pick(states, i) for i in range(args.runs)]
-            found = [count(functools.partial(read, one), latents) for one in members]
-            rows.append(row(args.setting, method, found, skipped))
-            shown = np.nan_to_num(gan.sample(members[0], latents[:64]))
-            save = functools.partial(images.save, workdir / f"{method}.png")
-            common.written(functools.partial(save, images.grid(shown, scale=2)))
-            results.append({"method": method, "seconds": seconds})
-            results[-1] |= {"runs": [x._asdict() for x in found]}
-            results[-1] |= {"skipped_steps": skipped.tolist()}
-            common.written(lambda: runs.write_json(workdir / "summary.json", summary))
+    shared = {"data": data.source, "real": real._asdict()}
+    trainings = [make_training(name, triples, classifier, shared, args) for name in args.methods]
+    return workdir, experiments.compute(args, workdir, trainings, unit="chunk")
+
+
+def report(args: argparse.Namespace, workdir: Path, rows: list[experiments.Row]) -> None:
+    """Prints the table, and saves a picture of the first run of each method."""
+    real = evaluation.ModeCoverage(**rows[0]["shared"]["real"])
     print(f"\n| method | modes | KL | collapsed | skipped steps | published |\n{'| --- ' * 6}|")
-    print("\n".join(rows))
+    print(f"| *triples of test digits* | {real.modes} | {real.kl:.3f} | | | |")
+    for found in rows:
+        result = found["result"]
+        coverages = [evaluation.ModeCoverage(**run) for run in result["runs"]]
+        print(row(args.setting, result["method"], coverages, sum(result["skipped_steps"])))
+        picture = images.grid(np.array(found["shown"][0], np.uint8), scale=2)
+        common.written(functools.partial(images.save, workdir / f"{result['method']}.png", picture))
     print(f"The KL floor is {real.kl_floor:.4f}. Results are in {workdir}.", file=sys.stderr)
+
+
+def main() -> None:
+    args = parse_arguments()
+    compilation.enable_compilation_cache()
+    if args.merge:
+        args, workdir, rows = merging.merge(args, {"methods": "method"})
+    else:
+        workdir, rows = compute(args)
+    report(args, workdir, rows)
 
 
 if __name__ == "__main__":

@@ -3,28 +3,34 @@
     python examples/sweep.py          # 4 learning rates x 5 seeds, 10 epochs
 
 Prints a table of the medians and ranges over the seeds. Writes `sweep.png` (a plot), `samples.png`,
-a checkpoint and `summary.json` to `runs/sweep`. Several devices split the members if they divide
-evenly. To change more than the options, copy and edit this file and common.py.
+checkpoints and `summary.json` to `runs/sweep`. Several devices split the members if they divide
+evenly. To change more than the options, copy and edit this file and the files that it imports.
+
+    python examples/sweep.py --resume                                # continues a stopped script
+    python examples/sweep.py --learning-rates 1e-3 --workdir runs/a  # computes rates apart
+    python examples/sweep.py --merge runs/a runs/b --workdir runs/joint
 """
 
 import argparse
 import functools
 import shlex
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import common
+import experiments
 import jax
 import jax.numpy as jnp
+import merging
 import numpy as np
 import optax
-from tqdm import tqdm
 
 import jaxgan
-from jaxgan import checkpoint, compilation, diagnostics, images, population, runs
+from jaxgan import compilation, diagnostics, images, population
 
-LATENT_DIM = 100
+LATENT_DIM, SHOWN = 100, 16  # samples of each member in the picture
 COLUMNS = {  # of the table: means of the last epoch, and the diversity after it
     "generator_loss": "generator loss",
     "discriminator_loss": "discriminator loss",
@@ -32,6 +38,11 @@ COLUMNS = {  # of the table: means of the last epoch, and the diversity after it
     "fake_probability": "fake sigmoid",
     "pixel_diversity": "pixel diversity",
 }
+
+
+class Program(NamedTuple):
+    init: Callable[[], jaxgan.TrainState]
+    train: Callable[[jaxgan.TrainState], tuple[jaxgan.TrainState, jaxgan.types.Metrics]]
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -42,12 +53,12 @@ def parse_arguments() -> argparse.Namespace:
     add(
         "--learning-rates", type=float, nargs="+", default=rates, help=f"of Adam (default: {rates})"
     )
-    add("--seeds", type=int, default=5, help="number of seeds, from 0 (default: 5)")
+    add("--seeds", type=int, default=5, help="number of seeds (default: 5)")
     add("--beta1", type=float, default=0.5, help="of Adam (default: 0.5)")
     add("--epochs", type=int, default=10, help="(default: 10)")
     add("--batch-size", type=int, default=100, help="(default: 100)")
-    common.add_workdir(parser, "runs/sweep")
-    args = parser.parse_args()
+    experiments.add_options(parser, "runs/sweep")
+    args = experiments.parse(parser)
     common.check_at_least_1(parser, args, "seeds", "epochs", "batch_size")
     if not all(rate > 0 for rate in args.learning_rates):
         parser.error(f"--learning-rates must be positive; got {args.learning_rates}")
@@ -65,11 +76,11 @@ def make_gan(image_shape: tuple[int, ...], beta1: float) -> jaxgan.GAN:
     )
 
 
-def make_population(gan: jaxgan.GAN, batch: jax.Array, rates: list[float], seeds: int):
+def make_population(gan: jaxgan.GAN, batch: jax.Array, rates: list[float], seeds: list[int]):
     """Makes one member for each learning rate and seed: all seeds of the first rate come first."""
-    keys = jax.vmap(jax.random.key)(jnp.tile(jnp.arange(seeds), len(rates)))
+    keys = jax.vmap(jax.random.key)(jnp.tile(jnp.asarray(seeds), len(rates)))
     states = jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, batch)
-    rate = {"learning_rate": np.repeat(rates, seeds)}
+    rate = {"learning_rate": np.repeat(rates, len(seeds))}
     return population.with_hyperparameters(states, generator=rate, discriminator=rate)
 
 
@@ -106,64 +117,105 @@ def draw(path: Path, history: dict[str, np.ndarray], args: argparse.Namespace, r
     )
 
 
-def main() -> None:
-    args = parse_arguments()
-    compilation.enable_compilation_cache()
+def make_training(
+    gan: jaxgan.GAN, program: Program, shared: dict[str, Any], args: argparse.Namespace
+) -> experiments.Training:
+    """Makes the training of all members, from the compiled program of an epoch."""
+    seeds, latents = experiments.seeds(args, args.seeds), common.fixed_latents(LATENT_DIM)
+    sample = jax.jit(jax.vmap(lambda state: gan.sample(state, latents)))
+
+    def advance(states: jaxgan.TrainState, done: int) -> tuple[jaxgan.TrainState, dict]:
+        states, metrics = program.train(states)  # metrics are [members, 1, updates]
+        common.check_data(metrics, done + 1)
+        record = {name: np.nanmean(values, axis=(1, 2)) for name, values in metrics.items()}
+        for name in ("generator_skipped", "discriminator_skipped"):
+            record[name] = np.asarray(metrics[name]).sum(axis=(1, 2))
+        diversity = jax.vmap(diagnostics.pixel_diversity)(sample(states))
+        record["pixel_diversity"] = np.asarray(diversity)
+        return states, {name: values.tolist() for name, values in record.items()}
+
+    def finish(states: jaxgan.TrainState, history: list[dict]) -> list[experiments.Row]:
+        """Makes a row for each learning rate, with an equal share of the time."""
+        columns = {name: np.stack([r[name] for r in history], axis=-1) for name in history[0]}
+        seconds = columns.pop("seconds").sum().item() / len(args.learning_rates)
+        shown, rows = images.quantize(sample(states)[:, :SHOWN]), []
+        for i, rate in enumerate(args.learning_rates):
+            chosen = slice(i * len(seeds), (i + 1) * len(seeds))
+            result = {"learning_rate": rate, "seeds": seeds, "seconds": seconds}
+            result["history"] = {name: x[chosen].tolist() for name, x in columns.items()}
+            rows.append({"result": result, "shown": shown[chosen].tolist(), "shared": shared})
+        return rows
+
+    return experiments.Training("", args.epochs, program.init, advance, finish)
+
+
+def summarize(args: argparse.Namespace, rows: list[experiments.Row]) -> dict[str, Any]:
+    return {
+        "command": shlex.join(["python", *sys.argv]),
+        **rows[0]["shared"],
+        **common.chosen(args),
+        "seconds": sum(row["result"]["seconds"] for row in rows),
+        "history": {name: values.tolist() for name, values in join_history(rows).items()},
+        **jaxgan.environment(),
+    }
+
+
+def join_history(rows: list[experiments.Row]) -> dict[str, np.ndarray]:
+    """Returns the metrics of all members, `[members, epochs]`."""
+    joined = {}
+    for name in rows[0]["result"]["history"]:
+        values = np.concatenate([row["result"]["history"][name] for row in rows])
+        joined[name] = values.astype(np.float32) if values.dtype == np.float64 else values
+    return joined
+
+
+def compute(args: argparse.Namespace) -> tuple[Path, list[experiments.Row]]:
     members = len(args.learning_rates) * args.seeds
     with common.errors_in_a_line():
         data = jaxgan.datasets.load("mnist", "train", args.data_dir)
         train_images = jnp.asarray(data.images)
-        gan = make_gan(train_images.shape[1:], args.beta1)
+        gan, seeds = (
+            make_gan(train_images.shape[1:], args.beta1),
+            experiments.seeds(args, args.seeds),
+        )
         batch = images.normalize(train_images[:1])
-        states = make_population(gan, batch, args.learning_rates, args.seeds)
+        init = functools.partial(make_population, gan, batch, args.learning_rates, seeds)
         epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
-        clock = time.perf_counter()
-        lowered = over_members(epoch, members).lower(states, train_images)
-        config = {"num_images": len(data.images), **common.chosen(args)}
-        workdir = common.begin(args, config)
-        train = lowered.compile()
-        compile_seconds = time.perf_counter() - clock
+        lowered = over_members(epoch, members).lower(jax.eval_shape(init), train_images)
+        facts = {"num_images": len(data.images), "images_sha256": common.digest(data)}
+        workdir = common.begin(args, {**facts, **common.chosen(args)})
+        compiled, seconds = common.timed(lowered.compile)
     print(f"data: {data.source}; {members} members", file=sys.stderr)
-
-    latents = common.fixed_latents(LATENT_DIM)
-    sample = jax.jit(jax.vmap(lambda state: gan.sample(state, latents)))
-    epochs: list[dict[str, np.ndarray]] = []
-    clock = time.perf_counter()
-    for number in tqdm(range(args.epochs), unit="epoch"):
-        states, metrics = train(states, train_images)  # metrics are [members, 1, updates]
-        common.check_data(metrics, number + 1)
-        record = {name: np.nanmean(values, axis=(1, 2)) for name, values in metrics.items()}
-        for name in ("generator_skipped", "discriminator_skipped"):
-            record[name] = np.asarray(metrics[name]).sum(axis=(1, 2))
-        samples = sample(states)
-        record["pixel_diversity"] = np.asarray(jax.vmap(diagnostics.pixel_diversity)(samples))
-        epochs.append(record)
-    seconds = time.perf_counter() - clock
-
-    history = {name: np.stack([record[name] for record in epochs], axis=1) for name in epochs[0]}
     real = float(diagnostics.pixel_diversity(images.normalize(data.images[:1000])))
-    saving = checkpoint.save(workdir / "checkpoints", states)
+    shared = {"source": data.source, **facts, "compile_seconds": seconds}
+    shared["pixel_diversity_of_real_images"] = real
+    program = Program(init, lambda states: compiled(states, train_images))
+    training = make_training(gan, program, shared, args)
+    return workdir, experiments.compute(args, workdir, [training], summarize=summarize)
+
+
+def report(args: argparse.Namespace, workdir: Path, rows: list[experiments.Row]) -> None:
+    """Prints the table, and draws the curves and the samples of all members."""
+    history, real = join_history(rows), rows[0]["shared"]["pixel_diversity_of_real_images"]
     common.written(lambda: draw(workdir / "sweep.png", history, args, real))
-    rows = samples[:, :16].reshape(-1, *samples.shape[2:])
-    picture = common.grid(rows, 16)  # a row for each member
-    common.written(lambda: images.save(workdir / "samples.png", picture))
-    common.written(saving.result)
+    shown = np.concatenate([np.array(row["shown"], np.uint8) for row in rows])
+    samples = shown.reshape(-1, *shown.shape[2:])
+    common.written(lambda: images.save(workdir / "samples.png", images.grid(samples, SHOWN)))  # a row for each member
     print_table(history, args)
-    summary = {
-        "command": shlex.join(["python", *sys.argv]),
-        "source": data.source,
-        **config,
-        "compile_seconds": compile_seconds,
-        "seconds": seconds,
-        "pixel_diversity_of_real_images": real,
-        "history": {name: values.tolist() for name, values in history.items()},
-        **jaxgan.environment(),
-    }
-    common.written(lambda: runs.write_json(workdir / "summary.json", summary))
-    print(
-        f"{members} members, {args.epochs} epochs in {seconds:.0f} s; results are in {workdir}",
-        file=sys.stderr,
-    )
+    seconds = sum(row["result"]["seconds"] for row in rows)
+    text = f"{len(shown)} members, {args.epochs} epochs in {seconds:.0f} s"
+    print(f"{text}; results are in {workdir}", file=sys.stderr)
+
+
+def main() -> None:
+    args = parse_arguments()
+    compilation.enable_compilation_cache()
+    if args.merge:
+        split = {"learning_rates": "learning_rate"}
+        args, workdir, rows = merging.merge(args, split, "seeds", summarize)
+    else:
+        workdir, rows = compute(args)
+    report(args, workdir, rows)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ def check_table_and_files(workdir, printed):
         ".lock",
         "checkpoints",
         "config.json",
+        "results.jsonl",
         "samples.png",
         "summary.json",
         "sweep.png",
@@ -59,7 +60,7 @@ def check_a_member_equals_a_single_run(workdir, monkeypatch):
     gan = sweep.make_gan((28, 28, 1), beta1=0.5)
     batch = jaxgan.images.normalize(data.images[:1])
     rates = [float(rate) for rate in RATES]
-    like = jax.eval_shape(lambda: sweep.make_population(gan, batch, rates, 2))
+    like = jax.eval_shape(lambda: sweep.make_population(gan, batch, rates, [0, 1]))
     states = checkpoint.restore(workdir / "checkpoints", like=like)
     member = population.pick(states, 1)
     rate = population.hyperparameters(member)["generator"]["learning_rate"]
