@@ -178,10 +178,18 @@ def check_matches(
     more = f"\n  and {len(differing) - 8} more" if len(differing) > 8 else ""
     expected = f"of the same networks, optimizers and PRNG as {checkpoint}"
     got = "\n  ".join(["different leaves:", *differing[:8]]) + more
+    checks.require(not differing, "like", expected, got, _advice(saved, differing))
+
+
+def _advice(saved: dict[str, str], differing: Sequence[str]) -> str:
+    """Returns one instruction for leaves that differ, each a path with a description."""
     is_whole = not all(name.startswith(OPT_STATE) for name in saved)
-    only_optimizers = is_whole and all(name.startswith(OPT_STATE) for name in differing)
-    advice = "To start with a new optimizer, pass it as optimizer." if only_optimizers else ""
-    checks.require(not differing, "like", expected, got, advice)
+    if is_whole and all(name.startswith(OPT_STATE) for name in differing):
+        return "To start with a new optimizer, pass it as optimizer."
+    if saved and all(": saved nothing, " in text for text in differing):
+        parts = "Restore the other parts with at, and initialize these."
+        return f"The checkpoint lacks these leaves. {parts}"
+    return ""
 
 
 def place(spec: ArraySpec, data: np.ndarray, like: Leaf, member: int | None) -> jax.Array:
