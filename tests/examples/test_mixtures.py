@@ -29,13 +29,21 @@ def test_training_points_cover_all_modes(mixtures, mixture, num):
     assert found.kl < 10 * found.kl_floor
 
 
-def test_small_run_writes_all_results(tmp_path):
+def test_killed_and_resumed_run_writes_all_results(mixtures, tmp_path, monkeypatch):
     sizes = {"epochs": 2, "runs": 2, "points": 40, "batch-size": 4, "samples": 50}
     sizes |= {"generator-width": 4, "discriminator-width": 3}
     options = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
     some = ["--mixtures", "ring", "--methods", "pacgan2", "--workdir", str(tmp_path / "run")]
-    done = run_here(EXAMPLES / "mixtures.py", *options, *some)
+    kills = iter([False, True])  # during the save of the second epoch
+    save = mixtures.experiments.checkpoint.save
+    with monkeypatch.context() as patch:
+        killed = lambda *args, **named: 1 / 0 if next(kills) else save(*args, **named)
+        patch.setattr(mixtures.experiments.checkpoint, "save", killed)
+        with pytest.raises(ZeroDivisionError):
+            run_here(EXAMPLES / "mixtures.py", *options, *some, "--save-every", "0")
+    done = run_here(EXAMPLES / "mixtures.py", *options, *some, "--resume")
     assert done.returncode == 0, done.stderr
+    assert "1/2" in done.stderr  # the bar starts after the first epoch
     rows = [line for line in done.stdout.splitlines() if line.startswith("| ring")]
     assert [row.split(" | ")[1] for row in rows] == ["*perfect sampler*", "pacgan2"]
     assert rows[1].endswith("| 7.9 / 95.6% / 0.07 |")
