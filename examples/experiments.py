@@ -68,9 +68,10 @@ def add_options(parser: argparse.ArgumentParser, workdir: str) -> None:
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Parses the options. `--merge` takes the options of the experiment from the folders."""
     args = parser.parse_args()
-    if args.first_seed < 0 or not args.save_every >= 0:
-        got = f"{args.first_seed} and {args.save_every}"
-        parser.error(f"--first-seed and --save-every must be at least 0; got {got}")
+    if not 0 <= args.first_seed < 2**30:  # all seeds are int32
+        parser.error(f"--first-seed must be at least 0 and below 2**30; got {args.first_seed}")
+    if not args.save_every >= 0:
+        parser.error(f"--save-every must be at least 0; got {args.save_every}")
     if args.merge:
         parser.set_defaults(**dict.fromkeys(vars(args)))
         given = {name for name, value in vars(parser.parse_args()).items() if value is not None}

@@ -242,6 +242,14 @@ def test_finished_trainings_need_no_checkpoints(modules, tmp_path):
     assert not computed
 
 
+def test_overwrite_replaces_an_experiment(modules, tmp_path):
+    run(modules, tmp_path, methods=["b"])
+    computed = []
+    run(modules, tmp_path, computed.append, methods=["a"], overwrite=True)
+    assert computed == ["init a", "advance a 0", "advance a 1", "finish a"]
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["a"]
+
+
 def test_corrupted_results_are_reported(modules, tmp_path):
     run(modules, tmp_path, methods=["a"])
     log = tmp_path / "results.jsonl"
@@ -351,8 +359,9 @@ def test_merge_rejects_other_folders(modules, tmp_path, apart):
     ("options", "message"),
     [
         (("--merge", "x", "--epochs", "3", "--resume"), "got --epochs, --resume"),
-        (("--first-seed", "-1"), "must be at least 0; got -1 and 5.0"),
-        (("--save-every", "nan"), "must be at least 0; got 0 and nan"),
+        (("--first-seed", "-1"), "--first-seed must be at least 0 and below 2**30; got -1"),
+        (("--first-seed", "2147483647"), "below 2**30; got 2147483647"),
+        (("--save-every", "nan"), "--save-every must be at least 0; got nan"),
     ],
 )
 def test_bad_options_are_rejected(modules, monkeypatch, capsys, options, message):
