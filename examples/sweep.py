@@ -41,6 +41,8 @@ COLUMNS = {  # of the table: means of the last epoch, and the diversity after it
 
 
 class Program(NamedTuple):
+    """Holds functions that make the states of all members, and train them for an epoch."""
+
     init: Callable[[], jaxgan.TrainState]
     train: Callable[[jaxgan.TrainState], tuple[jaxgan.TrainState, jaxgan.types.Metrics]]
 
