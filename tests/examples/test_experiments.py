@@ -125,7 +125,12 @@ def merge(modules, workdir, *folders, **changes):
 
 def untimed(rows):
     """Returns rows without times. repr, unlike ==, compares NaN."""
-    return repr([{**row, "result": {**row["result"], "seconds": 0}} for row in rows])
+    timed, without = ("seconds", "compile_seconds"), []
+    for row in rows:
+        parts = {name: row[name] for name in ("result", "shared")}
+        parts = {name: {**part, **dict.fromkeys(timed, 0)} for name, part in parts.items()}
+        without.append({**row, **parts})
+    return repr(without)
 
 
 def final_state(workdir, method, like):
