@@ -284,7 +284,9 @@ def report(workdir: Path, rows: list[experiments.Row]) -> None:
     """Prints the table, and draws the samples and distances."""
     results, shared = [row["result"] for row in rows], rows[0]["shared"]
     samples = np.concatenate([np.array(row["shown"][0], np.uint8) for row in rows])
-    common.written(lambda: images.save(workdir / "samples.png", images.grid(samples, SHOWN, scale=2)))
+    common.written(
+        lambda: images.save(workdir / "samples.png", images.grid(samples, SHOWN, scale=2))
+    )
     print_table(results, shared["floor"], shared["one_class"])
     common.written(lambda: draw(workdir / "distances.png", results, shared["floor"]))
     text = "Each row of samples.png is a loss, in order. Results are in"

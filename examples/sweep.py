@@ -202,7 +202,9 @@ def report(args: argparse.Namespace, workdir: Path, rows: list[experiments.Row])
     common.written(lambda: draw(workdir / "sweep.png", history, args, real))
     shown = np.concatenate([np.array(row["shown"], np.uint8) for row in rows])
     samples = shown.reshape(-1, *shown.shape[2:])
-    common.written(lambda: images.save(workdir / "samples.png", images.grid(samples, SHOWN)))  # a row for each member
+    common.written(
+        lambda: images.save(workdir / "samples.png", images.grid(samples, SHOWN))
+    )  # a row for each member
     print_table(history, args)
     seconds = sum(row["result"]["seconds"] for row in rows)
     text = f"{len(shown)} members, {args.epochs} epochs in {seconds:.0f} s"
