@@ -4,6 +4,7 @@ Only folders with jaxgan's mark are deleted, because a user may keep other numbe
 same place. Corrupted checkpoints are renamed to `N.damaged`, because they may be readable later.
 """
 
+import contextlib
 import itertools
 import os
 import secrets
@@ -165,15 +166,19 @@ def _has_only_our_files(checkpoint: Path) -> bool:
 
 
 def _delete(checkpoint: Path) -> None:
-    """Deletes a folder with jaxgan's mark. The mark is deleted last, if the process is killed."""
+    """Deletes a folder with jaxgan's mark."""
     # The renaming makes a folder named N complete or absent.
     name = f"{checkpoint.name.split('.')[0]}.{secrets.token_hex(4)}.deleting"
-    renamed = checkpoint.rename(checkpoint.with_name(name))
-    marks = (run_layout.MARK, run_layout.MANIFEST)
-    for path in (path for path in list(renamed.iterdir()) if path.name not in marks):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    shutil.rmtree(renamed)
+    _remove(checkpoint.rename(checkpoint.with_name(name)))
     _verified.pop(checkpoint, None)
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder, its marks last, so that the next save finds them after a kill."""
+    marks = (run_layout.MARK, run_layout.MANIFEST)
+    for path in (path for path in list(folder.iterdir()) if path.name not in marks):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(folder)
 
 
 def _set_aside_later(folder: Path, step: int) -> None:
@@ -196,9 +201,13 @@ def _set_aside_later(folder: Path, step: int) -> None:
 
 def _remove_remnants(folder: Path) -> None:
     """Removes the folders that killed saves left behind."""
-    for path in list(folder.iterdir()) if folder.is_dir() else []:
-        if run_layout.REMNANT.fullmatch(path.name) and run_layout.is_checkpoint(path):
+    paths = list(folder.iterdir()) if folder.is_dir() else []
+    for path in (path for path in paths if run_layout.REMNANT.fullmatch(path.name)):
+        if run_layout.is_checkpoint(path):
             _delete(path)
+        else:  # a save that was killed before it wrote the mark leaves an empty folder
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 def _remove_staging(staging: Path) -> None:
@@ -210,7 +219,8 @@ def _remove_staging(staging: Path) -> None:
     start = quiet_since = time.monotonic()
     while (now := time.monotonic()) < min(start + _MAX_WAIT_SECONDS, quiet_since + _QUIET_SECONDS):
         if staging.exists():
-            shutil.rmtree(staging, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                _remove(staging)
             quiet_since = now
         time.sleep(0.05)
 

@@ -163,6 +163,33 @@ def test_killed_deletion_keeps_the_mark(tmp_path, monkeypatch):
     assert names(tmp_path) == ["2", "3"]
 
 
+def test_killed_removal_of_a_failed_save_keeps_the_mark(tmp_path, monkeypatch):
+    def fill(path, leaves):
+        path.mkdir()
+        raise OSError("No space left on device")
+
+    def die(path, **options):
+        (path / ".jaxgan").unlink(missing_ok=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(storage.ocp, "save", fill)
+        killed.setattr(storage.shutil, "rmtree", die)
+        with pytest.raises(KeyboardInterrupt):
+            storage.write(tmp_path, LEAVES, header(3))
+    [left] = tmp_path.glob("3.*.saving")
+    assert names(left) == [".jaxgan", "arrays"]
+
+
+def test_write_removes_empty_remnants(tmp_path):
+    """A kill between the creation of a folder and its mark leaves an empty folder."""
+    for name in ("4.0a1b2c3d.saving", "3.0a1b2c3d.deleting", "mine"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "5.0a1b2c3d.saving").symlink_to(tmp_path / "mine")
+    storage.write(tmp_path, LEAVES, header(4))
+    assert names(tmp_path) == ["4", "5.0a1b2c3d.saving", "mine"]
+
+
 def test_failed_write_removes_files_that_a_thread_adds_later(tmp_path, monkeypatch):
     threads = []
 
