@@ -60,14 +60,18 @@ def zero(path: Path, rng: random.Random) -> None:
 DAMAGES = {"flip": flip, "truncate": truncate, "delete": delete, "zero": zero}
 
 
-def make_states() -> list[jaxgan.TrainState]:
-    gan = jaxgan.gan(
+def make_gan() -> jaxgan.GAN:
+    return jaxgan.gan(
         generator=jaxgan.networks.MLPGenerator((4, 4, 1), features=(8, 8)),
         discriminator=jaxgan.networks.MLPDiscriminator(features=(8, 8)),
         loss=jaxgan.losses.non_saturating(),
         optimizer=jaxgan.Pair(optax.adam(1e-2), optax.adam(1e-2)),
         latents=3,
     )
+
+
+def make_states() -> list[jaxgan.TrainState]:
+    gan = make_gan()
     states = [gan.init(jax.random.key(seed), jnp.zeros((1, 4, 4, 1))) for seed in range(2)]
     return [state.replace(step=jnp.int32(10 * i)) for i, state in enumerate(states)]
 

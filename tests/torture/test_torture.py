@@ -1,6 +1,10 @@
-"""Checkpoints survive kills, damage (short runs of kill.py and damage.py) and a full disk."""
+"""Checkpoints survive kills, damage, failing file operations and a full disk.
+
+These are short runs of kill.py, damage.py, faults.py and endure.py.
+"""
 
 import importlib
+import json
 import os
 import shutil
 import subprocess
@@ -86,6 +90,46 @@ def test_restore_without_an_intact_checkpoint_reports_each(script, tmp_path):
     with pytest.warns(UserWarning, match="step 10 is corrupted, and will be renamed"):
         checkpoint.save(tmp_path, states[1]).result()
     assert_trees_equal(checkpoint.restore(tmp_path, like=states[0]), states[1])
+
+
+@pytest.fixture
+def inject_faults(script, tmp_path):
+    """Returns a function that runs faults.py, or skips the test without Linux or a C compiler."""
+    if sys.platform != "linux" or not shutil.which("cc"):
+        pytest.skip("needs Linux and a C compiler")
+    environment = os.environ | {"LD_PRELOAD": str(script("faults").build(tmp_path))}
+    output = tmp_path / "faults.json"
+
+    def run(*options: str) -> dict:
+        command = [sys.executable, str(HERE / "faults.py"), *options, "--output", str(output)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return json.loads(output.read_text())
+
+    return run
+
+
+def test_failing_file_operations_leave_an_intact_checkpoint(inject_faults):
+    """Tries few of the operations, because each case takes a second on a busy machine."""
+    scenarios = ["save that prunes", "restore", "files of a run"]
+    faults = ["--faults", "kill before", "EIO", "--every", "49", "--jobs", "6"]
+    counted = inject_faults(*faults, "--scenarios", *scenarios)
+    assert counted["operations"]["save that prunes"]["all"] > 100
+    assert counted["cases"] > 10
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
+def test_every_failing_file_operation_leaves_an_intact_checkpoint(inject_faults):
+    counted = inject_faults("--jobs", "6")
+    assert all("not reached" not in x for y in counted["outcomes"].values() for x in y.values())
+
+
+@pytest.mark.slow
+def test_long_runs_keep_memory_and_files(script, tmp_path):
+    endure = script("endure")
+    counted = endure.torture(tmp_path, {"restores": 500, "saves": 100, "epochs": 100})
+    assert all(not form["new_files"] for form in counted.values())
 
 
 @pytest.fixture
