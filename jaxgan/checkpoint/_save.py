@@ -126,7 +126,11 @@ def _lock(folder: Path) -> None:
 
 def _check_later_steps(folder: Path, step: int) -> None:
     """Checks that the save replaces neither an intact checkpoint nor a user's folder."""
-    for later in (number for number in storage.steps(folder) if number >= step):
+    try:
+        found = storage.steps(folder)
+    except OSError:
+        return  # the write lists the folder again, and the `SaveHandle` reports the error
+    for later in (number for number in found if number >= step):
         is_ours = run_layout.is_checkpoint(folder / str(later))
         expected = "a folder with only checkpoints"
         got = f"{folder / str(later)}, which is not a checkpoint"

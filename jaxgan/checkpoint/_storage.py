@@ -111,9 +111,12 @@ def write(folder: Path, leaves: dict[str, HostArray], header: Header) -> None:
         manifest.sync_folder(folder)
     except Exception as error:
         _remove_staging(staging)
+        remaining = ""
+        with contextlib.suppress(OSError):  # the folder may be unreadable
+            remaining = f" Earlier checkpoints remain: {steps(folder)}."
         raise OSError(
             f"Step {step} could not be saved in {folder}: {error}. Check that the disk has space "
-            f"and the folder is writable. Earlier checkpoints remain: {steps(folder)}."
+            f"and the folder is writable.{remaining}"
         ) from error
 
 

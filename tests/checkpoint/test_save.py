@@ -1,6 +1,8 @@
 """Tests that `save` keeps every bit, replaces no intact checkpoint, and checks arguments."""
 
+import errno
 import functools
+import os
 
 import jax
 import jax.numpy as jnp
@@ -213,6 +215,20 @@ def test_failed_save_is_reported_and_changes_no_file(tmp_path, state, monkeypatc
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "0"]
     assert_trees_equal(checkpoint.restore(tmp_path, like=state), state)
     assert checkpoint.save(tmp_path, state.replace(step=jnp.int32(5))).exception() is None
+
+
+def test_unreadable_folder_is_reported_by_the_handle(tmp_path, state, monkeypatch):
+    """A failing disk must not stop the training in `save`."""
+
+    def fail(folder):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(storage, "steps", fail)
+        error = checkpoint.save(tmp_path, state).exception()
+    assert "could not be saved" in str(error)
+    assert "Input/output error" in str(error)
+    checkpoint.save(tmp_path, state).result()
 
 
 def test_save_below_a_file_fails_in_result(tmp_path, state):
