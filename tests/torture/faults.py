@@ -231,9 +231,10 @@ def check_files(folder: Path, result: object, names: tuple[str, ...]) -> str:
     assert write_files(folder, names) == [None] * len(names)
     assert [(folder / name).read_bytes() for name in names] == new
     others = {path.name for path in folder.iterdir()} - {*names, ".lock"}
-    # A kill leaves a temporary file, which `runs.begin` can replace or ignore.
-    assert all(result == KILLED and name.endswith(".tmp") for name in others), others
     is_reported = any(isinstance(error, Exception) for error in errors)
+    # A temporary file remains after a kill, and after an error of all later operations.
+    may_remain = result == KILLED or is_reported
+    assert all(may_remain and name.endswith(".tmp") for name in others), others
     return "the old or the new files" + ", and the error is reported" * is_reported
 
 
