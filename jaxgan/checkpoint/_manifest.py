@@ -4,7 +4,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -61,7 +61,7 @@ def write(folder: Path, header: Header, leaves: dict[str, ArraySpec]) -> None:
     path = folder / NAME
     path.write_text(json.dumps({"sha256": _digest_json(contents), "contents": contents}))
     _digest_file(path, sync=True)
-    for place in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+    for place in (folder, *(path for path in walk(folder) if path.is_dir())):
         sync_folder(place)
 
 
@@ -153,8 +153,22 @@ def _has(value: object, fields: dict[str, type]) -> bool:
 
 def list_files(folder: Path) -> list[str]:
     """Lists the files in a checkpoint's folder, except the manifest, by path in the folder."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path != folder / NAME)
+    files = (path for path in walk(folder) if path.is_file() and path != folder / NAME)
     return sorted(path.relative_to(folder).as_posix() for path in files)
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Yields the paths of all files and folders below a folder.
+
+    Raises:
+      OSError: If a folder cannot be listed. `Path.rglob` would skip the folder.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for place, folders, files in os.walk(folder, onerror=fail):
+        yield from (Path(place, name) for name in (*folders, *files))
 
 
 def _digest_files(folder: Path, names: Iterable[str], sync: bool = False) -> dict[str, str]:

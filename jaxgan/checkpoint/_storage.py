@@ -150,7 +150,7 @@ def _is_intact(checkpoint: Path) -> bool:
     Files with the size and time of an earlier verification are not read again.
     """
     try:
-        stats = [path.stat() for path in sorted(checkpoint.rglob("*"))]
+        stats = [path.stat() for path in sorted(manifest.walk(checkpoint))]
         found = tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
         if _verified.get(checkpoint) != found:
             manifest.verify(checkpoint)
@@ -165,7 +165,10 @@ def _has_only_our_files(checkpoint: Path) -> bool:
         listed = manifest.read(checkpoint)["files"].keys()
     except ValueError:  # a corrupted manifest lists no files
         return run_layout.is_whole_checkpoint(checkpoint)
-    return listed >= set(manifest.list_files(checkpoint))
+    try:
+        return listed >= set(manifest.list_files(checkpoint))
+    except OSError:  # a folder that cannot be listed may hold files of the user
+        return False
 
 
 def _delete(checkpoint: Path) -> None:

@@ -1,5 +1,6 @@
 """Tests that the checkpoint manifest detects changed files and a changed manifest."""
 
+import errno
 import hashlib
 import json
 import os
@@ -40,6 +41,26 @@ def test_malformed_manifest_is_reported_as_damaged(tmp_path, state, contents):
         checkpoint.info(tmp_path)
     assert "seal.json" in checkpoint.verify(tmp_path, 0)
     assert checkpoint.latest(tmp_path) is None
+
+
+def test_folder_that_cannot_be_listed_fails_the_write(tmp_path, monkeypatch):
+    """A manifest without these files would not detect their damage. `Path.rglob` skips them."""
+    (tmp_path / "arrays").mkdir()
+    (tmp_path / "arrays" / "data").touch()
+    scan = os.scandir
+
+    def fail(path):
+        if str(path).endswith("arrays"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    header = {"step": 0, "metadata": None, "saved_by": {"versions": {}}}
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "scandir", fail)
+        with pytest.raises(PermissionError):
+            manifest.write(tmp_path, header, {})
+    manifest.write(tmp_path, header, {})
+    assert manifest.read(tmp_path)["files"].keys() == {"arrays/data"}
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
