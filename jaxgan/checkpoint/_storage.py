@@ -198,11 +198,19 @@ def _set_aside_later(folder: Path, step: int) -> None:
     for later in (number for number in steps(folder) if number >= step):
         checkpoint, aside = folder / str(later), folder / f"{later}.damaged"
         # Another thread may have saved this checkpoint since the check in `save`.
-        if not run_layout.is_checkpoint(checkpoint) or _is_intact(checkpoint):
+        if not run_layout.is_checkpoint(checkpoint) or not _is_corrupted(checkpoint):
             raise FileExistsError(f"step {later} exists")
         if run_layout.is_checkpoint(aside):
             _delete(aside)
         checkpoint.rename(aside)
+
+
+def _is_corrupted(checkpoint: Path) -> bool:
+    try:
+        verify(checkpoint)
+    except DamagedCheckpointError:
+        return True
+    return False
 
 
 def _remove_remnants(folder: Path) -> None:

@@ -192,7 +192,7 @@ def test_unreadable_checkpoint_is_renamed_and_not_deleted(tmp_path, state, monke
     assert checkpoint.verify(tmp_path, 7) is None  # and not overwritten
     with monkeypatch.context() as disk:
         disk.setattr(read, "verify", lambda folder, step: "simulated damage")
-        disk.setattr(storage, "_is_intact", lambda checkpoint: checkpoint.name == "5")
+        disk.setattr(storage, "_is_corrupted", lambda checkpoint: checkpoint.name == "7")
         with pytest.warns(UserWarning, match="simulated damage"):
             checkpoint.save(tmp_path, at(state, 5)).result()
     (tmp_path / "7.damaged").rename(tmp_path / "7")

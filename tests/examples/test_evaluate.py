@@ -103,6 +103,7 @@ def test_other_dataset_is_rejected(tmp_path):
     assert line.endswith("got 'fashion_mnist'.")
 
 
+@pytest.mark.filterwarnings("ignore:.*non-finite values")
 def test_non_finite_samples_and_too_many_samples_are_reported(tmp_path, monkeypatch):
     """Reduces --samples to the number of images, and rejects NaN before scoring."""
     monkeypatch.syspath_prepend(EXAMPLES)
