@@ -27,11 +27,15 @@ _RANGES = {
     **dict.fromkeys(("tanh", "sin", "cos", "erf"), Bounds(-1.0, 1.0)),
     **dict.fromkeys(("exp", "exp2", "abs", "square"), Bounds(0.0, math.inf)),
 }
-# The result contains elements of the operands only, or means of them.
+# The result contains elements of the first operand only. Others are indices.
 _SELECTIONS = {
     *("reshape", "squeeze", "expand_dims", "broadcast_in_dim", "transpose", "rev", "copy"),
-    *("slice", "dynamic_slice", "gather", "concatenate", "convert_element_type", "sort"),
-    *("reduce_max", "reduce_min", "stop_gradient", "optimization_barrier", "reduce_precision"),
+    *("slice", "dynamic_slice", "gather", "convert_element_type", "reduce_max", "reduce_min"),
+    *("optimization_barrier", "reduce_precision", "stop_gradient"),
+}
+_CALLS = {
+    *("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"),
+    *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"),
 }
 
 
@@ -70,13 +74,20 @@ def _of_result(jaxpr: Any, consts: Any, inputs: list[Bounds]) -> list[Bounds]:
 
 
 def _of_value(value: Any) -> Bounds:
-    """Returns the bounds of a constant, or no bounds for a traced value and for a key."""
-    if isinstance(value, jax.core.Tracer) or jax.dtypes.issubdtype(
-        getattr(value, "dtype", float), jax.dtypes.extended
-    ):
+    """Returns the bounds of a constant. No bounds are known for traced, complex and NaN values."""
+    if isinstance(value, jax.core.Tracer) or not _is_real(getattr(value, "dtype", float)):
         return ANY
-    array: np.ndarray = np.asarray(value, np.float64)
-    return Bounds(float(array.min()), float(array.max())) if array.size else ANY
+    array: np.ndarray = np.asarray(value).astype(np.float64)
+    return _valid(Bounds(float(array.min()), float(array.max()))) if array.size else ANY
+
+
+def _is_real(dtype: Any) -> bool:
+    return any(jax.dtypes.issubdtype(dtype, kind) for kind in (np.floating, np.integer))
+
+
+def _valid(bounds: Bounds) -> Bounds:
+    """Replaces bounds that are not numbers, such as 0 * inf."""
+    return ANY if any(map(math.isnan, bounds)) else bounds
 
 
 def _of_equation(eqn: Any, inputs: list[Bounds], origin: dict[Any, Any]) -> list[Bounds]:
@@ -86,14 +97,17 @@ def _of_equation(eqn: Any, inputs: list[Bounds], origin: dict[Any, Any]) -> list
         return [_union(parts) for parts in zip(*branches, strict=True)]
     inner = next((params[k] for k in ("jaxpr", "call_jaxpr", "fun_jaxpr") if k in params), None)
     jaxpr = getattr(inner, "jaxpr", inner)
-    is_call = jaxpr is not None and name not in ("scan", "while")
-    if is_call and len(getattr(jaxpr, "invars", ())) == len(inputs):
+    if name in _CALLS and jaxpr is not None and len(jaxpr.invars) == len(inputs):
         return _of_result(jaxpr, getattr(inner, "consts", ()), inputs)
-    if name == "div" and _is_sum(eqn.invars[1], eqn.invars[0], origin) and inputs[0].low >= 0:
-        return [Bounds(0.0, 1.0)]  # softmax
-    if len(eqn.outvars) != 1:
-        return [ANY] * len(eqn.outvars)
-    return [_of_operation(name, eqn, inputs)]
+    if len(eqn.outvars) != 1 or not _is_floating(*eqn.outvars):
+        return [ANY] * len(eqn.outvars)  # integers can overflow
+    if name == "div" and inputs[0].low >= 0 and _is_normalized(eqn, origin):
+        return [Bounds(0.0, 1.0)]
+    return [_valid(_of_operation(name, eqn, inputs))]
+
+
+def _is_floating(atom: Any) -> bool:
+    return jax.dtypes.issubdtype(atom.aval.dtype, np.floating)
 
 
 def _of_operation(name: str, eqn: Any, inputs: list[Bounds]) -> Bounds:
@@ -101,6 +115,9 @@ def _of_operation(name: str, eqn: Any, inputs: list[Bounds]) -> Bounds:
     if name in _RANGES:
         return _RANGES[name]
     if name in _SELECTIONS:
+        fill = eqn.params.get("fill_value")  # of indices out of range
+        return inputs[0] if fill is None else _union([inputs[0], Bounds(fill, fill)])
+    if name == "concatenate":
         return _union(inputs)
     if name == "select_n":
         return _union(inputs[1:])
@@ -111,7 +128,7 @@ def _of_operation(name: str, eqn: Any, inputs: list[Bounds]) -> Bounds:
     if name == "neg":
         return Bounds(-inputs[0].high, -inputs[0].low)
     if name == "clamp":
-        return Bounds(inputs[0].low, inputs[2].high)
+        return _combined(np.minimum, _combined(np.maximum, *inputs[:2]), inputs[2])
     if name == "reduce_sum":
         num = math.prod(eqn.invars[0].aval.shape[axis] for axis in eqn.params["axes"])
         return Bounds(*(num * bound for bound in inputs[0]))
@@ -128,14 +145,37 @@ def _combined(operation: Any, x: Bounds, y: Bounds) -> Bounds:
         return ANY
     with np.errstate(invalid="ignore"):
         corners = [float(operation(a, b)) for a in x for b in y]
-    if any(map(math.isnan, corners)):  # such as 0 * inf
-        return ANY
-    return Bounds(min(corners), max(corners))
+    return ANY if any(map(math.isnan, corners)) else Bounds(min(corners), max(corners))
 
 
-def _is_sum(total: Any, part: Any, origin: dict[Any, Any]) -> bool:
-    """Returns whether `total` is a sum over elements of `part`, broadcast to its shape."""
-    eqn: Any = None if isinstance(total, core.Literal) else origin.get(total)
-    if eqn is not None and eqn.primitive.name in _SELECTIONS:
-        return _is_sum(eqn.invars[0], part, origin)
-    return eqn is not None and eqn.primitive.name == "reduce_sum" and eqn.invars[0] is part
+def _is_normalized(division: Any, origin: dict[Any, Any]) -> bool:
+    """Returns whether each element is divided by a sum that contains it, as in `softmax`."""
+    part, total = division.invars
+    found = _axes_of_sum(total, part, origin)
+    places = enumerate(found or ())
+    return found is not None and all(axis in (None, place) for place, axis in places)
+
+
+def _axes_of_sum(atom: Any, part: Any, origin: dict[Any, Any]) -> list[int | None] | None:
+    """Returns the axis of `part` for each axis of its sums, None for a new axis of the result.
+
+    Returns None if `atom` does not hold sums of `part`.
+    """
+    eqn: Any = None if isinstance(atom, core.Literal) else origin.get(atom)
+    name = "" if eqn is None else eqn.primitive.name
+    if name == "reduce_sum" and eqn.invars[0] is part:
+        return [axis for axis in range(part.aval.ndim) if axis not in eqn.params["axes"]]
+    if name not in ("broadcast_in_dim", "reshape"):
+        return None
+    inner = _axes_of_sum(eqn.invars[0], part, origin)
+    if inner is None:
+        return None
+    if name == "broadcast_in_dim":
+        places = dict(zip(eqn.params["broadcast_dimensions"], inner, strict=True))
+        return [places.get(axis) for axis in range(atom.aval.ndim)]
+    shapes = (eqn.invars[0].aval.shape, atom.aval.shape)
+    wide = [axis for axis, size in zip(inner, shapes[0], strict=True) if size != 1]
+    if [s for s in shapes[0] if s != 1] != [s for s in shapes[1] if s != 1]:
+        return None
+    kept = iter(wide)
+    return [None if size == 1 else next(kept) for size in shapes[1]]

@@ -203,6 +203,9 @@ def check_samples(samples: jax.Array, data_range: tuple[float, float] | None) ->
     checks.require(finite, "The generator's images", "finite", made)
     if data_range is not None:
         least, most = data_range
+        advice = "For images without negative values, end the generator with a sigmoid."
+        expected = f"compatible with that of the images, {least:g} to {most:g}"
+        checks.require(not least >= 0 > low, "The generator's range", expected, made, advice)
         fits = max(-low, high) <= 20 * max(-least, most)
         expected = f"comparable with those of the images, {least:g} to {most:g}"
         advice = "End the generator with a function of this range, or start with smaller weights."

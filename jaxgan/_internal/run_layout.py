@@ -18,7 +18,7 @@ ARRAYS = "arrays"
 MARK = ".jaxgan"
 """The file that marks a checkpoint's folder as written by jaxgan, from the first write on."""
 
-CHECKPOINT = re.compile(r"\d+(\.damaged)?")
+CHECKPOINT = re.compile(r"\d+(\.damaged(\.\d+)?)?")
 """Matches the name of a checkpoint's folder: its step, with `.damaged` if corrupted."""
 
 REMNANT = re.compile(r"\d+\.([0-9a-f]{8}\.)?(saving|deleting)")
@@ -45,7 +45,8 @@ def is_whole_checkpoint(folder: Path) -> bool:
     if REMNANT.fullmatch(folder.name):
         return all(name.startswith((MARK, MANIFEST, ARRAYS)) for name in names)
     is_named = CHECKPOINT.fullmatch(folder.name) is not None
-    return is_named and MANIFEST in names and names <= {MARK, MANIFEST, ARRAYS}
+    has_mark = not names.isdisjoint((MARK, MANIFEST))
+    return is_named and has_mark and names <= {MARK, MANIFEST, ARRAYS}
 
 
 def check_name(name: str, folder: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -48,6 +49,8 @@ def replace(path: Path) -> Iterator[BinaryIO]:
     file = partial.open("x+b")  # "x" creates the file, and fails at any existing file or link
     try:
         with file:
+            if path.is_file() and not path.is_symlink():  # keeps the permissions of the old file
+                partial.chmod(stat.S_IMODE(path.stat().st_mode))
             yield file
             file.flush()
             os.fsync(file.fileno())

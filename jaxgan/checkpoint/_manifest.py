@@ -152,8 +152,9 @@ def _has(value: object, fields: dict[str, type]) -> bool:
 
 
 def list_files(folder: Path) -> list[str]:
-    """Lists the files in a checkpoint's folder, except the manifest, by path in the folder."""
-    files = (path for path in walk(folder) if path.is_file() and path != folder / NAME)
+    """Lists the files of a checkpoint, except the manifest and the mark, by path in the folder."""
+    others = (folder / NAME, folder / run_layout.MARK)  # copies often lack hidden files
+    files = (path for path in walk(folder) if path.is_file() and path not in others)
     return sorted(path.relative_to(folder).as_posix() for path in files)
 
 

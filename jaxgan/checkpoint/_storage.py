@@ -11,7 +11,7 @@ import secrets
 import shutil
 import threading
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from orbax.checkpoint import v1 as ocp
@@ -161,14 +161,21 @@ def _is_intact(checkpoint: Path) -> bool:
 
 
 def _has_only_our_files(checkpoint: Path) -> bool:
+    """Returns whether a checkpoint has no other files, folders or links than jaxgan wrote."""
     try:
-        listed = manifest.read(checkpoint)["files"].keys()
+        files = {*manifest.read(checkpoint)["files"], manifest.NAME, run_layout.MARK}
     except ValueError:  # a corrupted manifest lists no files
         return run_layout.is_whole_checkpoint(checkpoint)
+    folders = {parent.as_posix() for name in files for parent in PurePosixPath(name).parents}
+    folders.add(run_layout.ARRAYS)
     try:
-        return listed >= set(manifest.list_files(checkpoint))
+        for path in manifest.walk(checkpoint):
+            is_folder = path.is_dir() and not path.is_symlink()
+            if path.relative_to(checkpoint).as_posix() not in (folders if is_folder else files):
+                return False
     except OSError:  # a folder that cannot be listed may hold files of the user
         return False
+    return True
 
 
 def _delete(checkpoint: Path) -> None:
@@ -183,26 +190,34 @@ def _remove(folder: Path) -> None:
     """Removes a folder, its marks last, so that the next save finds them after a kill."""
     marks = (run_layout.MARK, run_layout.MANIFEST)
     for path in (path for path in list(folder.iterdir()) if path.name not in marks):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        is_folder = path.is_dir() and not path.is_symlink()
+        shutil.rmtree(path) if is_folder else path.unlink()
     shutil.rmtree(folder)
 
 
 def _set_aside_later(folder: Path, step: int) -> None:
     """Renames the corrupted checkpoints of a step and of later steps to `N.damaged`.
 
-    An older `N.damaged` is deleted.
+    An older `N.damaged` is deleted. If it has other files, the new name is `N.damaged.2`.
 
     Raises:
       FileExistsError: If there is an intact checkpoint, or a folder that jaxgan did not write.
     """
     for later in (number for number in steps(folder) if number >= step):
-        checkpoint, aside = folder / str(later), folder / f"{later}.damaged"
+        checkpoint = folder / str(later)
         # Another thread may have saved this checkpoint since the check in `save`.
         if not run_layout.is_checkpoint(checkpoint) or not _is_corrupted(checkpoint):
             raise FileExistsError(f"step {later} exists")
-        if run_layout.is_checkpoint(aside):
-            _delete(aside)
-        checkpoint.rename(aside)
+        checkpoint.rename(_free_name(folder / f"{later}.damaged"))
+
+
+def _free_name(aside: Path) -> Path:
+    """Returns a free name for a corrupted checkpoint, and deletes an older one of jaxgan."""
+    if run_layout.is_checkpoint(aside) and _has_only_our_files(aside):
+        _delete(aside)
+    numbered = (aside.with_name(f"{aside.name}.{i}") for i in itertools.count(2))
+    names = itertools.chain([aside], numbered)
+    return next(path for path in names if not os.path.lexists(path))
 
 
 def _is_corrupted(checkpoint: Path) -> bool:

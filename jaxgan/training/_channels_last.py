@@ -86,5 +86,7 @@ def _replace(eqn: core.JaxprEqn) -> core.JaxprEqn:
 
 def _convolve(params: ConvParams, x: jax.Array, kernel: jax.Array) -> jax.Array:
     unchanged = functools.partial(jax.lax.conv_general_dilated_p.bind, **params)
+    if 0 in (x.size, kernel.size, jax.eval_shape(unchanged, x, kernel).size):
+        return unchanged(x, kernel)
     fast = functools.partial(convolve, params=params)
     return jax.lax.platform_dependent(x, kernel, cpu=fast, default=unchanged)

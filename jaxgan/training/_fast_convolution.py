@@ -126,7 +126,7 @@ def _in_sub_pixels(
 
 
 def _split_taps(kernel: jax.Array, taps: list[int], spread: tuple[int, ...]) -> jax.Array:
-    """Moves the taps of each output pixel of a group to features of their own."""
+    """Moves the taps of each output pixel of a group to separate features."""
     num, (channels, features) = len(taps), kernel.shape[-2:]
     pairs = [size for pair in zip(taps, spread, strict=True) for size in pair]
     kernel = jax.lax.rev(kernel.reshape(*pairs, channels, features), range(1, 2 * num, 2))

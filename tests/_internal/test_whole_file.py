@@ -83,3 +83,12 @@ def test_longest_names_can_be_written(tmp_path):
     path = tmp_path / (250 * "a" + ".json")
     write(path)
     assert path.read_bytes() == b"new"
+
+
+def test_permissions_of_an_old_file_are_kept(tmp_path):
+    path = tmp_path / "a"
+    path.touch(mode=0o640)
+    path.chmod(0o640)
+    with whole_file.replace(path) as file:
+        file.write(b"new")
+    assert path.stat().st_mode & 0o777 == 0o640

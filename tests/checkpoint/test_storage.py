@@ -85,10 +85,8 @@ def test_array_with_wrong_digest_is_named(tmp_path):
 def test_write_renames_later_steps_and_removes_remnants(tmp_path):
     mark(tmp_path, "3", "4", "6", "2.saving", "1.0a1b2c3d.deleting", "6.damaged")
     (tmp_path / "my.saving").mkdir()
-    (tmp_path / "6.damaged" / "old").touch()
     storage.write(tmp_path, LEAVES, header(4))
     assert names(tmp_path) == ["3", "4", "4.damaged", "6.damaged", "my.saving"]
-    assert names(tmp_path / "6.damaged") == [".jaxgan"]
 
 
 def test_write_replaces_no_checkpoint_that_another_thread_saved(tmp_path):
@@ -238,3 +236,38 @@ def test_checkpoint_that_cannot_be_deleted_is_named(tmp_path, monkeypatch):
         with pytest.raises(OSError, match=r"Step 2 is saved .*, but step 1 could not be deleted"):
             storage.prune(tmp_path, 1, None)
     assert storage.steps(tmp_path) == [2]
+
+
+def test_links_and_folders_in_a_checkpoint_are_kept(tmp_path):
+    """A link to a folder, a link to nothing, and an empty folder belong to the user."""
+    stubs(tmp_path, 1, 2, 3, 4, 5)
+    (tmp_path / "1" / "link").symlink_to(tmp_path)
+    (tmp_path / "2" / "broken").symlink_to(tmp_path / "nothing")
+    (tmp_path / "3" / "arrays" / "mine").mkdir()
+    mark(tmp_path, "9.saving")
+    (tmp_path / "9.saving" / "link").symlink_to(tmp_path / "1")
+    storage.write(tmp_path, LEAVES, header(7))
+    storage.prune(tmp_path, 1, None)
+    assert storage.steps(tmp_path) == [1, 2, 3, 7]
+    assert not (tmp_path / "9.saving").exists()
+
+
+def test_checkpoint_without_its_mark_is_intact(tmp_path):
+    """Copies often lack hidden files."""
+    storage.write(tmp_path, LEAVES, header(4))
+    (tmp_path / "4" / ".jaxgan").unlink()
+    storage.verify(tmp_path / "4")
+    storage.write(tmp_path, LEAVES, header(5))
+    storage.prune(tmp_path, 1, None)
+    assert storage.steps(tmp_path) == [5]
+
+
+def test_files_of_the_user_in_a_damaged_checkpoint_are_kept(tmp_path):
+    for name in ("4.damaged/notes", "4.damaged.2/notes"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    (tmp_path / "4.damaged" / ".jaxgan").touch()
+    mark(tmp_path, "4")
+    storage.write(tmp_path, LEAVES, header(4))
+    assert names(tmp_path) == ["4", "4.damaged", "4.damaged.2", "4.damaged.3"]
+    assert all((tmp_path / name / "notes").exists() for name in ("4.damaged", "4.damaged.2"))

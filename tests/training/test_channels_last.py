@@ -121,6 +121,14 @@ def test_gradient_penalty_has_only_fast_convolutions_on_cpu():
         assert "rhs_reversal" not in text
 
 
+def test_empty_results_are_accepted():
+    x, kernel = jnp.ones((2, 2, 2, 1)), jnp.ones((2, 2, 1, 3))
+    options = {"window_strides": (4, 4), "padding": "VALID", "rhs_dilation": (2, 2)}
+    function = lambda x: convolve(LAYOUTS[0], x, kernel, **options)
+    assert channels_last(function)(x).shape == (2, 0, 0, 3)
+    np.testing.assert_array_equal(channels_last(jax.grad(lambda x: function(x).sum()))(x), 0 * x)
+
+
 def test_nested_convolutions_are_unchanged():
     layout = LAYOUTS[1]
     x, kernel = (jnp.sign(values) for values in operands(layout))  # keeps all sums below 2^24

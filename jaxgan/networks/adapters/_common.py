@@ -100,12 +100,16 @@ def _may_be_flag(p: inspect.Parameter) -> bool:
     is_bool = isinstance(p.default, bool) or _is_bool(p.annotation)
     needs_value = p.kind is p.KEYWORD_ONLY and p.default is p.empty
     words = f"{p.name}_{p.default}" if isinstance(p.default, str) else p.name
-    return is_bool or needs_value or p.name in _FLAGS or bool(_WORDS & {*words.lower().split("_")})
+    is_number = isinstance(p.default, int) and p.default in (0, 1)
+    may_be_switch = p.default is p.empty or is_number or isinstance(p.default, str)
+    has_word = may_be_switch and bool(_WORDS & {*words.lower().split("_")})
+    return is_bool or needs_value or p.name in _FLAGS or has_word
 
 
 def _is_bool(annotation: Any) -> bool:
     """Returns whether an annotation, which may be text, is bool or a union with bool."""
     if isinstance(annotation, str):
-        return "bool" in re.split(r"\W+", re.sub(r"Callable\[.*\]", "", annotation))
+        annotation = re.sub(r"^(typing\.)?(Optional|Union)\[(.*)\]$", r"\3", annotation)
+        return "bool" in re.split(r"\W+", re.sub(r"\[.*\]", "", annotation))
     is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
     return annotation is bool or (is_union and bool in typing.get_args(annotation))

@@ -48,7 +48,7 @@ def by_function(x, labels=None, keep: Callable[..., bool] = callable):
     [
         lambda x, labels=None, slope=0.2, padding="SAME": x,
         lambda x, labels, *rest, **options: x,
-        lambda x, labels=None, mode="bilinear", trainable=3: x,
+        lambda x, labels=None, mode="bilinear", train_steps=3, test_scale=0.5, train_mask=None: x,
         functools.partial(lambda x, residual: x, residual=True),
         by_function,
     ],
