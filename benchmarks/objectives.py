@@ -58,9 +58,9 @@ FEW = ("R1", "R1 + R2", "WGAN-GP", "DRAGAN", "DiffAugment", "packing of 2")
 """The options that are timed with convolutional networks."""
 
 
-def networks_of(name: str, features: int) -> dict[str, Any]:
-    """Returns the networks of a family for images of 28 x 28 pixels, as arguments of `gan`."""
-    shape = (28, 28, 1)
+def networks_of(name: str, features: int, side: int = 28) -> dict[str, Any]:
+    """Returns the networks of a family for square images, as arguments of `gan`."""
+    shape = (side, side, 1)
     pairs: dict[str, Callable[[], tuple]] = {
         "mlp": lambda: (),
         "dcgan": lambda: (
@@ -118,9 +118,10 @@ def main() -> None:
     if args.quick:
         num_images, rounds = 2 * size, 1
 
-    shape = (num_images, 28, 28, 1)
+    side = 32 if args.networks == "sngan" else 28  # SN-GAN halves the side three times
+    shape = (num_images, side, side, 1)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    steps, pair = num_images // size, networks_of(args.networks, args.features)
+    steps, pair = num_images // size, networks_of(args.networks, args.features, side)
     arms = []
     named: dict[str, dict] = {name: {"loss": loss} for name, loss in LOSSES.items()}
     every = {**named, **OPTIONS}

@@ -87,7 +87,10 @@ def run(main: Callable[[], None]) -> None:
     sys.stdout.flush()  # before Python does, which would ignore an error
     sys.stderr.flush()
     if unwritten:
-        what = "; ".join(unwritten.values())
+        *texts, last = unwritten.values()
+        what = "; ".join(
+            [*texts[:2], *([f"{len(texts) - 2} more"] if len(texts) > 2 else []), last]
+        )
         sys.exit(f"The run is complete, but some output could not be written: {what}.")
 
 
@@ -179,7 +182,7 @@ def written(write: Callable[[], None]) -> bool:
     try:
         write()
     except OSError as error:
-        unwritten[str(error)] = str(error)
+        unwritten[f"{error.strerror}: {error.filename}"] = str(error)
         tqdm.write(f"NOT SAVED: {error}", file=sys.stderr)
         return False
     return True

@@ -86,7 +86,7 @@ def minimax() -> Loss:
     with respect to $f$ is $-\sigma(f)$, which vanishes if the discriminator rejects fake images.
 
     Returns:
-      A `jaxgan.Loss`; see `jaxgan.losses` for their arguments and errors.
+      A `jaxgan.Loss`; see `jaxgan.losses` for the arguments and errors of its functions.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -128,7 +128,7 @@ def non_saturating(real_label: float = 0.9, fake_label: float = 0.0) -> Loss:
         disables smoothing. The generator's target is always 1.
 
     Returns:
-      A `jaxgan.Loss`; see `jaxgan.losses` for their arguments and errors.
+      A `jaxgan.Loss`; see `jaxgan.losses` for the arguments and errors of its functions.
 
     Raises:
       ValueError: If a label is out of range.
@@ -187,7 +187,7 @@ def least_squares(
       generator_label: $c$, the generator's target for fake logits, any finite number.
 
     Returns:
-      A `jaxgan.Loss`; see `jaxgan.losses` for their arguments and errors.
+      A `jaxgan.Loss`; see `jaxgan.losses` for the arguments and errors of its functions.
 
     Raises:
       ValueError: If a label is non-finite, or `fake_label` is not below both other labels.
@@ -229,7 +229,7 @@ def wasserstein() -> Loss:
     gradient. Without a bound, $L_D$ has no minimum.
 
     Returns:
-      A `jaxgan.Loss`; see `jaxgan.losses` for their arguments and errors.
+      A `jaxgan.Loss`; see `jaxgan.losses` for the arguments and errors of its functions.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -256,7 +256,7 @@ def hinge() -> Loss:
     the gradient of $L_D$ is 0.
 
     Returns:
-      A `jaxgan.Loss`; see `jaxgan.losses` for their arguments and errors.
+      A `jaxgan.Loss`; see `jaxgan.losses` for the arguments and errors of its functions.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -290,7 +290,7 @@ def relativistic() -> Loss:
     R3GAN does to avoid dropped modes.
 
     Returns:
-      A `jaxgan.Loss`; see `jaxgan.losses` for their arguments and errors.
+      A `jaxgan.Loss`; see `jaxgan.losses` for the arguments and errors of its functions.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan
@@ -326,7 +326,7 @@ def relativistic_average() -> Loss:
     super-resolution.
 
     Returns:
-      A `jaxgan.Loss`; see `jaxgan.losses` for their arguments and errors.
+      A `jaxgan.Loss`; see `jaxgan.losses` for the arguments and errors of its functions.
 
     Example:
       >>> import jax.numpy as jnp, jaxgan

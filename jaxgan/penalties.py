@@ -78,7 +78,7 @@ class StepCritic:
 class PlainPenalty(Protocol):
     """Computes a penalty without a state: `(critic, real, fake, key) -> values`."""
 
-    def __call__(self, critic: Critic, real: Array, fake: Array, key: Array, /) -> Array: ...
+    def __call__(self, critic: StepCritic, real: Array, fake: Array, key: Array, /) -> Array: ...
 
 
 class PenaltyApply(Protocol):
@@ -87,7 +87,7 @@ class PenaltyApply(Protocol):
     def __call__(
         self,
         state: PyTree,
-        critic: Critic,
+        critic: StepCritic,
         real: Array,
         fake: Array,
         /,
@@ -136,7 +136,7 @@ def as_penalty(penalty: Penalty | PlainPenalty) -> Penalty:
     checks.function("A penalty", penalty, form, or_class=False)
 
     def apply(
-        state: PyTree, critic: Critic, real: Array, fake: Array, *, key: Array, step: Array
+        state: PyTree, critic: StepCritic, real: Array, fake: Array, *, key: Array, step: Array
     ) -> tuple[Array, PyTree]:
         del step
         return penalty(critic, real, fake, key), state
@@ -376,7 +376,7 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99, one_sided: bool = True) -
         return {"sum": jnp.zeros(2, jnp.float32), "weight": jnp.zeros((), jnp.float32)}
 
     def apply(
-        state: PyTree, critic: Critic, real: Array, fake: Array, *, key: Array, step: Array
+        state: PyTree, critic: StepCritic, real: Array, fake: Array, *, key: Array, step: Array
     ) -> tuple[Array, PyTree]:
         both, real, fake = _check(critic, real, fake)
         checks.tree_matches("The state of lecam", state, jax.eval_shape(init))
@@ -436,7 +436,7 @@ def lazy(penalty: Penalty | PlainPenalty, every: int = 16) -> Penalty:
     penalty = as_penalty(penalty)
 
     def apply(
-        state: PyTree, critic: Critic, real: Array, fake: Array, *, key: Array, step: Array
+        state: PyTree, critic: StepCritic, real: Array, fake: Array, *, key: Array, step: Array
     ) -> tuple[Array, PyTree]:
         def now(state: PyTree) -> tuple[Array, PyTree]:
             values, state = penalty.apply(state, critic, real, fake, key=key, step=step)
@@ -473,7 +473,7 @@ def add(*penalties: Penalty | PlainPenalty) -> Penalty:
         return tuple(part.init() for part in parts)
 
     def apply(
-        state: PyTree, critic: Critic, real: Array, fake: Array, *, key: Array, step: Array
+        state: PyTree, critic: StepCritic, real: Array, fake: Array, *, key: Array, step: Array
     ) -> tuple[Array, PyTree]:
         checks.tree_matches("The state of added penalties", state, jax.eval_shape(init))
         keys = jax.random.split(key, len(parts))
@@ -531,7 +531,7 @@ def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
             return Injected(hyperparams, penalty.init())
 
         def apply(
-            state: PyTree, critic: Critic, real: Array, fake: Array, *, key: Array, step: Array
+            state: PyTree, critic: StepCritic, real: Array, fake: Array, *, key: Array, step: Array
         ) -> tuple[Array, PyTree]:
             checks.tree_matches("The state of an injected penalty", state, jax.eval_shape(init))
             values, inner_state = make(**state.hyperparams).apply(

@@ -1,7 +1,7 @@
 """Reacts to signals, also while the main thread runs compiled code.
 
 SIGHUP never counts as a second signal. A terminal that closes can send it several times, and
-systemd sends it after SIGTERM.
+systemd can send it after SIGTERM.
 """
 
 import contextlib

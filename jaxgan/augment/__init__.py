@@ -12,7 +12,7 @@ not floats. It raises a ValueError if the images are empty or have the wrong ran
 from jaxgan.augment._ada import ada
 from jaxgan.augment._adaptive import adaptive
 from jaxgan.augment._combine import compose, with_probability
-from jaxgan.augment._diffaugment import colour, cutout, diffaugment, translation
+from jaxgan.augment._diffaugment import color, cutout, diffaugment, translation
 from jaxgan.augment._instance_noise import instance_noise
 from jaxgan.augment._types import (
     Augmentation,
@@ -32,7 +32,7 @@ __all__ = [
     "ada",
     "adaptive",
     "as_augmentation",
-    "colour",
+    "color",
     "compose",
     "cutout",
     "diffaugment",

@@ -19,7 +19,7 @@ def ada(
     *,
     blit: bool = True,
     geometry: bool = True,
-    colour: bool = True,
+    color: bool = True,
     filtering: bool = False,
     corruption: bool = False,
 ) -> Pipeline:
@@ -34,7 +34,7 @@ def ada(
     - `geometry`: a scaling by $2^{0.2n}$; a rotation by $\pi u$; a scaling of the width by
       $s = 2^{0.2n}$ and of the height by $1/s$; a second rotation; a shift by $n_1 W / 8$ and
       $n_2 H / 8$. Each rotation has the probability $1 - \sqrt{1 - p}$.
-    - `colour`: $x + 0.2n$; $2^{0.5n} x$; a change of the sign of the channels' mean or none; a
+    - `color`: $x + 0.2n$; $2^{0.5n} x$; a change of the sign of the channels' mean or none; a
       rotation by $\pi u$ about the gray axis; a scaling by $2^n$ of the difference from the
       channels' mean.
     - `filtering`: in each of four octave bands, an amplification by $2^n$. The expected power of
@@ -47,17 +47,17 @@ def ada(
     so flips and turns blur the finest details slightly, as in the authors' code. Shifts by whole
     pixels are exact up to rounding.
 
-    By default, `blit`, `geometry` and `colour` are active, as in the paper's training runs.
+    By default, `blit`, `geometry` and `color` are active, as in the paper's training runs.
 
     Args:
       probability: $p$, a number or a scalar array, in [0, 1]; None if `adaptive` or
         `with_probability` sets it. Above about 0.8, generated images often look augmented. The
         range of a value traced by `jax.jit` is not checked.
-      blit, geometry, colour, filtering, corruption: whether the transforms are active.
+      blit, geometry, color, filtering, corruption: whether the transforms are active.
 
     Returns:
       A `Pipeline`, a function `(key, images) -> images`, with images
-      `[batch, height, width, channels]`. If `colour` is active, they have 1 or 3 channels.
+      `[batch, height, width, channels]`. If `color` is active, they have 1 or 3 channels.
 
     Raises:
       TypeError: If `probability` is not a number, or another argument is not a bool.
@@ -76,16 +76,16 @@ def ada(
       Karras et al., Training Generative Adversarial Networks with Limited Data, 2020,
       https://arxiv.org/abs/2006.06676
     """
-    values = (blit, geometry, colour, filtering, corruption)
+    values = (blit, geometry, color, filtering, corruption)
     active = dict(zip(_ROWS, values, strict=True))
     for name, value in active.items():
         checks.boolean(name, value)
 
     def apply(key: Array, images: Array, probability: ArrayLike) -> Array:
         images = check(key, images, PIXELS)
-        if colour:
+        if color:
             fits, got = images.shape[3] in (1, 3), f"{images.shape[3]}"
-            checks.require(fits, "The number of channels", "1 or 3", got, "Pass colour=False.")
+            checks.require(fits, "The number of channels", "1 or 3", got, "Pass color=False.")
         wide = images.astype(jnp.float32) if jnp.finfo(images.dtype).bits < 32 else images
         p = jnp.asarray(probability, jnp.float32)
         augment = lambda key, image: _augment(key, image, p, active)
@@ -98,7 +98,7 @@ def ada(
 _ROWS = {
     "blit": slice(0, 3),
     "geometry": slice(3, 8),
-    "colour": slice(8, 13),
+    "color": slice(8, 13),
     "filtering": slice(13, 17),
     "corruption": slice(17, 19),
 }
@@ -136,8 +136,8 @@ def transform(image: Array, draws: Array, noise: Array, active: dict[str, bool])
     inverses = [_INVERSES[name](rows[name], size) for name in _INVERSES if active[name]]
     if inverses:
         image = warp(image, product(*inverses))
-    if active["colour"]:
-        image = _recolor(image, rows["colour"])
+    if active["color"]:
+        image = _recolor(image, rows["color"])
     if active["filtering"]:
         image = amplify_bands(image, jnp.exp2(_normal(rows["filtering"][:, 0])))
     if active["corruption"]:

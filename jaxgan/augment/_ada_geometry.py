@@ -56,7 +56,7 @@ def geometry_inverse(
 
 
 def product(*matrices: Array) -> Array:
-    """Returns the product of matrices; that of inverses undoes the last transformation first."""
+    """Returns the product of matrices; a product of inverses undoes the last matrix first."""
     product = matrices[0]
     for matrix in matrices[1:]:
         product = jnp.matmul(product, matrix, precision=jax.lax.Precision.HIGHEST)
@@ -64,7 +64,7 @@ def product(*matrices: Array) -> Array:
 
 
 def warp(image: Array, inverse: Array) -> Array:
-    """Transforms an image, which reflections at its borders continue without end.
+    """Transforms an image, which reflections at its borders continue on all sides.
 
     The image is upsampled by 2, sampled bilinearly, and downsampled by 2. Both filters are sym6.
 

@@ -102,7 +102,7 @@ def cutout(ratio: float = 0.5) -> PlainAugmentation:
     return apply
 
 
-def colour() -> PlainAugmentation:
+def color() -> PlainAugmentation:
     r"""Changes the brightness, saturation and contrast of each image at random.
 
     Each image has its own draws $b \sim U(-0.5, 0.5)$, $s \sim U(0, 2)$ and $c \sim U(0.5, 1.5)$.
@@ -122,7 +122,7 @@ def colour() -> PlainAugmentation:
     Example:
       >>> import jax, jax.numpy as jnp
       >>> from jaxgan import augment
-      >>> augment.colour()(jax.random.key(0), jnp.ones((64, 32, 32, 3))).shape
+      >>> augment.color()(jax.random.key(0), jnp.ones((64, 32, 32, 3))).shape
       (64, 32, 32, 3)
 
     References:
@@ -148,7 +148,7 @@ def colour() -> PlainAugmentation:
 def diffaugment() -> PlainAugmentation:
     """Returns the augmentation of DiffAugment, for small data sets.
 
-    The result is `compose(colour(), translation(0.125), cutout(0.5))`.
+    The result is `compose(color(), translation(0.125), cutout(0.5))`.
 
     Returns:
       A function `(key, images) -> images`, with images `[batch, height, width, channels]`.
@@ -165,7 +165,7 @@ def diffaugment() -> PlainAugmentation:
     References:
       Zhao et al., 2020, https://arxiv.org/abs/2006.10738
     """
-    return compose(colour(), translation(0.125), cutout(0.5))
+    return compose(color(), translation(0.125), cutout(0.5))
 
 
 def _pixels(ratio: float, size: int) -> int:

@@ -92,7 +92,8 @@ def _warn_of_non_finite(copies: dict[str, arrays.HostArray], folder: Path) -> No
 
     Other optimizer states can be infinite, such as the best value of `optax.reduce_on_plateau`.
     """
-    shapes = {leaf.shape for name, leaf in copies.items() if name.startswith(".params")}
+    params = [leaf for name, leaf in copies.items() if name.startswith(".params")]
+    shapes = {leaf.shape for leaf in params if leaf.shape != ()}
     checked = (".params", ".opt_state", ".ema_params")
     is_broken = lambda leaf: leaf.shape in shapes and not arrays.is_finite(leaf)
     broken = [k for k, leaf in copies.items() if k.startswith(checked) and is_broken(leaf)]

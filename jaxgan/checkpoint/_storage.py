@@ -107,8 +107,9 @@ def write(folder: Path, leaves: dict[str, HostArray], header: Header) -> None:
         manifest.write(staging, header, specs)
         verify(staging)  # before `prune` deletes older checkpoints
         _set_aside_later(folder, step)
-        staging.rename(folder / str(step))
+        place = staging.rename(folder / str(step))
         manifest.sync_folder(folder)
+        _verified[place] = _stats(place)
     except Exception as error:
         _remove_staging(staging)
         remaining = ""
@@ -150,14 +151,18 @@ def _is_intact(checkpoint: Path) -> bool:
     Files with the size and time of an earlier verification are not read again.
     """
     try:
-        stats = [path.stat() for path in sorted(manifest.walk(checkpoint))]
-        found = tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
+        found = _stats(checkpoint)
         if _verified.get(checkpoint) != found:
             manifest.verify(checkpoint)
             _verified[checkpoint] = found
     except (OSError, ValueError):
         return False
     return True
+
+
+def _stats(checkpoint: Path) -> tuple:
+    stats = [path.stat() for path in sorted(manifest.walk(checkpoint))]
+    return tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
 
 
 def _has_only_our_files(checkpoint: Path) -> bool:

@@ -1,5 +1,6 @@
 """The residual networks of SN-GAN and of the projection discriminator."""
 
+import functools
 import math
 from typing import Any
 
@@ -82,11 +83,12 @@ class SpectralNorm(Checked):
         draw = lambda: jax.random.normal(self.make_rng("params"), matrix.shape[1:], matrix.dtype)
         u = self.variable("batch_stats", "u", draw)
         fixed = jax.lax.stop_gradient(matrix)
-        left = unit(fixed @ u.value)
-        right = unit(left @ fixed)
+        product = functools.partial(jnp.matmul, precision="highest")  # not TF32, on GPUs
+        left = unit(product(fixed, u.value))
+        right = unit(product(left, fixed))
         if train:
             u.value = right
-        sigma = left @ matrix @ right
+        sigma = product(product(left, matrix), right)
         return jnp.where(sigma == 0.0, 1.0, sigma)
 
 

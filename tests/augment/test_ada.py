@@ -14,7 +14,7 @@ from jaxgan import augment
 from jaxgan.augment import _ada, _ada_geometry, _ada_pixels
 
 KEY = jax.random.key(3)
-ALL = dict.fromkeys(("blit", "geometry", "colour", "filtering", "corruption"), True)
+ALL = dict.fromkeys(("blit", "geometry", "color", "filtering", "corruption"), True)
 SHAPE = (32, 24, 3)
 
 
@@ -84,12 +84,12 @@ def official_draws(name: str, percentile: float) -> np.ndarray:
     integer = percentile
     blit = [integer, integer, uniform]
     geometry = [normal, uniform, normal, 0, normal]  # the second rotation is 0
-    colour = [normal, normal, integer, uniform, normal]
+    color = [normal, normal, integer, uniform, normal]
     rows = {"blit": slice(0, 3), "geom": slice(3, 8), "color": slice(8, 13)}
     rows |= {"filter": slice(13, 17), "cutout": slice(18, 19), "bgcf": slice(0, 17)}
     rows |= {f"band {i}": slice(13 + i, 14 + i) for i in range(4)}
     draws = np.zeros((19, 2), np.float32)
-    values = np.array([*blit, *geometry, *colour, *[normal] * 4, 0, uniform])[:, None]
+    values = np.array([*blit, *geometry, *color, *[normal] * 4, 0, uniform])[:, None]
     draws[rows[name]] = values[rows[name]]
     return draws
 
@@ -342,7 +342,7 @@ def test_shape_and_dtype_are_kept(shape, dtype):
 
 
 def test_only_active_categories_change_images():
-    off = {"blit": False, "geometry": False, "colour": False}
+    off = {"blit": False, "geometry": False, "color": False}
     zeros = jnp.zeros((1, 4, 4, 2))
     np.testing.assert_array_equal(jax.jit(augment.ada(1.0, **off))(KEY, zeros), zeros)
     assert (jax.jit(augment.ada(1.0, corruption=True, **off))(KEY, zeros) != 0).any()
@@ -362,9 +362,9 @@ def test_probability_of_a_pipeline_can_be_set_later():
 
 def test_images_with_other_channels_are_rejected_if_colors_change():
     images = jnp.zeros((2, 4, 4, 2))
-    with pytest.raises(ValueError, match=r"channels must be 1 or 3; got 2\. Pass colour=False\."):
+    with pytest.raises(ValueError, match=r"channels must be 1 or 3; got 2\. Pass color=False\."):
         augment.ada(0.5)(KEY, images)
-    assert jax.eval_shape(augment.ada(0.5, colour=False), KEY, images).shape == images.shape
+    assert jax.eval_shape(augment.ada(0.5, color=False), KEY, images).shape == images.shape
 
 
 def test_missing_probability_is_an_error():

@@ -21,9 +21,9 @@ FLIP = lambda key, images: -images
 EVERY = {
     "translation": augment.translation(0.25),
     "cutout": augment.cutout(0.5),
-    "colour": augment.colour(),
+    "color": augment.color(),
     "diffaugment": augment.diffaugment(),
-    "compose": augment.compose(augment.colour(), FLIP),
+    "compose": augment.compose(augment.color(), FLIP),
     "with_probability": augment.with_probability(FLIP, 0.5),
     "adaptive": augment.adaptive(FLIP),
     "instance_noise": augment.instance_noise(0.5),
@@ -107,7 +107,7 @@ def test_vmap_equals_a_loop(name):
     np.testing.assert_allclose(jax.vmap(applied(name))(keys, images), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["translation", "cutout", "colour", "adaptive", "instance_noise"])
+@pytest.mark.parametrize("name", ["translation", "cutout", "color", "adaptive", "instance_noise"])
 def test_forward_and_reverse_derivatives_match_finite_differences(name):
     loss = lambda x: jnp.mean(jnp.sin(applied(name)(KEY, x)))
     images = images_like((2, 3, 3, 2))
@@ -231,9 +231,9 @@ def recover_color_draws(
     return brightness, slope(*chroma) / contrast, contrast
 
 
-def test_colour_matches_its_formula_with_uniform_draws():
+def test_color_matches_its_formula_with_uniform_draws():
     images = images_like((3000, 4, 5, 3))
-    after = augment.colour()(KEY, images)
+    after = augment.color()(KEY, images)
     draws = recover_color_draws(images, after)
     x = np.asarray(images, np.float64)
     b, s, c = (d[:, None, None, None] for d in draws)
@@ -251,7 +251,7 @@ def test_colour_matches_its_formula_with_uniform_draws():
 
 def test_gray_images_have_no_saturation():
     images = images_like((200, 4, 4, 1))
-    after = augment.colour()(KEY, images)
+    after = augment.color()(KEY, images)
     x, y = (np.asarray(a, np.float64).reshape(200, -1) for a in (images, after))
     contrast = y.std(axis=1) / x.std(axis=1)
     assert contrast.min() > 0.5 - 1e-5
@@ -277,7 +277,7 @@ def test_compose_gives_each_augmentation_its_own_key():
     assert (augment.compose(noise, less)(KEY, jnp.zeros((2, 3))) != 0).all()
 
 
-def test_diffaugment_is_colour_then_translation_then_cutout():
+def test_diffaugment_is_color_then_translation_then_cutout():
     ones = jnp.ones((64, 16, 16, 3))
     augmented = np.asarray(augment.diffaugment()(KEY, ones))
     for image in augmented:
@@ -459,7 +459,7 @@ def test_as_augmentation_returns_an_augmentation_unchanged():
 
 
 def test_as_augmentation_wraps_a_plain_function():
-    plain = augment.colour()
+    plain = augment.color()
     init, apply, adapt = augment.as_augmentation(plain)
     images = images_like((4, 3, 3, 3))
     np.testing.assert_array_equal(apply(init(), KEY, images, step=STEP), plain(KEY, images))
@@ -475,7 +475,7 @@ def test_as_augmentation_wraps_a_plain_function():
         lambda x: augment.with_probability(x, 0.5),
     ],
 )
-@pytest.mark.parametrize("wrong", ["colour", None, augment.Augmentation, (FLIP,)])
+@pytest.mark.parametrize("wrong", ["color", None, augment.Augmentation, (FLIP,)])
 def test_non_functions_are_rejected(make, wrong):
     with pytest.raises(TypeError, match=r"a function \(key, images\) -> images; got"):
         make(wrong)
@@ -498,7 +498,7 @@ def test_integer_images_are_rejected(name):
         applied(name)(KEY, jnp.zeros((2, 4, 4, 3), jnp.uint8))
 
 
-@pytest.mark.parametrize("name", ["translation", "cutout", "colour", "diffaugment"])
+@pytest.mark.parametrize("name", ["translation", "cutout", "color", "diffaugment"])
 @pytest.mark.parametrize("shape", [(4, 4, 3), (1, 2, 4, 4, 3)])
 def test_images_of_wrong_rank_are_rejected(name, shape):
     with pytest.raises(ValueError, match=r"\[batch, height, width, channels\]; got shape") as error:

@@ -132,7 +132,7 @@ def augment_cases():
     plain = {
         "translation": augment.translation(),
         "cutout": augment.cutout(),
-        "colour": augment.colour(),
+        "color": augment.color(),
         "diffaugment": augment.diffaugment(),
         "ada": augment.ada(0.5),
     }
@@ -148,7 +148,7 @@ def augment_cases():
     yield Case("probability", number(0, 1), lambda x: augment.with_probability(FLIP, x))
     no_number = number(0, 1).filter(lambda x: x is not None)
     yield Case("ada.probability", no_number, augment.ada)
-    yield Case("ada.colour", NO_BOOL, lambda x: augment.ada(colour=x))
+    yield Case("ada.color", NO_BOOL, lambda x: augment.ada(color=x))
     yield Case("target", number(-1, 1), lambda x: augment.adaptive(FLIP, target=x))
     yield Case("images_to_full", number(1), lambda x: augment.adaptive(FLIP, images_to_full=x))
     ada = augment.adaptive(FLIP)
