@@ -45,7 +45,8 @@ def ada(
     One resampling applies all `blit` and `geometry` transforms to the image, which reflections at
     its borders continue. Its filters remove frequencies that would alias. They are not symmetric,
     so flips and turns blur the finest details slightly, as in the authors' code. Shifts by whole
-    pixels are exact up to rounding.
+    pixels are exact up to rounding. The resampling uses dense matrices, so its time grows with the
+    third power of the sides. It takes the same time for every $p$.
 
     By default, `blit`, `geometry` and `color` are active, as in the paper's training runs.
 
