@@ -60,7 +60,7 @@ def write(folder: Path, header: Header, leaves: dict[str, ArraySpec]) -> None:
     contents = Manifest(**header, leaves=leaves, format=FORMAT, files=files)
     path = folder / NAME
     path.write_text(json.dumps({"sha256": _digest_json(contents), "contents": contents}))
-    _digest_file(path, sync=True)
+    _digest_files(folder, [NAME, run_layout.MARK], sync=True)
     for place in (folder, *(path for path in walk(folder) if path.is_dir())):
         sync_folder(place)
 

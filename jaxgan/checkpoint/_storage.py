@@ -99,8 +99,7 @@ def write(folder: Path, leaves: dict[str, HostArray], header: Header) -> None:
     try:
         _remove_remnants(folder)
         staging.mkdir(parents=True)  # Orbax may hang if it cannot create a folder
-        with (staging / run_layout.MARK).open("x") as mark:
-            os.fsync(mark.fileno())
+        (staging / run_layout.MARK).touch()
         filled = {name: leaf.data for name, leaf in leaves.items() if leaf.data.size}
         with _orbax:
             ocp.save(staging / run_layout.ARRAYS, filled)  # Orbax rejects empty arrays
