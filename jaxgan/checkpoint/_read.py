@@ -191,8 +191,14 @@ def latest(directory: storage.Directory) -> int | None:
     Args:
       directory: the run's folder of checkpoints; it may be missing.
     """
-    intact = (step for step in reversed(steps(directory)) if verify(directory, step) is None)
-    return next(intact, None)
+    folder, corrupted = storage.absolute(directory), set[int]()
+    # Another process may delete a checkpoint, and save a newer one.
+    while untried := [step for step in storage.steps(folder) if step not in corrupted]:
+        try:
+            return storage.verify(folder / str(untried[-1]))["step"]
+        except DamagedCheckpointError:
+            corrupted.add(untried[-1])
+    return None
 
 
 def _candidates(folder: Path, step: int | None) -> list[Path]:

@@ -48,6 +48,14 @@ def absolute(directory: Directory) -> Path:
 
 def steps(folder: Path) -> list[int]:
     """Lists the steps that have a folder, oldest first, without verifying them."""
+    found = _scan(folder)
+    # A scan can miss both folders if another process renames one, and then the other.
+    while (again := _scan(folder)) != found:
+        found = again
+    return found
+
+
+def _scan(folder: Path) -> list[int]:
     names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     numbers = [name for name in names if name.isascii() and name.isdecimal()]
     # jaxgan writes no "007", and a step is an int32.

@@ -202,6 +202,19 @@ def test_reader_of_replaced_checkpoints_finds_the_newest(tmp_path, state, monkey
     assert int(checkpoint.restore(tmp_path, like=state).step) == 2
 
 
+def test_latest_of_replaced_checkpoints_is_the_newest(tmp_path, state, monkeypatch):
+    checkpoint.save(tmp_path, at(state, 1)).result()
+    verify = storage.verify
+
+    def verify_late(place):
+        if place.name == "1" and checkpoint.steps(tmp_path) == [1]:
+            checkpoint.save(tmp_path, at(state, 2), keep=1).result()
+        return verify(place)
+
+    monkeypatch.setattr(storage, "verify", verify_late)
+    assert checkpoint.latest(tmp_path) == 2
+
+
 def test_renamed_checkpoint_is_rejected(tmp_path, state):
     for step in (3, 10):
         checkpoint.save(tmp_path, at(state, step)).result()

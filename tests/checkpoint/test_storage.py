@@ -58,6 +58,15 @@ def test_steps_are_folders_with_decimal_names(tmp_path):
     assert storage.steps(tmp_path / "missing") == storage.steps(tmp_path / "5") == []
 
 
+def test_scan_during_renames_is_repeated(tmp_path, monkeypatch):
+    """The first scan misses step 1, which is deleted, and step 2, which is new."""
+    stubs(tmp_path, 2)
+    scans = [[], [2], [2]]
+    monkeypatch.setattr(storage, "_scan", lambda folder: scans.pop(0))
+    assert storage.steps(tmp_path) == [2]
+    assert not scans
+
+
 def test_written_arrays_are_loaded_unchanged(tmp_path):
     storage.write(tmp_path, LEAVES, header(4))
     contents = storage.verify(tmp_path / "4")
