@@ -21,7 +21,7 @@ def channels_last(function: Callable[P, T]) -> Callable[P, T]:
     fast form, but only outside of loops. In the body of a `lax.scan`, all other forms ran 5 to 80
     times slower when measured (docs/performance.md). The gradient of every convolution uses such
     a slow form. `channels_last` traces `function`, and replaces each convolution by a fast one
-    between transposes. Values do not change. On other devices, nothing changes.
+    between transposes. Values change only by rounding. On other devices, nothing changes.
 
     `jaxgan.training` applies `channels_last` to `gan.update`. Apply it in your own training loop.
 
