@@ -129,7 +129,9 @@ def main() -> None:
         gan = make_gan(train_images.shape[1:], args)
         state = gan.init(jax.random.key(args.seed), images.normalize(train_images[:1]))
         epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
-        lowered = jax.jit(epoch, donate_argnums=0).lower(state, train_images)
+        options = jaxgan.training.compiler_options()
+        program = jax.jit(epoch, donate_argnums=0, compiler_options=options)
+        lowered = program.lower(state, train_images)
         # All arguments are valid, so the script can start to write files.
         config = make_config(args, data)
         workdir = common.begin(args, config)

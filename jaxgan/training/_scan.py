@@ -16,6 +16,7 @@ from jaxgan._internal.shapes import Integer, UInt8
 from jaxgan.images import normalize
 from jaxgan.train_state import TrainState
 from jaxgan.training._channels_last import channels_last
+from jaxgan.training._metrics import StackedMetrics
 from jaxgan.training._shuffle import check_step, indices_of_step, steps_per_epoch
 from jaxgan.types import Metrics
 
@@ -148,9 +149,10 @@ def _scan_steps(
     """Performs the updates of `steps`, without checking the arguments."""
     update = channels_last(gan.update)
 
-    def step(state: TrainState, indices: Array) -> tuple[TrainState, Metrics]:
+    def step(state: TrainState, indices: Array) -> tuple[TrainState, StackedMetrics]:
         batch = normalize(images[indices])
-        return update(state, batch, None if labels is None else labels[indices])
+        state, metrics = update(state, batch, None if labels is None else labels[indices])
+        return state, StackedMetrics.stack(metrics)
 
     def indices(step: Array) -> Array:
         num_images = images.shape[0]
@@ -158,7 +160,8 @@ def _scan_steps(
         return indices_of_step(state.key, step, num_images=num_images, batch_size=batch_size)
 
     numbers = state.step + jnp.arange(num_steps, dtype=state.step.dtype)
-    return jax.lax.scan(step, state, jax.vmap(indices)(numbers))
+    state, metrics = jax.lax.scan(step, state, jax.vmap(indices)(numbers))
+    return state, metrics.unstack()
 
 
 def _check(

@@ -9,9 +9,10 @@ from jax.typing import ArrayLike
 from jaxgan._internal import checks
 from jaxgan._internal.shapes import Int32, Key, UInt32
 
-# With 8 rounds, the orders of 4 images were not equally likely (20 standard deviations of
-# chi-squared in 200,000 draws). With 12 rounds, the orders of 2 to 7 images were equally likely.
-_ROUNDS = 12
+# The exact distribution of the orders of 2 to 7 indices differs from the uniform one by at most
+# 4e-4 with 16 rounds and 2e-7 with 32 (total variation). An index stays in place in all rounds with
+# probability 2^-32.
+_ROUNDS = 32
 
 # Folded into the run's key for shuffling. No step has this number, so no step's key is reused.
 _SHUFFLE = 2**32 - 1
@@ -92,13 +93,12 @@ def indices_of_step(
 def permute(key: Array, indices: ArrayLike, num: int) -> Array:
     r"""Maps each index by a random permutation of `num` indices.
 
-    Uses a Feistel network, which splits an index into a left and a right half of $h$ bits. A round
-    maps $(l, r) \mapsto (r, l \oplus f_k(r))$. Every round is invertible for any $f_k$, so the
-    rounds permute all $4^h$ indices of $2 h$ bits. Here $4^h > n$, where $n$ is `num`. An index
-    that maps outside the first $n$ is mapped again until it is inside. The result is a permutation
-    of the first $n$ indices.
+    Uses the swap-or-not shuffle. A round with the random numbers $k$ and $f$ pairs each index $i$
+    with its partner $(k - i) \bmod n$, where $n$ is `num`. It swaps the two indices if the random
+    bit $f(\max(i, (k - i) \bmod n))$ is 1. Both indices of a pair compute the same bit, so every
+    round is a permutation.
 
-    `jax.random.permutation` sorts, which takes 40 times as long on a CPU for 60,000 indices (see
+    `jax.random.permutation` sorts, which takes 15 times as long on a CPU for 60,000 indices (see
     docs/performance.md). It also cannot compute only a part of a permutation.
 
     Args:
@@ -122,8 +122,8 @@ def permute(key: Array, indices: ArrayLike, num: int) -> Array:
       [0, 1, 2, 3, 4, 5]
 
     References:
-      Black and Rogaway, Ciphers with Arbitrary Finite Domains, 2002,
-      https://eprint.iacr.org/2001/012 (cycle walking)
+      Hoang, Morris and Rogaway, An Enciphering Scheme Based on a Card Shuffle, 2012,
+      https://arxiv.org/abs/1208.1176
     """
     checks.key(key)
     checks.integer("num", num)
@@ -135,33 +135,21 @@ def permute(key: Array, indices: ArrayLike, num: int) -> Array:
     valid = indices >= 0
     if num <= jnp.iinfo(indices.dtype).max:
         valid &= indices < num
-    # For an index out of range, the loop in `_permute` may not end.
-    in_range = jnp.where(valid, indices.astype(jnp.uint32), jnp.uint32(0))
-    return jnp.where(valid, _permute(key, in_range, int(num)), jnp.int32(-1))
+    return jnp.where(valid, _permute(key, indices.astype(jnp.uint32), int(num)), jnp.int32(-1))
 
 
 def _permute(
     key: Key[Array, ""], index: UInt32[Array, " *shape"], num: int
 ) -> Int32[Array, " *shape"]:
     """Returns the result of `permute`, without checking the arguments."""
-    bits = -(-num.bit_length() // 2)
-    half, mask = np.uint32(bits), np.uint32(2**bits - 1)
-    coin, *round_keys = jax.random.bits(key, (1 + _ROUNDS,), jnp.uint32)
-
-    def once(index: Array) -> Array:
-        left, right = index >> half, index & mask
-        for round_key in round_keys:
-            left, right = right, left ^ (_mix(right ^ round_key) & mask)
-        return (left << half) | right
-
-    def again(index: Array) -> Array:
-        return jnp.where(index < num, index, once(index))
-
-    # A Feistel network gives only even permutations. Swapping the first two indices with
-    # probability 1/2 makes odd permutations equally likely.
-    if num > 1:
-        index = jnp.where(index < 2, index ^ (coin & np.uint32(1)), index)
-    index = jax.lax.while_loop(lambda index: jnp.any(index >= num), again, once(index))
+    size = np.uint32(num)
+    numbers = jax.random.bits(key, (2, _ROUNDS), jnp.uint32)
+    # Unrolled, because XLA fuses the rounds into one kernel.
+    for shift, round_key in zip(numbers[0] % size, numbers[1], strict=True):
+        wrap = jnp.where(index <= shift, np.uint32(0), size)
+        partner = shift + wrap - index
+        swap = _mix(jnp.maximum(index, partner) ^ round_key) & np.uint32(1)
+        index = jnp.where(swap == 1, partner, index)
     return index.astype(jnp.int32)
 
 

@@ -13,6 +13,7 @@ import jaxgan
 from jaxgan import training
 from jaxgan.images import normalize
 from jaxgan.training import _shuffle
+from jaxgan.training._metrics import StackedMetrics
 
 UPDATES = 4  # batches of five from 23 images
 
@@ -135,6 +136,32 @@ def test_gpu_program_has_no_branch_for_skipped_steps(gan, state, uint8_images):
     texts = [traced.lower(lowering_platforms=(on,)).as_text() for on in ("cpu", "cuda")]
     branches = [text.count("stablehlo.case") for text in texts]
     assert branches[0] - branches[1] == 2
+    # A GPU adds all gradients of a network in one sum, and a CPU adds one sum for each array.
+    sums = [text.count("stablehlo.reduce") for text in texts]
+    assert sums[0] - sums[1] == sum(len(jax.tree.leaves(x)) - 1 for x in state.params)
+
+
+def test_index_computation_has_no_loop():
+    """A loop whose length depends on data would wait for the host in each turn, on a GPU."""
+    find = functools.partial(training.batch_indices, num_images=23, batch_size=BATCH)
+    jaxpr = str(jax.make_jaxpr(find)(jax.random.key(0), 3))
+    assert "random_bits" in jaxpr
+    assert "while" not in jaxpr
+
+
+def test_metrics_are_stacked_by_shape_and_dtype():
+    metrics = {"a": jnp.float32(1), "b": jnp.int32(2), "c": jnp.ones(3), "d": jnp.float32(4)}
+    stacked = StackedMetrics.stack(metrics)
+    assert sorted(x.shape for x in stacked.arrays) == [(1,), (2,), (3, 1)]
+    assert_trees_equal(stacked.unstack(), metrics)
+
+
+def test_compiler_options_exist_in_this_version_of_xla():
+    """XLA refuses unknown options and values, even those for another platform."""
+    options = training.compiler_options("cuda", convolutions=True)
+    assert len(options) == 2
+    assert jax.jit(lambda x: x + 1, compiler_options=options)(1) == 2
+    assert training.compiler_options() == training.compiler_options("tpu") == {}
 
 
 def test_numpy_images_can_be_closed_over(gan, state, uint8_images, epoch):

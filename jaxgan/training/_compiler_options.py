@@ -1,0 +1,48 @@
+"""Defines the options of XLA that make a training step faster on a GPU."""
+
+import jax
+
+from jaxgan._internal import checks
+
+# XLA's default, which an option replaces as a whole.
+_GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,DYNAMIC_SLICE_FUSION"
+
+
+def compiler_options(
+    platform: str | None = None, *, convolutions: bool = False
+) -> dict[str, bool | int | str]:
+    """Returns options of XLA's compiler for a training program, for `jax.jit` or `compile`.
+
+    On CUDA GPUs, XLA launches the kernels of a program as CUDA graphs, whose kernels run one after
+    the other by default. With the options, independent kernels run at the same time. This saved
+    18 % of a step of the MNIST GAN on an H200 (docs/performance.md). Values do not change.
+
+    Args:
+      platform: "cuda" or "gpu" for CUDA GPUs. All other platforms have no options. If None, the
+        platform of JAX's default device.
+      convolutions: whether CUDA graphs also include convolutions. A step of DCGAN then needs 1
+        launch from the host instead of 71. The time of such a step has not been measured.
+
+    Returns:
+      Values by option name; empty for other platforms.
+
+    Raises:
+      TypeError: If `platform` is not a string, or `convolutions` is not a bool.
+
+    Example:
+      >>> import jax
+      >>> from jaxgan import training
+      >>> train = jax.jit(lambda state: state, compiler_options=training.compiler_options())
+      >>> training.compiler_options("cuda")
+      {'xla_gpu_command_buffer_scheduling_mode': 'CONCURRENT'}
+    """
+    if platform is None:
+        platform = jax.default_backend()
+    checks.instance("platform", platform, str, "the name of a platform, such as 'cuda'")
+    checks.boolean("convolutions", convolutions)
+    if platform not in ("cuda", "gpu"):
+        return {}
+    options: dict[str, bool | int | str] = {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"}
+    if convolutions:
+        options["xla_gpu_enable_command_buffer"] = f"{_GRAPHS},CONVOLUTION"
+    return options
