@@ -205,7 +205,8 @@ def stop_signals(
     the same or another one, ends the process at once with exit code 128 + the signal's number.
     Both work also during a compilation or in a compiled program. In a notebook or another
     interactive session, a second signal raises `KeyboardInterrupt` instead. A terminal that closes
-    can send SIGHUP several times, so SIGHUP has an effect only as the first signal.
+    can send SIGHUP several times, so SIGHUP has an effect only as the first signal. `timeout` sends
+    its signal twice, so the same signal within a quarter of a second counts once.
 
     Cloud providers and Kubernetes send SIGTERM before they stop a machine. Slurm sends the signal
     that a job requests: `--signal=B:USR1@120` requests SIGUSR1 two minutes before the time limit.

@@ -443,6 +443,8 @@ def test_other_signals_are_not_announced(capsys):
 BUSY = r"""
 import hashlib, os, signal
 from jaxgan import runs
+from jaxgan._internal import signal_watch
+signal_watch.REPEAT = 60.0
 with runs.stop_signals():
     child = os.fork()
     if child == 0:
@@ -472,6 +474,7 @@ def test_second_signal_ends_a_busy_process():
             busy.send_signal(signal.SIGINT)
             assert busy.stderr.readline() == "\n"
             assert busy.stderr.readline().startswith("SIGINT received. The run stops after")
+            busy.send_signal(signal.SIGINT)  # `timeout` sends its signal twice
             busy.send_signal(signal.SIGHUP)  # a closed terminal may send several
             with pytest.raises(subprocess.TimeoutExpired):
                 busy.wait(0.2)

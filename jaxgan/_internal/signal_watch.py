@@ -1,7 +1,8 @@
 """Reacts to signals, also while the main thread runs compiled code.
 
 SIGHUP never counts as a second signal. A terminal that closes can send it several times, and
-systemd can send it after SIGTERM.
+systemd can send it after SIGTERM. `timeout` sends its signal twice: to the process and to the
+process group. A repetition within `REPEAT` seconds therefore does not count either.
 """
 
 import contextlib
@@ -10,10 +11,12 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 from jaxgan._internal import stderr
 
+REPEAT = 0.25  # shorter than the time between two deliberate signals
 _HANGUP = getattr(signal, "SIGHUP", None)  # Windows has no SIGHUP
 
 _active: list[contextlib.ExitStack] = []  # each restores the handlers that `watch` replaced
@@ -73,15 +76,18 @@ def watch(signals: Sequence[signal.Signals], message: str) -> Iterator[list[int]
 def _react(
     reader: socket.socket, signals: Sequence[signal.Signals], message: str, interactive: bool
 ) -> None:
-    is_first = True
-    while number := reader.recv(1):
-        if number[0] not in signals:  # Python writes every signal that has a handler
+    first, announced = None, 0.0
+    while received := reader.recv(1):
+        number = received[0]
+        if number not in signals:  # Python writes every signal that has a handler
             continue
-        if is_first:
-            _announce(signal.Signals(number[0]), message)
-        elif not interactive and number[0] != _HANGUP:
-            _exit(128 + number[0])
-        is_first = False
+        if first is None:
+            _announce(signal.Signals(number), message)
+            first, announced = number, time.monotonic()
+            continue
+        is_repetition = number == first and time.monotonic() - announced < REPEAT
+        if not (interactive or is_repetition or number == _HANGUP):
+            _exit(128 + number)
 
 
 def _announce(signum: signal.Signals, message: str) -> None:
