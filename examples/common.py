@@ -148,7 +148,9 @@ def begin(args: argparse.Namespace, config: Mapping[str, object]) -> Path:
     try:
         return runs.begin(args.workdir, config, **options)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error} Start the run without --resume.") from error
+        is_new = not args.workdir.is_dir() or not any(args.workdir.iterdir())
+        advice = "Start the run without --resume." if is_new else "Restore it from a backup."
+        raise FileNotFoundError(f"{error} {advice}") from error
     except (FileExistsError, ValueError) as error:
         is_about_folder = isinstance(error, FileExistsError) or options["resume"]
         advice = solutions(args) if is_about_folder else ""
@@ -163,7 +165,9 @@ def check_new(args: argparse.Namespace, name: str, path: Path) -> None:
 
 def solutions(args: argparse.Namespace) -> str:
     """Lists the options of this script that help with an existing folder or file."""
-    tried = [name for name in ("resume", "overwrite") if args.overwrite or vars(args).get(name)]
+    is_file = "workdir" in vars(args) and args.workdir.is_file()  # no run can be there
+    given = is_file or args.overwrite
+    tried = [name for name in ("resume", "overwrite") if given or vars(args).get(name)]
     found = [text for name, text in SOLUTIONS.items() if name in vars(args) and name not in tried]
     return f"{'; '.join(found)}." if found else ""
 

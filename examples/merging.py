@@ -54,7 +54,9 @@ def _check_folders(args: argparse.Namespace) -> None:
     places = [folder.resolve() for folder in folders]
     for i, place in enumerate(places):
         if place in places[:i]:
-            raise ValueError(f"--merge and --workdir must be different folders; got {folders[i]}.")
+            raise ValueError(
+                f"--merge and --workdir must be different folders; got {folders[i]} twice."
+            )
 
 
 def _read_config(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
@@ -137,7 +139,8 @@ def _check_complete(order: list[tuple], joined: Mapping[tuple, Row], count: str)
     expected = list(range(first[0], first[0] + len(first)))
     for key, members in found.items():
         if members != expected:
-            got = f"seeds {members} of {_name(key)}, and {first} of {_name(order[0])}"
+            got = f"seeds {members} of {_name(key)}"
+            got += f", and {first} of {_name(order[0])}" * (key != order[0])
             raise ValueError(
                 f"--merge must be folders with the same consecutive --{count} for all; got {got}."
             )

@@ -221,7 +221,10 @@ def test_different_configuration_is_rejected_and_file_is_kept(tmp_path, changed,
     before = (tmp_path / "config.json").read_text()
     with pytest.raises(ValueError, match="config must") as error:
         runs.begin(tmp_path, changed, resume=True)
-    assert str(error.value) == f"config must be the saved configuration; got {message}."
+    assert (
+        str(error.value)
+        == f"config must be the saved configuration; got {message}. Pass the saved values."
+    )
     assert (tmp_path / "config.json").read_text() == before
 
 

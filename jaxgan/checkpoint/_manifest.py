@@ -110,7 +110,7 @@ def verify(folder: Path) -> Manifest:
     contents = read(folder)
     number, step = folder.name, contents["step"]
     is_named = not number.isdecimal() or int(number) == step
-    require_intact(is_named, f"the folder contains step {step}")
+    require_intact(is_named, f"the folder contains step {step}: rename it to {step}")
     files = contents["files"]
     try:
         found = _digest_files(folder, files)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import optax
 
-from jaxgan._internal import checks, opt_states
+from jaxgan._internal import checks, opt_states, run_layout
 from jaxgan._internal.environment import environment
 from jaxgan.checkpoint import _arrays as arrays
 from jaxgan.checkpoint import _hyperparameters as hyperparameters
@@ -207,11 +207,19 @@ def _candidates(folder: Path, step: int | None) -> list[Path]:
         checks.integer("step", step, 0)
     found = storage.steps(folder)
     if not found:
-        raise FileNotFoundError(f"{folder} has no checkpoints. Check the path.")
+        raise FileNotFoundError(f"{folder} has no checkpoints. {_advise(folder)}")
     if step not in (None, *found):
         advice = f"Choose one of the steps {found}."
         raise FileNotFoundError(f"{folder} has no checkpoint of step {step}. {advice}")
     return [folder / str(number) for number in (reversed(found) if step is None else [step])]
+
+
+def _advise(folder: Path) -> str:
+    """Names the folder of checkpoints near one without: that of a run, or of a checkpoint."""
+    if run_layout.is_checkpoint(folder):
+        return f"Pass {folder.parent}."
+    inner = folder / "checkpoints"
+    return f"Pass {inner}." if storage.steps(inner) else "Check the path."
 
 
 def _newest_intact(folder: Path, step: int | None, read: Callable[[Path], T]) -> T:
@@ -268,7 +276,7 @@ def _compare_environments(saved: dict[str, Json], checkpoint: Path) -> None:
     """Warns about versions and settings that can change results in the last bits."""
     then, now = _relevant(saved), _relevant(environment())
     other = [
-        f"{name} {then.get(name)} then, {value} now"
+        f"{name} {_shown(then.get(name))} then, {_shown(value)} now"
         for name, value in now.items()
         if then.get(name) != value and (name in then or "settings" in saved)
     ]
@@ -281,6 +289,10 @@ def _compare_environments(saved: dict[str, Json], checkpoint: Path) -> None:
             f"values are exact, but further training may differ in the last bits.{advice}",
             stacklevel=5,
         )
+
+
+def _shown(value: Json) -> Json:
+    return "unset" if value == "" else value  # XLA_FLAGS
 
 
 def _relevant(environment: Mapping[str, Json]) -> dict[str, Json]:

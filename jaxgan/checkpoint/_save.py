@@ -133,9 +133,9 @@ def _check_later_steps(folder: Path, step: int) -> None:
         return  # the write lists the folder again, and the `SaveHandle` reports the error
     for later in (number for number in found if number >= step):
         is_ours = run_layout.is_checkpoint(folder / str(later))
-        expected = "a folder with only checkpoints"
+        expected = "a folder whose numbered folders are checkpoints"
         got = f"{folder / str(later)}, which is not a checkpoint"
-        checks.require(is_ours, "directory", expected, got, "Choose another folder.")
+        checks.require(is_ours, "directory", expected, got, "Rename it.")
         problem = read.verify(folder, later)
         got, advice = f"{folder} with step {later}", "Choose another folder, or delete that step."
         expected = f"without intact checkpoints of step {step} or later"

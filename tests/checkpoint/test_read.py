@@ -43,6 +43,15 @@ def test_missing_checkpoints_are_reported(tmp_path, state):
         checkpoint.restore(tmp_path, like=state, step=3)
 
 
+def test_folder_near_the_checkpoints_is_named(tmp_path, state):
+    folder = tmp_path / "checkpoints"
+    checkpoint.save(folder, state).result()
+    for near in (tmp_path, folder / "0"):
+        message = re.escape(f"{near} has no checkpoints. Pass {folder}.")
+        with pytest.raises(FileNotFoundError, match=message):
+            checkpoint.restore(near, like=state)
+
+
 def test_single_network_is_restored(tmp_path, gan, state, batch):
     checkpoint.save(tmp_path, state).result()
     like = jax.eval_shape(gan.init, jax.random.key(0), batch)
@@ -164,7 +173,8 @@ def test_different_versions_give_a_warning(tmp_path, state, monkeypatch):
 
 
 def test_settings_that_change_bits_give_a_warning(tmp_path, state, monkeypatch):
-    monkeypatch.delenv("NPROC", raising=False)
+    for name in ("NPROC", "XLA_FLAGS"):
+        monkeypatch.delenv(name, raising=False)
     checkpoint.save(tmp_path, state).result()
     cpus = jaxgan.environment()["cpus"]
     monkeypatch.setenv("NPROC", str(cpus))
@@ -172,7 +182,7 @@ def test_settings_that_change_bits_give_a_warning(tmp_path, state, monkeypatch):
     monkeypatch.setenv("NPROC", "77")
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true --xla_dump_to=x")
     message = (
-        rf"CPU threads {cpus} then, 77 now; XLA_FLAGS .* then, --xla_cpu_enable_fast_math=true "
+        rf"CPU threads {cpus} then, 77 now; XLA_FLAGS unset then, --xla_cpu_enable_fast_math=true "
         rf"now.*\. Set the environment variable NPROC={cpus} to use as many threads\."
     )
     with pytest.warns(UserWarning, match=message):
@@ -220,9 +230,9 @@ def test_renamed_checkpoint_is_rejected(tmp_path, state):
         checkpoint.save(tmp_path, at(state, step)).result()
     (tmp_path / "10").rename(tmp_path / "99")
     (tmp_path / "20261125131143").mkdir()  # not a step
-    assert checkpoint.verify(tmp_path, 99) == "the folder contains step 10"
+    assert checkpoint.verify(tmp_path, 99) == "the folder contains step 10: rename it to 10"
     assert checkpoint.latest(tmp_path) == 3
-    with pytest.warns(UserWarning, match="step 99: the folder contains step 10"):
+    with pytest.warns(UserWarning, match="step 99: the folder contains step 10: rename"):
         assert int(checkpoint.restore(tmp_path, like=state).step) == 3
 
 

@@ -96,6 +96,19 @@ def test_overwrite_keeps_other_files(name, tmp_path):
     assert (workdir / "notes.txt").exists()
 
 
+def test_file_in_place_of_the_folder_is_kept(tmp_path):
+    (tmp_path / "file").touch()
+    rejected = run("mnist", "--workdir", str(tmp_path / "file"))
+    check_rejection(rejected, {"--workdir"})
+
+
+def test_run_without_configuration_does_not_resume(tmp_path):
+    make_run(tmp_path, "old.png")
+    (tmp_path / "config.json").unlink()
+    rejected = run("mnist", "--workdir", str(tmp_path), "--resume")
+    assert "which has no config.json. Restore it from a backup.\n" in rejected.stderr
+
+
 @pytest.mark.parametrize("name", ["mnist", "custom_network"])
 def test_resume_and_overwrite_exclude_each_other(name, tmp_path):
     rejected = run(name, "--workdir", str(tmp_path), "--resume", "--overwrite")

@@ -326,7 +326,10 @@ def test_merged_experiments_equal_the_joint_one(modules, tmp_path, apart, parts)
             [{"methods": ["a"]}, {"methods": ["b"], "runs": 1}],
             r"seeds \[0\] of b, and \[0, 1\]",
         ),
-        ([{"methods": ["a"]}, {"methods": ["a"], "first_seed": 5}], "same consecutive --runs"),
+        (
+            [{"methods": ["a"]}, {"methods": ["a"], "first_seed": 5}],
+            r"got seeds \[0, 1, 5, 6\] of a\.$",
+        ),
     ],
 )
 def test_merge_rejects_parts_of_no_experiment(modules, tmp_path, apart, parts, message):
@@ -346,8 +349,8 @@ def test_merge_rejects_other_folders(modules, tmp_path, apart):
     for folders, message in (
         ([whole, killed], f"finished experiments; got {killed}, which lacks b. Finish it with"),
         ([whole, other], f"folders of experiments; got {other}."),
-        ([whole, whole], f"different folders; got {whole}."),
-        ([whole, tmp_path / "m"], f"different folders; got {tmp_path / 'm'}."),
+        ([whole, whole], f"different folders; got {whole} twice."),
+        ([whole, tmp_path / "m"], f"different folders; got {tmp_path / 'm'} twice."),
     ):
         with pytest.raises(SystemExit) as stopped:
             merge(modules, tmp_path / "m", *folders, overwrite=True)
