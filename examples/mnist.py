@@ -145,33 +145,34 @@ def main() -> None:
     train, compile_seconds = common.compiled(args, lowered, len(history))
     bar = tqdm(initial=len(history), total=args.epochs, unit="epoch")
     message = "The run stops after this epoch and saves it."
-    with runs.stop_signals(message=message) as stopped, bar:
-        try:
-            while len(history) < args.epochs:
-                (state, metrics), seconds = common.timed(train, state, train_images)
-                number, samples = len(history) + 1, sample(state, latents)
-                common.check_epoch(args, metrics, number)
-                record = {"epoch": number, "step": int(state.step)}
-                history.append({**record, **common.describe(metrics, samples, seconds)})
-                common.written(write_log)
-                if saving:
-                    common.written(saving.result)
-                metadata = {"config": config, "history": history}
-                saving = checkpoint.save(workdir / "checkpoints", state, metadata=metadata)
-                common.save_frame(workdir, number, common.grid(samples, 8))
-                bar.set_postfix_str(common.progress(history[-1]))
-                bar.update()
-                if stopped:
-                    break
-        finally:  # waits for the last save, also after an error
-            saved = saving is None or common.written(saving.result)
+    with runs.stop_signals(message=message) as stopped:
+        with bar:
+            try:
+                while len(history) < args.epochs:
+                    (state, metrics), seconds = common.timed(train, state, train_images)
+                    number, samples = len(history) + 1, sample(state, latents)
+                    common.check_epoch(args, metrics, number)
+                    record = {"epoch": number, "step": int(state.step)}
+                    history.append({**record, **common.describe(metrics, samples, seconds)})
+                    common.written(write_log)
+                    if saving:
+                        common.written(saving.result)
+                    metadata = {"config": config, "history": history}
+                    saving = checkpoint.save(workdir / "checkpoints", state, metadata=metadata)
+                    common.save_frame(workdir, number, common.grid(samples, 8))
+                    bar.set_postfix_str(common.progress(history[-1]))
+                    bar.update()
+                    if stopped:
+                        break
+            finally:  # waits for the last save, also after an error
+                saved = saving is None or common.written(saving.result)
 
-    real = float(jaxgan.diagnostics.pixel_diversity(images.normalize(data.images[:1000])))
-    common.written(lambda: common.draw_run(workdir, sample, state, latents, history, real))
-    measured = {"compile_seconds": compile_seconds, "pixel_diversity_of_real_images": real}
-    summary = {"dataset": args.dataset, **summarize(data, history), **measured}
-    common.written(lambda: runs.write_json(workdir / "summary.json", summary, indent=2))
-    print(f"{len(history)} epochs done; results are in {workdir}", file=sys.stderr)
+        real = float(jaxgan.diagnostics.pixel_diversity(images.normalize(data.images[:1000])))
+        common.written(lambda: common.draw_run(workdir, sample, state, latents, history, real))
+        measured = {"compile_seconds": compile_seconds, "pixel_diversity_of_real_images": real}
+        summary = {"dataset": args.dataset, **summarize(data, history), **measured}
+        common.written(lambda: runs.write_json(workdir / "summary.json", summary, indent=2))
+        print(f"{len(history)} epochs done; results are in {workdir}", file=sys.stderr)
     common.exit_if_unfinished(args, saved, stopped, len(history))
 
 

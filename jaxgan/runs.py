@@ -84,7 +84,7 @@ def begin(
       >>> runs.begin(workdir, {"seed": 1, "epochs": 9}, resume=True)
       Traceback (most recent call last):
       ...
-      ValueError: config must be the saved configuration; got seed 1, saved 0. Pass the saved values.
+      ValueError: config must be the saved configuration; got seed 1, saved 0. Use the saved values.
     """
     workdir = checks.path("workdir", workdir)
     checks.instance("config", config, Mapping, "a dict")
@@ -288,7 +288,7 @@ def _check_config(workdir: Path, wanted: dict[str, object], extends: str) -> Non
         for key in sorted(saved.keys() | wanted.keys())
         if differs(key)
     )
-    checks.require(not got, "config", "the saved configuration", got, "Pass the saved values.")
+    checks.require(not got, "config", "the saved configuration", got, "Use the saved values.")
 
 
 def _read_config(path: Path) -> dict[str, object]:

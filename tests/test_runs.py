@@ -223,7 +223,7 @@ def test_different_configuration_is_rejected_and_file_is_kept(tmp_path, changed,
         runs.begin(tmp_path, changed, resume=True)
     assert (
         str(error.value)
-        == f"config must be the saved configuration; got {message}. Pass the saved values."
+        == f"config must be the saved configuration; got {message}. Use the saved values."
     )
     assert (tmp_path / "config.json").read_text() == before
 

@@ -154,7 +154,7 @@ def test_resume_rejects_other_options(two_epochs):
     assert "must be empty or missing" in rejected.stderr
     rejected = run_quickly(two_epochs, "--epochs", "2", "--resume", "--seed", "3")
     assert rejected.returncode == 1
-    solution = "--overwrite replaces it; --workdir selects another folder."
+    solution = "Use the saved values. --overwrite replaces it; --workdir selects another folder."
     assert f"saved configuration; got seed 3, saved 0. {solution}\n" in rejected.stderr
 
 
@@ -196,6 +196,24 @@ def test_signal_during_compilation_stops_before_training(mnist, tmp_path, monkey
         assert {path.name for path in tmp_path.iterdir()} == {".lock", "config.json"}
 
 
+def test_signal_during_the_drawing_is_announced(mnist, tmp_path, monkeypatch):
+    draw = mnist.common.draw_run
+
+    def interrupted(*args):
+        os.kill(os.getpid(), signal.SIGTERM)
+        draw(*args)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # instead of ending the process
+    try:
+        monkeypatch.setattr(mnist.common, "draw_run", interrupted)
+        done = run_quickly(tmp_path, "--epochs", "1")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert done.returncode == 0  # the run is complete
+    assert "SIGTERM received. " in done.stderr
+    assert done.stderr.endswith(f"1 epochs done; results are in {tmp_path}\n")
+
+
 @pytest.mark.slow
 def test_signal_during_compilation_is_announced_at_once(tmp_path):
     slow = [*command(tmp_path, "--networks", "dcgan"), "--batch-size", "500"]
@@ -225,7 +243,7 @@ def test_diverged_run_names_options(tmp_path):
     assert line.endswith(f"--resume would stop again. Train with --overwrite and {options}.")
     assert {path.name for path in tmp_path.iterdir()} == {".lock", "config.json"}
     rejected = run_quickly(tmp_path, "--resume", "--learning-rate", "1e-4")
-    assert "saved 1e+30. --overwrite replaces it" in rejected.stderr
+    assert "saved 1e+30. Use the saved values. --overwrite replaces it" in rejected.stderr
 
 
 def test_exception_in_the_loop_keeps_the_saved_epoch(mnist, tmp_path, monkeypatch):
