@@ -62,11 +62,24 @@ def _channels_last(x: jax.Array, kernel: jax.Array, params: ConvParams) -> jax.A
         params["lhs_dilation"],
         params["rhs_dilation"],
     )
-    is_plain = params["feature_group_count"] == params["batch_group_count"] == 1
+    if params["batch_group_count"] > 1:
+        x, params = _with_feature_groups(x, params)
+    is_plain = params["feature_group_count"] == 1
     is_spread = max(window.spread) > 1 and max(window.strides) == 1
     if is_plain and is_spread and math.prod(kernel.shape[:-2]) > math.prod(x.shape[1:-1]):
         return _with_roles_exchanged(x, kernel, window, params)
     return _directly(x, kernel, window, params)
+
+
+def _with_feature_groups(x: jax.Array, params: ConvParams) -> tuple[jax.Array, ConvParams]:
+    """Moves the groups of the batch to the channels, because XLA has no fast code for the former.
+
+    Gradients with respect to the kernels of grouped convolutions have groups of the batch.
+    """
+    groups = params["batch_group_count"]
+    split = x.reshape(groups, x.shape[0] // groups, *x.shape[1:])
+    joined = jnp.moveaxis(split, 0, -2).reshape(*split.shape[1:-1], groups * x.shape[-1])
+    return joined, {**params, "batch_group_count": 1, "feature_group_count": groups}
 
 
 def _with_roles_exchanged(

@@ -122,6 +122,17 @@ def test_gradient_penalty_has_only_fast_convolutions_on_cpu():
         assert "rhs_reversal" not in text
 
 
+def test_gradients_of_grouped_convolutions_have_no_groups_of_the_batch_on_cpu():
+    """XLA has no fast code for groups of the batch."""
+    x, kernel = operands(LAYOUTS[0], groups=2)
+    loss = lambda kernel: jnp.sum(convolve(LAYOUTS[0], x, kernel, feature_group_count=2) ** 2)
+    gradient = jax.jit(channels_last(jax.grad(loss)))
+    if jax.default_backend() == "cpu":
+        text = gradient.lower(kernel).compile(AS_USERS).as_text()
+        assert "feature_group_count=2" in text
+        assert "batch_group_count" not in text
+
+
 def test_empty_results_are_accepted():
     x, kernel = jnp.ones((2, 2, 2, 1)), jnp.ones((2, 2, 1, 3))
     options = {"window_strides": (4, 4), "padding": "VALID", "rhs_dilation": (2, 2)}
