@@ -13,6 +13,7 @@ from jaxgan._game._discriminator import pack
 from jaxgan._game._dry_run import check_bounds, check_labels_are_taken, dry_run
 from jaxgan._game._half_steps import train_step
 from jaxgan._internal import checks
+from jaxgan._internal.channels_last import channels_last
 from jaxgan.augment import Augmentation, PlainAugmentation, as_augmentation
 from jaxgan.losses import as_loss
 from jaxgan.networks.adapters import NetworkLike, as_network
@@ -359,7 +360,9 @@ def _update(
     _validation.check_opt_state(state, config)
     try:
         with checks.channels_first_note(images.shape):
-            state, metrics = train_step(config, state, images, labels)
+            step = functools.partial(train_step, config)
+            is_traced = not checks.is_concrete(state.step)  # otherwise, each call would recompile
+            state, metrics = (channels_last(step) if is_traced else step)(state, images, labels)
     except checks.ShapeError:
         raise
     except Exception:  # only after an error, because the comparison traces both networks

@@ -1,6 +1,7 @@
 """Generates images, and recomputes the batch statistics with which images are generated."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 
 import jax
@@ -9,6 +10,7 @@ from jaxgan._game import _validation
 from jaxgan._game._config import GameConfig
 from jaxgan._game._standing import standing_model_state
 from jaxgan._internal import checks
+from jaxgan._internal.channels_last import channels_last
 from jaxgan.train_state import TrainState
 from jaxgan.types import Labels, Params
 
@@ -34,7 +36,8 @@ def standing_statistics(
     key = jax.random.fold_in(state.key, 2**32 - 3)
     with _named_errors(config, state, tuple(x[0] for x in inputs)):
         params = _sampling_params(state)
-        model_state = standing_model_state(network, params, model_state, inputs, key)
+        compute = channels_last(functools.partial(standing_model_state, network))  # has loops
+        model_state = compute(params, model_state, inputs, key)
     return state.replace(model_state=state.model_state._replace(generator=model_state))
 
 

@@ -57,13 +57,9 @@ def logit(x: jax.Array, kernel_init: Initializer = NORMAL_002) -> jax.Array:
 class UpConv(Checked):
     r"""Doubles height and width: `[batch, h, w, c] -> [batch, 2h, 2w, features]`.
 
-    The layer equals `flax.linen.ConvTranspose` with stride 2 and padding SAME. It computes a
-    sub-pixel convolution: a 3 x 3 kernel of stride 1 makes four output pixels from each input
-    pixel. XLA's CPU compiler has no fast code for the gradient of the usual form.
-
-    For an odd `size`, such as 7 from 4, the layer removes one row and one column of the doubled
-    image, at the side where TensorFlow's padding SAME removes them: the first for kernels of 3 and
-    5, the last for 4.
+    The layer computes a transposed convolution of stride 2 with padding SAME, like
+    `flax.linen.ConvTranspose`. For an odd `size`, such as 7 from 4, it omits one row and one column
+    of the doubled image, where TensorFlow does: the first for kernels of 3 and 5, the last for 4.
 
     Args:
       features: channels of the output.
@@ -84,10 +80,6 @@ class UpConv(Checked):
       ... )
       >>> y.shape
       (2, 14, 14, 3)
-
-    References:
-      Shi et al., Is the deconvolution layer the same as a convolutional layer?, 2016,
-      https://arxiv.org/abs/1609.07009
     """
 
     features: int
@@ -107,27 +99,19 @@ class UpConv(Checked):
             self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
         )
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        batch, height, width, channels = x.shape
+        height, width = x.shape[1:3]
         doubled = (2 * height, 2 * width)
         size = doubled if size is None else size
         allowed = itertools.product(*((side - 1, side) for side in doubled))
         expected = f"twice {height} x {width}, or one less"
         checks.require(size in allowed, "size", expected, checks.show(size))
-        # For output pixel 2p + r, tap j = 2t - r + const multiplies input pixel p + t - 1. Padded
-        # to six taps, the kernel gets the axes (t, r) by a reshape and a flip.
-        front = 3 - -(-self.kernel_size // 2)
-        pad = (front, 6 - self.kernel_size - front)
-        taps = jnp.pad(kernel, (pad, pad, (0, 0), (0, 0)))
-        taps = taps.reshape(3, 2, 3, 2, channels, self.features)[:, ::-1, :, ::-1]
-        taps = taps.transpose(0, 2, 4, 1, 3, 5).reshape(3, 3, channels, 4 * self.features)
+        before, is_odd = -(-self.kernel_size // 2), self.kernel_size % 2 == 1
+        after = self.kernel_size - before
+        omitted = (doubled[0] - size[0], doubled[1] - size[1])
+        padding = [(before - n, after) if is_odd else (before, after - n) for n in omitted]
         y = jax.lax.conv_general_dilated(
-            x, taps, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            x, kernel, (1, 1), padding, (2, 2), dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
-        y = y.reshape(batch, height, width, 2, 2, self.features).transpose(0, 1, 3, 2, 4, 5)
-        y = y.reshape(batch, *doubled, self.features)
-        if self.kernel_size % 2 == 1:
-            y = y[:, doubled[0] - size[0] :, doubled[1] - size[1] :]
-        y = y[:, : size[0], : size[1]]
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 
 

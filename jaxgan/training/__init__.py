@@ -6,7 +6,7 @@ a pure function of (key, step), so a resumed run is bit-identical to an uninterr
 makes programs faster on a GPU.
 """
 
-from jaxgan.training._channels_last import channels_last
+from jaxgan._internal.channels_last import channels_last
 from jaxgan.training._compiler_options import compiler_options
 from jaxgan.training._scan import epochs, steps
 from jaxgan.training._shuffle import batch_indices, permute

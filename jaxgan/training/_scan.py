@@ -15,7 +15,6 @@ from jaxgan._internal import checks
 from jaxgan._internal.shapes import Integer, UInt8
 from jaxgan.images import normalize
 from jaxgan.train_state import TrainState
-from jaxgan.training._channels_last import channels_last
 from jaxgan.training._metrics import StackedMetrics
 from jaxgan.training._shuffle import check_step, indices_of_step, steps_per_epoch
 from jaxgan.types import Metrics
@@ -147,11 +146,10 @@ def _scan_steps(
     batch_size: int,
 ) -> tuple[TrainState, Metrics]:
     """Performs the updates of `steps`, without checking the arguments."""
-    update = channels_last(gan.update)
 
     def step(state: TrainState, indices: Array) -> tuple[TrainState, StackedMetrics]:
         batch = normalize(images[indices])
-        state, metrics = update(state, batch, None if labels is None else labels[indices])
+        state, metrics = gan.update(state, batch, None if labels is None else labels[indices])
         return state, StackedMetrics.stack(metrics)
 
     def indices(step: Array) -> Array:

@@ -8,7 +8,7 @@ import jax
 from jax.extend import core
 
 from jaxgan._internal import checks
-from jaxgan.training._fast_convolution import ConvParams, convolve
+from jaxgan._internal.fast_convolution import ConvParams, convolve
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,19 +18,20 @@ def channels_last(function: Callable[P, T]) -> Callable[P, T]:
     """Rewrites all convolutions of a function to the channels-last form, on CPUs.
 
     XLA's CPU compiler has fast code for one form of convolution. It rewrites other forms to the
-    fast form, but only outside of loops. In the body of a `lax.scan`, all other forms ran 5 to 80
-    times slower when measured (docs/performance.md). The gradient of every convolution uses such
-    a slow form. `channels_last` traces `function`, and replaces each convolution by a fast one
-    between transposes. Values change only by rounding. On other devices, nothing changes.
+    fast form, but not all of them, and only outside of loops. In the body of a `lax.scan`, all
+    other forms ran 5 to 80 times slower when measured (docs/performance.md). The gradient of every
+    convolution uses such a slow form. `channels_last` traces `function`, and replaces each
+    convolution by a fast one between transposes. Values change only by rounding. On other devices,
+    nothing changes.
 
-    `jaxgan.training` applies `channels_last` to `gan.update`. Apply it in your own training loop.
+    `gan.update` applies `channels_last` to itself. Use it for your own functions.
 
     Args:
       function: a function of arrays and pytrees of arrays, including keyword arguments. It returns
         pytrees of arrays.
 
     Returns:
-      The rewritten function, for use in a loop.
+      The rewritten function, for use inside `jax.jit`.
 
     Raises:
       TypeError: If `function` is not callable.
