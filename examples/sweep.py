@@ -88,7 +88,7 @@ def make_population(gan: jaxgan.GAN, batch: jax.Array, rates: list[float], seeds
 
 def over_members(train, members: int):
     """Maps `train` over all members, split over the devices if they divide evenly."""
-    mapped = jax.vmap(train, in_axes=(0, None))
+    mapped = population.each(train)
     devices = jax.devices()
     if len(devices) > 1 and members % len(devices) == 0:
         mapped = population.shard(mapped, devices)
@@ -124,7 +124,8 @@ def make_training(
 ) -> experiments.Training:
     """Makes the training of all members, from the compiled program of an epoch."""
     seeds, latents = experiments.seeds(args, args.seeds), common.fixed_latents(LATENT_DIM)
-    sample = jax.jit(jax.vmap(lambda state: gan.sample(state, latents)))
+    sample = jax.jit(population.each(lambda state: gan.sample(state, latents)))
+    diversity = jax.jit(population.each(diagnostics.pixel_diversity))
 
     def advance(states: jaxgan.TrainState, done: int) -> tuple[jaxgan.TrainState, dict]:
         states, metrics = program.train(states)  # metrics are [members, 1, updates]
@@ -132,8 +133,7 @@ def make_training(
         record = {name: np.nanmean(values, axis=(1, 2)) for name, values in metrics.items()}
         for name in ("generator_skipped", "discriminator_skipped"):
             record[name] = np.asarray(metrics[name]).sum(axis=(1, 2))
-        diversity = jax.vmap(diagnostics.pixel_diversity)(sample(states))
-        record["pixel_diversity"] = np.asarray(diversity)
+        record["pixel_diversity"] = np.asarray(diversity(sample(states)))
         return states, {name: values.tolist() for name, values in record.items()}
 
     def finish(states: jaxgan.TrainState, history: list[dict]) -> list[experiments.Row]:
@@ -180,7 +180,7 @@ def compute(args: argparse.Namespace) -> tuple[Path, list[experiments.Row]]:
             make_gan(train_images.shape[1:], args.beta1),
             experiments.seeds(args, args.seeds),
         )
-        batch = images.normalize(train_images[:1])
+        batch = images.normalize(data.images[:1])
         init = functools.partial(make_population, gan, batch, args.learning_rates, seeds)
         epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
         lowered = over_members(epoch, members).lower(jax.eval_shape(init), train_images)

@@ -1,12 +1,12 @@
 """Trains many GANs in one program, each with its own seed and hyper-parameters.
 
 A population is a `TrainState` whose arrays have a leading axis of members. Use `jax.vmap` to create
-and train a population. This module sets the hyper-parameters of members, picks members, and
-distributes members over devices.
+a population, and `each` to train it. This module also sets the hyper-parameters of members, picks
+members, and distributes members over devices.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Concatenate, Protocol, Self, TypeVar
+from typing import Any, Concatenate, Protocol, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -219,7 +219,11 @@ def each(
 
     On an accelerator, `jax.vmap` runs all members at once, because one small network does not use
     the whole device. On a CPU, `jax.lax.map` runs the members one after another, because batched
-    small matrix products and grouped convolutions are slow there. Both compile to one program.
+    small matrix products and grouped convolutions are slow there. Both compile to one program. Each
+    member of `jax.lax.map` is bit-identical to its single run; under `jax.vmap`, rounding differs.
+
+    The device is that of `jax.default_device`, by default JAX's first one, when the returned
+    function is traced. The devices of its arguments have no effect.
 
     Args:
       function: `(member, *data) -> pytree`. Each member receives the same `data`.
@@ -243,9 +247,9 @@ def each(
 
     def mapped(population: Member, *data: PyTree) -> T:
         _size(population)
-        if jax.default_backend() == "cpu":
-            return jax.lax.map(lambda member: function(member, *data), population)
-        return jax.vmap(lambda member: function(member, *data))(population)
+        in_turn = _default_platform() == "cpu"
+        one = lambda member: function(member, *data)
+        return jax.lax.map(one, population) if in_turn else jax.vmap(one)(population)
 
     return mapped
 
@@ -258,8 +262,8 @@ def shard(
     Each device trains its own members, without communication between devices.
 
     Args:
-      function: `(population, *data) -> pytree`, such as `jax.vmap(train, in_axes=(0, None))`. All
-        returned arrays must have a leading axis of members.
+      function: `(population, *data) -> pytree`, such as `each(train)`. All returned arrays must
+        have a leading axis of members.
       devices: a list of devices, by default all. The number of devices must divide the number of
         members.
 
@@ -275,7 +279,7 @@ def shard(
     Example:
       >>> import jax, jax.numpy as jnp
       >>> from jaxgan import population
-      >>> train = jax.vmap(lambda x, data: x * data.sum(), in_axes=(0, None))
+      >>> train = population.each(lambda x, data: x * data.sum())
       >>> sharded = population.shard(train, jax.devices()[:1])
       >>> print(jax.jit(sharded)(jnp.arange(4.0), jnp.ones(3)))
       [0. 3. 6. 9.]
@@ -299,6 +303,12 @@ def shard(
         return run(population, *data)
 
     return sharded
+
+
+def _default_platform() -> str:
+    """Returns the platform on which JAX runs programs by default."""
+    device: Any = getattr(jax.config, "jax_default_device", None)  # or the name of a platform
+    return jax.default_backend() if device is None else getattr(device, "platform", device)
 
 
 def _size(population: PyTree) -> int:

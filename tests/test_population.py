@@ -70,15 +70,33 @@ def test_member_matches_the_run_with_its_seed(gan, batch, states, train, single,
         assert_close(found, without_accuracies(alone_metrics))
 
 
-def test_members_under_lax_map_are_bit_identical_to_single_runs(states, run, uint8_images):
-    """Members under jax.lax.map, which uses the kernels of a single run, are bit-identical."""
+def test_each_member_is_bit_identical_to_its_single_run_on_a_cpu(states, run, uint8_images):
     images = jnp.asarray(uint8_images)
-    one_by_one = lambda states: jax.lax.map(lambda state: run(state, images), states)
-    mapped, _ = jax.jit(one_by_one, compiler_options=AS_USERS)(states)
+    mapped, _ = jax.jit(population.each(run), compiler_options=AS_USERS)(states, images)
     single = jax.jit(run, compiler_options=AS_USERS)
     for i in range(MEMBERS):
         alone, _ = single(population.pick(states, i), images)
         assert_trees_equal(population.pick(mapped, i), alone)
+
+
+@pytest.mark.parametrize(
+    ("backend", "device", "in_turn"),
+    [
+        ("cpu", None, True),
+        ("cuda", None, False),
+        ("cuda", "cpu", True),
+        ("cuda", jax.devices("cpu")[0], True),
+    ],
+)
+def test_each_maps_in_turn_on_a_cpu_and_at_once_elsewhere(monkeypatch, backend, device, in_turn):
+    x, y = np.random.default_rng(0).normal(size=(2, 3, 4, 4)).astype(np.float32)
+    mapped = population.each(lambda member, data, more: {"product": member @ data, "more": more})
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    with jax.default_device(device):
+        assert ("scan" in str(jax.make_jaxpr(mapped)(x, y[0], 2.0))) == in_turn
+        result = mapped(x, y[0], 2.0)
+    np.testing.assert_allclose(result["product"], x @ y[0], rtol=1e-5, atol=1e-5)
+    assert result["more"].tolist() == [2.0] * 3
 
 
 def test_member_matches_the_run_with_its_hyperparameters(batch, states, train, uint8_images):
