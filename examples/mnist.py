@@ -127,7 +127,7 @@ def main() -> None:
         print(f"data: {data.source}", file=sys.stderr)
         train_images = jnp.asarray(data.images)  # uint8, on the device for the whole run
         gan = make_gan(train_images.shape[1:], args)
-        state = gan.init(jax.random.key(args.seed), images.normalize(train_images[:1]))
+        state = gan.init(jax.random.key(args.seed), images.normalize(data.images[:1]))
         epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
         options = jaxgan.training.compiler_options()
         program = jax.jit(epoch, donate_argnums=0, compiler_options=options)

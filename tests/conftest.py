@@ -131,8 +131,9 @@ def make_gan(**changes) -> jaxgan.GAN:
     return jaxgan.gan(**{**arguments, **changes})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def gan() -> jaxgan.GAN:
+    """Returns one GAN for all tests, so that `init` compiles once."""
     return make_gan()
 
 

@@ -9,16 +9,15 @@ import optax
 
 from jaxgan._game import _sample, _validation
 from jaxgan._game._config import GameConfig
-from jaxgan._game._discriminator import pack
-from jaxgan._game._dry_run import check_bounds, check_labels_are_taken, dry_run
 from jaxgan._game._half_steps import train_step
+from jaxgan._game._init import create_state, example_of, make_init
 from jaxgan._internal import checks
 from jaxgan._internal.channels_last import channels_last
 from jaxgan.augment import Augmentation, PlainAugmentation, as_augmentation
 from jaxgan.losses import as_loss
 from jaxgan.networks.adapters import NetworkLike, as_network
 from jaxgan.penalties import Penalty, PlainPenalty, as_penalty
-from jaxgan.train_state import TrainState, create
+from jaxgan.train_state import TrainState
 from jaxgan.types import Batch, Labels, Loss, LossFn, Metrics, Pair
 
 FEW = 8
@@ -60,14 +59,16 @@ class StandingStatisticsFn(Protocol):
 class GAN(NamedTuple):
     """Holds a GAN as four pure functions. `jaxgan.gan` returns it.
 
-    The functions are not jitted: wrap them in `jax.jit`, `jax.vmap` or `jax.lax.scan`. Pass
+    Only `init` is jitted. Wrap the others in `jax.jit`, `jax.vmap` or `jax.lax.scan`. Pass
     `labels`, integers `[n]`, if and only if the GAN has `num_classes`.
 
     Args:
       init: `(key, images, labels=None) -> TrainState`. `images` are example real images, `[n,
         height, width, channels]`. Only the shape and dtype of `images` and `labels` affect the
         state. `init` warns about model state that training does not change. Outside of jit, it
-        checks that the range of the images and of the generator fits `data_range`.
+        checks that the range of the images and of the generator fits `data_range`. `init` compiles
+        itself, so `jax.jit` does not change its result. It calls the networks' `init` once for each
+        shape and dtype, so their random numbers must come from `key`.
       update: `(state, images, labels=None) -> (state, metrics)`. Performs one training step on
         real images, float in [-1, 1], `[batch, height, width, channels]`. Each discriminator step
         uses an equal share of the batch. The generator step uses the last share.
@@ -264,9 +265,6 @@ def gan(
     _validation.check_config(config)
     _check_boundary(config)
 
-    def init(key: jax.Array, images: Batch, labels: Labels | None = None) -> TrainState:
-        return _init(config, key, images, labels)
-
     def update(
         state: TrainState, images: Batch, labels: Labels | None = None
     ) -> tuple[TrainState, Metrics]:
@@ -280,7 +278,7 @@ def gan(
     ) -> TrainState:
         return _sample.standing_statistics(config, state, latents, labels)
 
-    return GAN(init, update, sample, standing_statistics, num_classes, data_range)
+    return GAN(make_init(config), update, sample, standing_statistics, num_classes, data_range)
 
 
 def _check_boundary(config: GameConfig) -> None:
@@ -290,65 +288,6 @@ def _check_boundary(config: GameConfig) -> None:
         expected = "a jaxgan.Loss with a boundary for an augmentation that adapts"
         advice = "Use a loss of jaxgan.losses with a boundary, such as non_saturating()."
         checks.require(not adapts, "loss", expected, "boundary=None", advice)
-
-
-def _init(config: GameConfig, key: jax.Array, images: Batch, labels: Labels | None) -> TrainState:
-    images = _validation.check_images(images, config, 1)
-    checks.finite("Images", images)
-    labels = _validation.check_labels(labels, images.shape[:1], config.num_classes)
-    checks.key(key)
-    with checks.channels_first_note(images.shape):
-        try:
-            state = _create_state(config, key, images, labels)
-            # A dry run finds incompatible networks, losses and optimizers before the first step.
-            dry_run(config, state, images, labels)
-            check_bounds(config, state, images, labels)
-        except Exception as error:
-            check_labels_are_taken(config, images, error)
-            raise
-    if all(map(checks.is_concrete, jax.tree.leaves((state, images)))):
-        data_range = _validation.promised_range(config, images)
-        _validation.check_samples(_first_samples(config, state, images, labels), data_range)
-    return state
-
-
-def _create_state(
-    config: GameConfig, key: jax.Array, images: jax.Array, labels: jax.Array | None
-) -> TrainState:
-    generator_key, discriminator_key, run_key = jax.random.split(key, 3)
-    packed = pack(jnp.zeros((config.packing, *images.shape[1:]), images.dtype), config.packing)
-    one_label = () if labels is None else (jnp.zeros_like(labels, shape=(1,)),)
-    latent = jnp.zeros((1, config.latents), images.dtype)
-    network = config.network
-    made = Pair(
-        network.generator.init(generator_key, latent, *one_label),
-        network.discriminator.init(discriminator_key, packed, *one_label),
-    )
-    params, model_state = (Pair(*values) for values in zip(*made, strict=True))
-    _validation.check_params(params)
-    return create(
-        run_key,
-        params,
-        config.optimizer,
-        model_state,
-        ema=config.ema_half_life is not None,
-        game_state={
-            "penalty": () if config.penalty is None else config.penalty.init(),
-            "augmentation": () if config.augmentation is None else config.augmentation.init(),
-        },
-    )
-
-
-def _first_samples(
-    config: GameConfig, state: TrainState, images: jax.Array, labels: jax.Array | None
-) -> jax.Array:
-    """Generates samples of a new generator, to compare their values with those of the images."""
-    # Steps and shuffling fold in other numbers, so this key has no other use.
-    key = jax.random.fold_in(state.key, 2**32 - 2)
-    one_label = None if labels is None else jnp.zeros_like(labels, shape=(1,))
-    num = 8 if labels is None else 1
-    latents = jax.random.normal(key, (num, config.latents), images.dtype)
-    return jax.jit(functools.partial(_sample.sample, config))(state, latents, one_label)
 
 
 def _update(
@@ -366,8 +305,8 @@ def _update(
     except checks.ShapeError:
         raise
     except Exception:  # only after an error, because the comparison traces both networks
-        create_state = functools.partial(_create_state, config)
-        expected = jax.eval_shape(create_state, state.key, images, labels)
+        create = functools.partial(create_state, config, example=example_of(images, labels))
+        expected = jax.eval_shape(create, state.key)
         checks.tree_matches("The state", state, expected, _validation.OTHER_GAN)
         raise
     return state, metrics | _count_invalid(config, images, labels)

@@ -32,7 +32,7 @@ def standing_statistics(
     """Returns the state with batch statistics of the parameters that `sample` uses."""
     inputs = _generator_inputs(config, state, latents, labels, axes="passes, batch")
     network, model_state = config.network.generator, state.model_state.generator
-    # Steps, shuffling and `init` fold in other numbers.
+    # Steps and shuffling fold in other numbers.
     key = jax.random.fold_in(state.key, 2**32 - 3)
     with _named_errors(config, state, tuple(x[0] for x in inputs)):
         params = _sampling_params(state)

@@ -195,9 +195,9 @@ def check_params(both: Pair[Params]) -> None:
         )
 
 
-def check_samples(samples: jax.Array, data_range: tuple[float, float] | None) -> None:
+def check_samples(samples: np.ndarray, data_range: tuple[float, float] | None) -> None:
     """Checks that samples of a new generator are finite, and not far larger than real images."""
-    low, high = float(jnp.min(samples)), float(jnp.max(samples))
+    low, high = float(np.min(samples)), float(np.max(samples))
     made = f"{low:.3g} to {high:.3g}"
     finite = bool(np.isfinite(low) and np.isfinite(high))
     checks.require(finite, "The generator's images", "finite", made)

@@ -595,7 +595,7 @@ def linear(transform=lambda x: x, scale=0.1):
         (
             lambda x: x,
             300.0,
-            r"got -1.52e\+03 to 1.76e\+03\. .* start with smaller weights",
+            r"got -1.74e\+03 to 1.3e\+03\. .* start with smaller weights",
         ),
         (lambda x: jnp.log(-jnp.abs(x)), 0.1, "must be finite; got nan to nan"),
     ],
