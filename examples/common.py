@@ -218,7 +218,7 @@ def check_data(metrics: jaxgan.types.Metrics, number: int) -> None:
         "invalid_images": "Images must have pixels from 0 to 255, not masks of 0 and 1",
     }
     for name, text in expected.items():
-        if num := int(np.sum(metrics.get(name, 0))):
+        if num := int(np.sum(np.asarray(metrics.get(name, 0)))):
             sys.exit(f"{text}; got {num} {name.replace('_', ' ')} in epoch {number}.")
 
 
