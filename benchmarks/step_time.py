@@ -56,13 +56,14 @@ def recipe(**changes) -> jaxgan.GAN:
     return jaxgan.gan(**{**arguments, **changes})
 
 
-def dcgan(shape: tuple[int, int, int], dtype: np.dtype) -> jaxgan.GAN:
+def dcgan(shape: tuple[int, int, int], dtype: np.dtype, **changes) -> jaxgan.GAN:
     adam = optax.adam(2e-4, b1=0.5)
-    return recipe(
-        generator=jaxgan.networks.DCGANGenerator(shape, dtype=dtype),
-        discriminator=jaxgan.networks.DCGANDiscriminator(dtype=dtype),
-        optimizer=jaxgan.Pair(adam, adam),
-    )
+    arguments = {
+        "generator": jaxgan.networks.DCGANGenerator(shape, dtype=dtype),
+        "discriminator": jaxgan.networks.DCGANDiscriminator(dtype=dtype),
+        "optimizer": jaxgan.Pair(adam, adam),
+    }
+    return recipe(**{**arguments, **changes})
 
 
 def rerun(function: Callable, state, *args) -> Callable[[], None]:
@@ -150,7 +151,14 @@ def step_arm(gan: jaxgan.GAN, images: np.ndarray, batch_size: int) -> harness.Ar
 def lower_products(
     num_steps: int, batch_size: int = BATCH, pixels: int = PIXELS
 ) -> tuple[jax.stages.Lowered, tuple]:
-    """Lowers a scan whose steps run only the 30 matrix products of a training step.
+    function, args = products(num_steps, batch_size, pixels)
+    return jax.jit(function, donate_argnums=0).lower(*args), args
+
+
+def products(
+    num_steps: int, batch_size: int = BATCH, pixels: int = PIXELS
+) -> tuple[Callable, tuple]:
+    """Returns a scan whose steps run only the 30 matrix products of a training step.
 
     The networks are linear, without biases, losses, optimizers or data. The generator's gradient
     uses the `new` discriminator weights, as in the recipe. With the `old` weights, XLA would merge
@@ -186,8 +194,7 @@ def lower_products(
         return jax.lax.scan(step, carry, jnp.arange(num_steps))[0]
 
     grads = jax.tree.map(jnp.zeros_like, ((old,), (old,), (generator,)))
-    args = ((generator, old, new, grads),)
-    return jax.jit(epoch, donate_argnums=0).lower(*args), args
+    return epoch, ((generator, old, new, grads),)
 
 
 def mlp_peers(args: argparse.Namespace, images: np.ndarray) -> list[harness.Arm]:

@@ -8,11 +8,12 @@ GPU, one of which captures loops in CUDA graphs.
 """
 
 import argparse
+import collections
 import functools
-import re
 from pathlib import Path
 
 import harness
+import hlo
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,19 +23,6 @@ from step_time import BATCH
 import jaxgan
 from jaxgan.images import normalize
 
-# Instructions without a kernel: bookkeeping, and names for parts of memory.
-FREE = {
-    "parameter",
-    "get-tuple-element",
-    "tuple",
-    "bitcast",
-    "constant",
-    "after-all",
-    "call",
-    "while",
-    "conditional",
-}
-
 
 def count_kernels(program: str) -> dict[str, int]:
     """Counts the kernels in the largest loop body of a compiled program, by instruction.
@@ -43,28 +31,13 @@ def count_kernels(program: str) -> dict[str, int]:
       program: HLO text from `compiled.as_text()`.
 
     Returns:
-      The number of kernels by instruction, including computations that the body calls.
+      The number of kernels by instruction. Includes a conditional's largest branch, and excludes
+      loops inside of the body.
     """
-    bodies = dict(re.findall(r"^(?:ENTRY )?%?([\w.\-]+) [^\n]*\{\n(.*?)^\}", program, re.M | re.S))
-
-    @functools.cache
-    def kinds(name: str) -> tuple[str, ...]:
-        found: list[str] = []
-        for line in bodies.get(name, "").splitlines():
-            if not (match := re.search(r" = .*? ([a-z][\w\-]*)\(", line)):
-                continue
-            if match[1] not in FREE:
-                found.append(match[1])
-            elif called := re.search(r"branch_computations=\{(.*?)\}|to_apply=([^\s,]+)", line):
-                # Of a conditional, count the branch with the most kernels.
-                names = re.findall(r"[\w.\-]+", called[1] or called[2])
-                longest: tuple[str, ...] = max(map(kinds, names), key=len)
-                found += longest
-        return tuple(found)
-
-    loops = re.findall(r"body=%?([\w.\-]+)", program)
-    step = max((kinds(name) for name in loops), key=len, default=())
-    return {kind: step.count(kind) for kind in sorted(set(step))}
+    text = hlo.Program(program)
+    steps = [text.kernels(loop.called[-1]) for loop in text.loops()]
+    step = max(steps, key=len, default=[])
+    return dict(sorted(collections.Counter(kernel.opcode for kernel in step).items()))
 
 
 def lower(gan: jaxgan.GAN, images: np.ndarray, epochs: int) -> tuple[jax.stages.Lowered, tuple]:

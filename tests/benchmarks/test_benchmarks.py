@@ -270,6 +270,10 @@ def test_count_kernels_counts_the_loop_body(monkeypatch):
   ROOT %p = f32[2]{0} parameter(0)
 }
 
+%less (arg: (s32[], f32[2])) -> pred[] {
+  ROOT %end = pred[] constant(true)
+}
+
 %body (arg: (s32[], f32[2])) -> (s32[], f32[2]) {
   %arg = (s32[], f32[2]{0}) parameter(0)
   %x = f32[2]{0} get-tuple-element(%arg), index=1
