@@ -22,7 +22,7 @@ that their tiles, and what XLA fuses with them, can differ from those on a GPU.
 import argparse
 import collections
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,7 +64,12 @@ class Program(NamedTuple):
 
 
 def training(
-    gan: jaxgan.GAN, shape: tuple[int, ...], batch_size: int, steps: int, num_epochs: int = 1
+    gan: jaxgan.GAN,
+    shape: tuple[int, ...],
+    batch_size: int,
+    steps: int,
+    num_epochs: int = 1,
+    metrics: bool = False,
 ) -> Program:
     """Returns a program that trains for `num_epochs` epochs of `steps` steps."""
     example = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
@@ -73,13 +78,14 @@ def training(
 
     def train(state, images):
         options = {"batch_size": batch_size, "num_epochs": num_epochs}
-        return jaxgan.training.epochs(gan, state, images, **options)[0]
+        trained = jaxgan.training.epochs(gan, state, images, **options)
+        return trained if metrics else trained[0]
 
     return Program(train, (state, images), steps)
 
 
-def mnist(steps: int = 600, num_epochs: int = 1) -> Program:
-    return training(step_time.recipe(), (28, 28, 1), step_time.BATCH, steps, num_epochs)
+def mnist(steps: int = 600, **options: Any) -> Program:
+    return training(step_time.recipe(), (28, 28, 1), step_time.BATCH, steps, **options)
 
 
 def products(steps: int = 600) -> Program:
@@ -108,6 +114,7 @@ def sngan(steps: int = 100) -> Program:
 
 PROGRAMS: dict[str, Callable[..., Program]] = {
     "MNIST GAN": mnist,
+    "MNIST GAN, with metrics": functools.partial(mnist, metrics=True),
     "products alone": products,
     "50 epochs": functools.partial(mnist, num_epochs=50),
     "64 members": population,
@@ -120,7 +127,11 @@ PROGRAMS: dict[str, Callable[..., Program]] = {
 }
 """Functions that return a program, given the number of steps, by name."""
 
-OPTIONS = {"50 epochs": ["graphs with loops"], "DCGAN": ["graphs with convolutions"]}
+OPTIONS = {
+    "50 epochs": ["graphs with loops"],
+    "DCGAN": ["graphs with convolutions"],
+    "DCGAN, ADA": ["products by cuBLAS"],  # without tuning, XLA has no tiles for two others
+}
 """The options of XLA (of `step_time.XLA_OPTIONS`) that are always compared for a program."""
 
 
@@ -164,8 +175,13 @@ def count(
         "host_launches": captured,
         "longest_chain": text.chain(name),
         "megabytes": text.traffic(name) / 1e6,
-        "kinds": dict(collections.Counter(kernel.work for kernel in kernels).most_common()),
+        "kinds": ranked(kernel.work for kernel in kernels),
+        "sources": ranked(kernel.part for kernel in text.kernels(name)),
     }
+
+
+def ranked(names: Iterable[str]) -> dict[str, int]:
+    return dict(collections.Counter(names).most_common())
 
 
 def rows_of(device: jax.Device, args: argparse.Namespace) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 from jax.experimental import topologies
 
-# As NVIDIA's tools report them, with the newest libraries.
+# As NVIDIA's tools report them, with CUDA 13.0 and cuDNN 9.28.
 H100 = """
 gpu_device_info {
   name: "NVIDIA H100 80GB HBM3"
@@ -36,13 +36,13 @@ gpu_device_info {
   memory_bandwidth: 3352320000000
   device_memory_size: 84942979072
   driver_version: "13.0.0"
-  runtime_version: "12.9.0"
-  compile_time_toolkit_version: "12.9.0"
-  dnn_version: "9.10.0"
+  runtime_version: "13.0.0"
+  compile_time_toolkit_version: "13.0.0"
+  dnn_version: "9.28.0"
 }
 platform_name: "CUDA"
-runtime_version { major: 12 minor: 9 }
-dnn_version_info { major: 9 minor: 10 }
+runtime_version { major: 13 minor: 0 }
+dnn_version_info { major: 9 minor: 28 }
 device_description_str: "NVIDIA H100 80GB HBM3"
 """
 

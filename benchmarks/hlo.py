@@ -10,7 +10,7 @@ from typing import NamedTuple
 FREE = {"parameter", "get-tuple-element", "tuple", "bitcast", "constant", "after-all"}
 # Instructions whose kernels are those of the computations that they call.
 CALLERS = {"while", "conditional", "call"}
-# Without int8, the type of the libraries' workspaces.
+# Without s8, the type of the workspaces of cuBLAS.
 BYTES = {"pred": 1, "u8": 1, "bf16": 2, "f16": 2, "s32": 4, "u32": 4, "f32": 4, "s64": 8, "f64": 8}
 
 _COMPUTATION = re.compile(r"^(ENTRY )?%?(\S+) [^\n]*\{\n(.*?)^\}", re.M | re.S)
@@ -61,6 +61,12 @@ class Instruction(NamedTuple):
         """The JAX function that the instruction is from."""
         known = re.search(r'op_name="(.*?)"', self.attributes)
         return known[1] if known else ""
+
+    @property
+    def part(self) -> str:
+        """The part of a step that the instruction is from, such as `jvp(Generator)/Dense`."""
+        path = re.sub(r"_\d+", "", self.source).split("eval_jaxpr/")[-1]
+        return path.rpartition("/")[0] or path or "XLA"
 
     @property
     def has_kernel(self) -> bool:

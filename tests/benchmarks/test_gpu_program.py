@@ -1,11 +1,13 @@
 """Tests what benchmarks read of programs for a GPU, and the counts of two programs."""
 
+import importlib
 import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import jaxlib
 import pytest
 from conftest import USERS
 from scripts import run_here
@@ -85,6 +87,24 @@ condition:
 014: kCopy  [prev=002 (1) | sink        ] kCopy
 """
 
+# The thunks of PROGRAM.
+SEQUENCE = """
+001: kWhile [source | sink]
+condition:
+    002: kCustomKernel [source | sink] wrapped_constant grid: [1, 1, 1] threads: [1, 1, 1]
+  body:
+    003: kCustomKernel [source | sink] loop_slice_fusion grid: [1, 1, 1] threads: [6, 1, 1]
+    004: kCustomKernel [source | sink] wrapped_add grid: [1, 2, 1] threads: [6, 1, 1]
+    005: kCopy [source | sink] kCopy
+    006: kWhile [source | sink]
+condition:
+        007: kCustomKernel [source | sink] wrapped_compare grid: [1, 1, 1] threads: [6, 1, 1]
+      body:
+        008: kCustomKernel [source | sink] wrapped_negate grid: [1, 1, 1] threads: [6, 1, 1]
+    009: kCustomKernel [source | sink] wrapped_add_1 grid: [2, 1, 1] threads: [6, 1, 1]
+    010: kCustomKernel [source | sink] wrapped_multiply grid: [2, 1, 1] threads: [6, 1, 1]
+"""
+
 
 @pytest.fixture
 def readers(monkeypatch):
@@ -136,6 +156,26 @@ def test_thunks_are_read_with_their_loops_and_graphs(readers):
     assert thunks.in_graph(loop.turn[0].parts[0][0], top)
 
 
+@pytest.mark.parametrize(("in_graph", "launches"), [(False, 7), (True, 0)])
+def test_step_is_the_loop_with_its_number_of_turns(readers, in_graph, launches):
+    thunks, program = readers
+    gpu_program = importlib.import_module("gpu_program")
+    before, after = (thunks.parse(SEQUENCE, [6, None]) for _ in range(2))
+    if in_graph:
+        after = [thunks.Thunk("CommandBuffer", parts=[after])]
+    counts = gpu_program.count(program, before, after, steps=6)
+    assert counts.pop("megabytes") == program.traffic("body") / 1e6
+    assert counts == {
+        "kernels": 7,
+        "inner_kernels": 2,
+        "single_block": 3,
+        "host_launches": launches,
+        "longest_chain": 4,
+        "kinds": {"elementwise": 5, "slice": 1, "copy": 1},
+        "sources": {"XLA": 5},  # without the inner loop
+    }
+
+
 def test_unequal_numbers_of_loops_are_refused(readers):
     with pytest.raises(ValueError, match="zip"):
         readers[0].parse(DUMP, [10, None])
@@ -164,3 +204,24 @@ def test_gpu_program_runs_and_reports(tmp_path):
     rows = rows_of(tmp_path / "gpu.json", "--quick", "--only", "products alone")
     assert list(rows) == ["products alone"]
     assert rows["products alone"]["kinds"]["product"] >= 27
+
+
+COUNTED = "0.11.2"  # the version of jaxlib
+
+
+@needs_wheels
+@pytest.mark.slow
+@pytest.mark.skipif(jaxlib.__version__ != COUNTED, reason=f"counted with jaxlib {COUNTED}")
+def test_counts_of_steps_are_unchanged(tmp_path):
+    """Holds the counts of two programs, which another version of XLA may change.
+
+    The environment of CI has no CUDA. Run the test where the extra `cuda13` is installed, with or
+    without a GPU: `python -m pytest -m slow tests/benchmarks/test_gpu_program.py`.
+    """
+    rows = rows_of(tmp_path / "gpu.json", "--only", "MNIST GAN", "DCGAN")
+    counts = ("kernels", "inner_kernels", "host_launches", "longest_chain", "unknown_loops")
+    assert {name: tuple(row[count] for count in counts) for name, row in rows.items()} == {
+        "MNIST GAN": (100, 0, 1, 45, 1),
+        "DCGAN": (218, 0, 76, 100, 1),
+        "DCGAN, graphs with convolutions": (218, 0, 1, 100, 1),
+    }
