@@ -12,8 +12,8 @@ XLA compiles for the description of a GPU, without a GPU or its driver. Per step
 - kernels that must run one after another ("chain");
 - megabytes that kernels read and write, without caches ("MB"), and memory for temporary arrays of
   the whole program ("temp MB");
-- loops whose number of turns XLA does not know ("waits"), in the program. The host waits for the
-  device before each turn.
+- loops whose number of turns XLA does not know, and conditionals, outside of CUDA graphs in the
+  whole program ("waits"). The host waits for the device before each turn or branch.
 
 A loop of unknown length counts as one turn. XLA does not tune products and convolutions here, so
 that their tiles, and what XLA fuses with them, can differ from those on a GPU.
@@ -44,7 +44,7 @@ COLUMNS = {
     "chain": ("longest_chain", "d"),
     "MB": ("megabytes", ".1f"),
     "temp MB": ("temp_megabytes", ".1f"),
-    "waits": ("unknown_loops", "d"),
+    "waits": ("host_waits", "d"),
 }
 SHAPE = (32, 32, 1)  # of the images of convolutional networks
 
@@ -130,7 +130,7 @@ PROGRAMS: dict[str, Callable[..., Program]] = {
 OPTIONS = {
     "50 epochs": ["graphs with loops"],
     "DCGAN": ["graphs with convolutions"],
-    "DCGAN, ADA": ["products by cuBLAS"],  # without tuning, XLA has no tiles for two others
+    "DCGAN, ADA": ["products by cuBLAS"],  # without tuning, XLA finds no tiles for two products
 }
 """The options of XLA (of `step_time.XLA_OPTIONS`) that are always compared for a program."""
 
@@ -145,7 +145,7 @@ def figures(device: jax.Device, program: Program, options: dict) -> dict[str, An
     return {
         **count(text, before, after, program.steps),
         "temp_megabytes": memory.temp_size_in_bytes / 1e6 if memory else None,
-        "unknown_loops": sum(loop.trips is None for loop in loops),
+        "host_waits": gpu_thunks.host_waits(after),
         "loops": [
             {"source": loop.source, "turns": loop.trips, "kernels_a_turn": len(turn)}
             for loop, turn in zip(loops, turns, strict=True)
@@ -194,7 +194,7 @@ def rows_of(device: jax.Device, args: argparse.Namespace) -> list[dict[str, Any]
             try:
                 row |= figures(device, program, step_time.XLA_OPTIONS[how] if how else {})
             except jax.errors.JaxRuntimeError as error:  # such as an unknown option
-                row["error"] = str(error)
+                row["error"] = str(error).splitlines()[0]
             rows.append(row)
     return rows
 

@@ -132,7 +132,13 @@ def launches(thunks: Iterable[Thunk]) -> int:
     return total
 
 
-def in_graph(thunk: Thunk, thunks: Iterable[Thunk]) -> bool:
+def in_graph(thunk: Thunk, thunks: list[Thunk]) -> bool:
     """Returns whether a thunk is inside of a command buffer."""
     graphs = [one for one in walk(thunks) if one.kind == "CommandBuffer"]
     return any(one is thunk for one in walk(graphs))
+
+
+def host_waits(thunks: list[Thunk]) -> int:
+    """Returns the number of loops and conditionals whose next thunk depends on the device."""
+    found = [one for one in walk(thunks) if one.kind in ("While", "Conditional")]
+    return sum(one.trips is None and not in_graph(one, thunks) for one in found)

@@ -152,6 +152,8 @@ def test_thunks_are_read_with_their_loops_and_graphs(readers):
     assert kinds == ["product", "pad", "elementwise", "elementwise", *["reduction"] * 5]
     # The graph, a turn of the loop of unknown length, and five of the last loop.
     assert thunks.launches(loop.turn) == 1 + 2 + 5
+    assert thunks.host_waits(top) == 2  # the conditional, and the loop of unknown length
+    assert thunks.host_waits([thunks.Thunk("CommandBuffer", parts=[top])]) == 0
     assert not thunks.in_graph(loop, top)
     assert thunks.in_graph(loop.turn[0].parts[0][0], top)
 
@@ -219,7 +221,7 @@ def test_counts_of_steps_are_unchanged(tmp_path):
     without a GPU: `python -m pytest -m slow tests/benchmarks/test_gpu_program.py`.
     """
     rows = rows_of(tmp_path / "gpu.json", "--only", "MNIST GAN", "DCGAN")
-    counts = ("kernels", "inner_kernels", "host_launches", "longest_chain", "unknown_loops")
+    counts = ("kernels", "inner_kernels", "host_launches", "longest_chain", "host_waits")
     assert {name: tuple(row[count] for count in counts) for name, row in rows.items()} == {
         "MNIST GAN": (100, 0, 1, 45, 1),
         "DCGAN": (218, 0, 76, 100, 1),
