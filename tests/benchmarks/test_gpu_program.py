@@ -204,8 +204,15 @@ def rows_of(path: Path, *options: str) -> dict[str, dict]:
 @needs_wheels
 def test_gpu_program_runs_and_reports(tmp_path):
     rows = rows_of(tmp_path / "gpu.json", "--quick", "--only", "products alone")
-    assert list(rows) == ["products alone"]
-    assert rows["products alone"]["kinds"]["product"] >= 27
+    ((name, row),) = rows.items()
+    assert name == "products alone"
+    assert sum(row["kinds"].values()) == row["kernels"] == sum(row["sources"].values())
+    assert row["loops"] == [
+        {"source": "jit(epoch)/while", "turns": 2, "kernels_a_turn": row["kernels"]}
+    ]
+    assert 0 < row["kinds"]["product"] <= 30  # XLA merges some and computes some as reductions
+    assert 0 < row["longest_chain"] < row["kernels"]
+    assert row["host_launches"] == 1
 
 
 COUNTED = "0.11.2"  # the version of jaxlib
