@@ -33,6 +33,7 @@ import hlo
 import jax
 import jax.numpy as jnp
 import step_time
+from gpu_thunks import Thunk
 
 import jaxgan
 
@@ -127,11 +128,7 @@ PROGRAMS: dict[str, Callable[..., Program]] = {
 }
 """Functions that return a program, given the number of steps, by name."""
 
-OPTIONS = {
-    "50 epochs": ["graphs with loops"],
-    "DCGAN": ["graphs with convolutions"],
-    "DCGAN, ADA": ["products by cuBLAS"],  # without tuning, XLA finds no tiles for two products
-}
+OPTIONS = {"50 epochs": ["graphs with loops"], "DCGAN": ["graphs with convolutions"]}
 """The options of XLA (of `step_time.XLA_OPTIONS`) that are always compared for a program."""
 
 
@@ -153,31 +150,36 @@ def figures(device: jax.Device, program: Program, options: dict) -> dict[str, An
     }
 
 
-def count(
-    text: hlo.Program,
-    before: list[gpu_thunks.Thunk],
-    after: list[gpu_thunks.Thunk],
-    steps: int,
-) -> dict[str, Any]:
-    """Returns the counts of a turn of the largest loop with `steps` turns."""
-    body, captured, name = before, gpu_thunks.launches(after), text.entry
-    if steps > 1:
-        both = zip(text.loops(), *map(gpu_thunks.loops, (before, after)), strict=True)
-        found = [three for three in both if three[0].trips == steps]
-        loop, thunk, later = max(found, key=lambda three: len(gpu_thunks.kernels(three[1].turn)))
-        body, name = thunk.turn, loop.called[-1]
-        captured = 0 if gpu_thunks.in_graph(later, after) else gpu_thunks.launches(later.turn)
+def count(text: hlo.Program, before: list[Thunk], after: list[Thunk], steps: int) -> dict[str, Any]:
+    """Returns the counts of a step."""
+    name, body, launches = find_step(text, before, after, steps)
     kernels = gpu_thunks.kernels(body)
     return {
         "kernels": len(kernels),
         "inner_kernels": len(kernels) - sum(not thunk.parts for thunk in body),
         "single_block": sum(kernel.grid == "1, 1, 1" for kernel in kernels),
-        "host_launches": captured,
+        "host_launches": launches,
         "longest_chain": text.chain(name),
         "megabytes": text.traffic(name) / 1e6,
         "kinds": ranked(kernel.work for kernel in kernels),
         "sources": ranked(kernel.part for kernel in text.kernels(name)),
     }
+
+
+def find_step(
+    text: hlo.Program, before: list[Thunk], after: list[Thunk], steps: int
+) -> tuple[str, list[Thunk], int]:
+    """Returns a step's computation, its thunks before CUDA graphs, and the launches after.
+
+    The step is the body of the largest loop with `steps` turns.
+    """
+    if steps == 1:
+        return text.entry, before, gpu_thunks.launches(after)
+    every = zip(text.loops(), *map(gpu_thunks.loops, (before, after)), strict=True)
+    found = [three for three in every if three[0].trips == steps]
+    loop, thunk, later = max(found, key=lambda three: len(gpu_thunks.kernels(three[1].turn)))
+    launches = 0 if gpu_thunks.in_graph(later, after) else gpu_thunks.launches(later.turn)
+    return loop.called[-1], thunk.turn, launches
 
 
 def ranked(names: Iterable[str]) -> dict[str, int]:
