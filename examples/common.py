@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 import jaxgan
-from jaxgan import checkpoint, images, runs
+from jaxgan import checkpoint, compilation, images, runs
 
 T = TypeVar("T")
 Record = dict[str, float]  # the numbers of one epoch
@@ -138,7 +138,7 @@ def errors_in_a_line() -> Iterator[None]:
     """Ends the script with the message of an error instead of a traceback."""
     try:
         yield
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
         sys.exit(str(error))
 
 
@@ -202,12 +202,17 @@ def timed(function: Callable[..., T], *args: object) -> tuple[T, float]:
 def compiled(
     args: argparse.Namespace, lowered: jax.stages.Lowered, num_epochs: int
 ) -> tuple[jax.stages.Compiled, float]:
-    """Compiles the program of a run that has saved `num_epochs`. Returns it and the seconds."""
+    """Compiles the program of a run that has saved `num_epochs`. Returns it and the seconds.
+
+    Ends the script if a signal arrived meanwhile, or if the program exceeds the device's memory.
+    """
     print("Compiling the training program ...", file=sys.stderr)
     message = "The run stops after compilation, before training."
     with runs.stop_signals(message=message) as stopped:
         program, seconds = timed(lowered.compile)
     exit_if_unfinished(args, True, stopped, num_epochs)
+    with errors_in_a_line():
+        compilation.check_memory(program)
     return program, seconds
 
 

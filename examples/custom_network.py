@@ -19,7 +19,7 @@ import optax
 from tqdm import tqdm
 
 import jaxgan
-from jaxgan import checkpoint, images, runs
+from jaxgan import checkpoint, compilation, images, runs
 from jaxgan.networks import from_equinox
 
 LATENT_DIM = 64
@@ -86,6 +86,7 @@ def main() -> None:
         epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
         state = gan.init(jax.random.key(args.seed), images.normalize(train_images[:1]))
         train = jax.jit(epoch, donate_argnums=0).lower(state, train_images).compile()
+        compilation.check_memory(train)
         workdir = common.begin(args, {"num_images": len(train_images), **common.chosen(args)})
         checkpoints = workdir / "checkpoints"
         state, history = common.restore(checkpoints, state)

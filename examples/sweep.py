@@ -187,6 +187,7 @@ def compute(args: argparse.Namespace) -> tuple[Path, list[experiments.Row]]:
         facts = {"num_images": len(data.images), "images_sha256": common.digest(data)}
         workdir = common.begin(args, {**facts, **common.chosen(args)})
         compiled, seconds = common.timed(lowered.compile)
+        compilation.check_memory(compiled)
     print(f"data: {data.source}; {members} members", file=sys.stderr)
     real = float(diagnostics.pixel_diversity(images.normalize(data.images[:1000])))
     shared = {"source": data.source, **facts, "compile_seconds": seconds}

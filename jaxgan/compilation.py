@@ -1,4 +1,4 @@
-"""Enables JAX's persistent compilation cache, which makes later starts of a script faster."""
+"""Caches compiled programs on disk, and checks that a compiled program fits the device's memory."""
 
 import functools
 import hashlib
@@ -6,13 +6,142 @@ import logging
 import os
 import platform
 import stat
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 
-__all__ = ["enable_compilation_cache"]
+from jaxgan._internal import checks
+
+__all__ = ["Memory", "check_memory", "enable_compilation_cache", "memory"]
 
 _logger = logging.getLogger("jaxgan")
+
+# What reduces each part of a program's memory.
+_ADVICE = {
+    "arguments": "Pass fewer images (streaming.stream trains on chunks) or fewer members.",
+    "outputs": "Donate the state: jax.jit(train, donate_argnums=0).",
+    "temporary": "Use smaller batches, or jax.lax.map instead of jax.vmap over members.",
+}
+
+
+class Memory(NamedTuple):
+    """Holds the bytes that a compiled program needs on each device.
+
+    Args:
+      arguments: bytes of the arguments that the program uses, such as the state and the images.
+      outputs: bytes of the outputs, except those that take the place of donated arguments.
+      temporary: bytes of intermediate arrays.
+    """
+
+    arguments: int
+    outputs: int
+    temporary: int
+
+    @property
+    def total(self) -> int:
+        """The sum of the three parts."""
+        return sum(self)
+
+
+def memory(compiled: jax.stages.Compiled) -> Memory | None:
+    """Returns the bytes that a compiled program needs on each device, without running it.
+
+    To find how much memory a larger batch or population needs, lower the program for arrays of
+    `jax.ShapeDtypeStruct`, which occupy no memory. Memory grows as a straight line in the number
+    of images and members (see docs/performance.md).
+
+    Args:
+      compiled: a compiled program, `jax.jit(f).lower(*args).compile()`. XLA plans its temporary
+        arrays for the kind of device that it is compiled for. Arrays that the function closes over
+        are not counted, so pass images as an argument.
+
+    Returns:
+      A `Memory`, or None if XLA does not report the memory of programs for this kind of device.
+
+    Raises:
+      TypeError: If `compiled` is not a compiled program.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxgan import compilation
+      >>> images = jax.ShapeDtypeStruct((1000, 28, 28, 1), jnp.uint8)
+      >>> mean = jax.jit(lambda images: images.sum(axis=0, dtype=jnp.uint32) // 1000)
+      >>> needed = compilation.memory(mean.lower(images).compile())
+      >>> needed.arguments, needed.outputs  # 784 pixels of 1 byte for 1,000 images, of 4 for one
+      (784000, 3136)
+    """
+    expected = "a compiled program, jax.jit(f).lower(*args).compile()"
+    checks.instance("compiled", compiled, jax.stages.Compiled, expected)
+    found = compiled.memory_analysis()
+    if found is None:
+        return None
+    outputs = found.output_size_in_bytes - found.alias_size_in_bytes
+    return Memory(found.argument_size_in_bytes, outputs, found.temp_size_in_bytes)
+
+
+def check_memory(compiled: jax.stages.Compiled, limit: int | None = None) -> Memory | None:
+    """Checks that a compiled program fits the memory of its devices, before it runs.
+
+    Arrays on the device that are not arguments need memory, too, so a program that passes can
+    still exceed the memory.
+
+    Args:
+      compiled: a compiled program, `jax.jit(f).lower(*args).compile()`.
+      limit: bytes of each device that the program may use, at least 1. By default, the bytes that
+        JAX may use on the smallest of the program's devices. A CPU has no such limit: the
+        function does not compare the program with the host's memory.
+
+    Returns:
+      The result of `memory`.
+
+    Raises:
+      TypeError: If `compiled` is not a compiled program, or `limit` is not an integer.
+      ValueError: If `limit` is less than 1.
+      MemoryError: If the program needs more than `limit`.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxgan import compilation
+      >>> images = jax.ShapeDtypeStruct((60_000, 28, 28, 1), jnp.uint8)
+      >>> program = jax.jit(lambda images: images.max()).lower(images).compile()
+      >>> compilation.check_memory(program, limit=40_000_000)
+      Traceback (most recent call last):
+      ...
+      MemoryError: The program's memory must be at most 0.040 GB; got 0.047 GB (arguments 0.047 GB,
+      outputs 0.000 GB, temporary 0.000 GB). Pass fewer images (streaming.stream trains on chunks)
+      or fewer members.
+    """
+    needed = memory(compiled)
+    if limit is None:
+        shardings = jax.tree.leaves((compiled.input_shardings, compiled.output_shardings))
+        limit = _limit_of({device for x in shardings for device in x.addressable_devices})
+    else:
+        checks.integer("limit", limit, maximum=2**63 - 1)
+    if needed is not None and limit is not None:
+        parts = ", ".join(f"{name} {_gigabytes(n)}" for name, n in needed._asdict().items())
+        got, expected = f"{_gigabytes(needed.total)} ({parts})", f"at most {_gigabytes(limit)}"
+        fits, advice = needed.total <= limit, _advice(needed)
+        checks.require(fits, "The program's memory", expected, got, advice, error=MemoryError)
+    return needed
+
+
+def _limit_of(devices: Iterable[jax.Device]) -> int | None:
+    """Returns the bytes that JAX may use on each device, or None if no device has a limit."""
+    limits = [(device.memory_stats() or {}).get("bytes_limit") for device in devices]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _advice(needed: Memory) -> str:
+    """Returns the advice for the largest part."""
+    # If the state is not donated, it is in the arguments and in the outputs.
+    parts = needed._asdict() | {"arguments": needed.arguments - needed.outputs}
+    return _ADVICE[max(parts, key=lambda name: parts[name])]
+
+
+def _gigabytes(num: int) -> str:
+    return f"{num / 1e9:,.3f} GB"
 
 
 def enable_compilation_cache() -> Path | None:

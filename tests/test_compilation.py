@@ -1,12 +1,14 @@
-"""Tests that compiled programs are cached on disk, in the folder that the user chose."""
+"""Tests the folder of compiled programs, and the check of a program's memory."""
 
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import pytest
-from conftest import PYTHON
+from conftest import AS_USERS, PYTHON
 
 from jaxgan import compilation
 
@@ -133,3 +135,70 @@ def test_user_without_home_has_no_cache(enable, monkeypatch, caplog):
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", unknown)
     assert (enable(), caplog.text) == (None, "")
+
+
+def compiled(function, *shapes, donate=()):
+    """Compiles a function of float32 arrays, which do not exist."""
+    args = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    return jax.jit(function, donate_argnums=donate).lower(*args).compile(AS_USERS)
+
+
+@pytest.mark.parametrize(("donate", "outputs"), [((), 4 * 1000), ((0,), 0)])
+def test_memory_counts_arguments_and_outputs_that_are_not_donated(donate, outputs):
+    found = compilation.memory(compiled(lambda x: x + 1, (1000,), donate=donate))
+    assert found == (4 * 1000, outputs, 0)
+    assert found.total == 4 * 1000 + outputs
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "largest", "advice"),
+    [
+        (lambda x: x.max(), (1000,), "arguments", "Pass fewer images"),
+        (lambda x: x + 1, (1000,), "outputs", "Donate the state"),
+        (lambda x: (x @ x.T) @ x, (300, 4), "temporary", "Use smaller batches"),
+    ],
+    ids=["arguments", "outputs", "temporary"],
+)
+def test_program_that_exceeds_the_limit_raises_with_advice(function, shape, largest, advice):
+    program = compiled(function, shape)
+    needed = compilation.memory(program)
+    assert getattr(needed, largest) == max(needed)
+    assert compilation.check_memory(program, limit=needed.total) == needed
+    with pytest.raises(MemoryError, match=rf"must be at most .* GB; got .*\. {advice}"):
+        compilation.check_memory(program, limit=needed.total - 1)
+
+
+def test_memory_counts_intermediate_arrays():
+    product = compilation.memory(compiled(lambda x: (x @ x.T) @ x, (300, 4)))
+    assert product.temporary >= 4 * 300 * 300
+
+
+def test_memory_error_names_the_parts():
+    program = compiled(lambda x: x.sum(), (10**9,))
+    with pytest.raises(MemoryError) as caught:
+        compilation.check_memory(program, limit=1_500_000_000)
+    assert str(caught.value).startswith(
+        "The program's memory must be at most 1.500 GB; got 4.000 GB (arguments 4.000 GB, outputs"
+    )
+
+
+def test_limit_is_that_of_the_smallest_device(monkeypatch):
+    device = lambda stats: SimpleNamespace(memory_stats=lambda: stats)
+    devices = [device({"bytes_limit": 7}), device({"bytes_limit": 5}), device({"bytes_in_use": 1})]
+    assert compilation._limit_of(devices) == 5
+    assert compilation._limit_of([device(None)]) is None  # a CPU
+    program = compiled(lambda x: x.sum(), (1000,))
+    monkeypatch.setattr(compilation, "_limit_of", lambda devices: 5 if devices else None)
+    with pytest.raises(MemoryError, match="Pass fewer images"):
+        compilation.check_memory(program)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, True, "8 GB"])
+def test_invalid_limits_are_rejected(limit):
+    with pytest.raises((TypeError, ValueError), match="limit must be"):
+        compilation.check_memory(compiled(lambda x: x, (1,)), limit)
+
+
+def test_only_compiled_programs_have_a_memory():
+    with pytest.raises(TypeError, match="compiled must be a compiled program"):
+        compilation.memory(jax.jit(lambda x: x))

@@ -214,6 +214,15 @@ def test_signal_during_the_drawing_is_announced(mnist, tmp_path, monkeypatch):
     assert done.stderr.endswith(f"1 epochs done; results are in {tmp_path}\n")
 
 
+def test_program_that_exceeds_the_memory_stops_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(jaxgan.compilation, "_limit_of", lambda devices: 1_000_000)
+    done = run_quickly(tmp_path)
+    assert done.returncode == 1
+    *_, line = done.stderr.splitlines()
+    assert line.startswith("The program's memory must be at most 0.001 GB; got ")
+    assert "metrics.jsonl" not in {path.name for path in tmp_path.iterdir()}
+
+
 @pytest.mark.slow
 def test_signal_during_compilation_is_announced_at_once(tmp_path):
     slow = [*command(tmp_path, "--networks", "dcgan"), "--batch-size", "500"]

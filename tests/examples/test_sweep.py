@@ -88,6 +88,16 @@ def distance(a, b) -> float:
     return max(float(np.abs(x - y).mean()) for x, y in pairs if x.ndim > 1)
 
 
+def test_population_that_exceeds_the_memory_is_rejected_before_training(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    program = jax.jit(lambda: jax.numpy.zeros(3)).lower().compile()
+    monkeypatch.setattr(importlib.import_module("common"), "timed", lambda _: (program, 0.0))
+    monkeypatch.setattr(jaxgan.compilation, "_limit_of", lambda devices: 11)
+    done = run("--batch-size", "5000", "--seeds", "1", "--workdir", str(tmp_path))
+    assert done.returncode == 1
+    assert "The program's memory must be at most" in done.stderr.splitlines()[-1]
+
+
 def test_bad_option_is_rejected_without_a_traceback(tmp_path):
     for options, message in (
         (("--seeds", "0"), "--seeds must be at least 1; got 0"),
