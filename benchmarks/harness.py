@@ -155,6 +155,17 @@ def report(
       columns: the columns of the table, like `COLUMNS`.
       **about: settings of the benchmark, which the JSON file includes.
     """
+    print_table(rows, columns)
+    if path is not None:
+        contents = {"command": ["python", *sys.argv], **about, **jaxgan.environment()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        jaxgan.runs.write_json(path, {**contents, "rows": list(rows)}, indent=2)
+
+
+def print_table(
+    rows: Sequence[dict[str, Any]], columns: Mapping[str, tuple[str, str]] = COLUMNS
+) -> None:
+    """Prints a row for each name, with columns like `COLUMNS`."""
     print(f"{'':42}" + "".join(f" {heading:>11}" for heading in columns))
     for row in rows:
         if "error" in row:
@@ -162,10 +173,6 @@ def report(
             continue
         cells = [_cell(row.get(key), spec) for key, spec in columns.values()]
         print(f"{row['name']:42}" + "".join(f" {cell:>11}" for cell in cells))
-    if path is not None:
-        contents = {"command": ["python", *sys.argv], **about, **jaxgan.environment()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        jaxgan.runs.write_json(path, {**contents, "rows": list(rows)}, indent=2)
 
 
 def _cell(value: float | None, spec: str) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import scipy.optimize
+import scipy.stats
 from conftest import AS_USERS, USERS
 from jax.extend import core
 from scripts import run_here
@@ -301,24 +303,121 @@ def test_gpu_script_writes_one_json(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     parts = json.loads(path.read_text())["parts"]
-    assert {"whole_run", "step_time", "population", "dcgan", "scaling"} <= set(parts)
+    assert {"whole_run", "step_time", "population", "dcgan", "footprint", "scaling"} <= set(parts)
     assert all(part["rows"] for part in parts.values())
 
 
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        ([], ["the recipe", "batch 25", "width 64", "pixels 32"]),
-        pytest.param(["--dcgan"], ["DCGAN, pixels 8", "DCGAN, pixels 16"], marks=pytest.mark.slow),
+        (["--only", "batch"], ["batch"]),
+        pytest.param(
+            [], ["batch", "width", "pixels", "members", "dataset"], marks=pytest.mark.slow
+        ),
+        pytest.param(["--dcgan"], ["pixels"], marks=pytest.mark.slow),
     ],
-    ids=["mlp", "dcgan"],
+    ids=["one", "all", "dcgan"],
 )
-def test_scaling_runs_and_reports(tmp_path, options, names):
+def test_scaling_fits_a_power_law_to_each_dimension(tmp_path, options, names):
     report, printed = report_of("scaling.py", tmp_path / "scaling.json", *options)
-    assert [row["name"] for row in report["rows"]] == names
-    assert "us/image" in printed
+    assert [law["name"] for law in report["fits"]] == names
+    for law in report["fits"]:
+        assert law["name"] in printed
+        assert math.isfinite(law["exponent"])
+    if "batch" in names:
+        times = {row["name"]: row["median_us"] for row in report["rows"]}
+        ratio = times["batch 50"] / times["batch 25"]
+        assert report["fits"][0]["exponent"] == pytest.approx(math.log2(ratio))
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("fits")
+
+
+def test_fitted_line_equals_scipy(fits):
+    x, y = np.array([1.0, 2, 5, 9]), np.array([3.0, 4, 13, 20])
+    expected = scipy.stats.linregress(x, y)
+    found = fits.line(x, y)
+    got = (found.slope, found.intercept, found.standard_error)
+    np.testing.assert_allclose(got, (expected.slope, expected.intercept, expected.stderr))
+    np.testing.assert_allclose(found.residuals, y - expected.intercept - expected.slope * x)
+
+
+def test_relative_fit_of_a_line_equals_scipy(fits):
+    x, y = np.array([1.0, 10, 100, 1000]), np.array([3.0, 12, 101, 1010])
+    model = lambda x, intercept, slope: intercept + slope * x
+    expected, covariance = scipy.optimize.curve_fit(model, x, y, sigma=y)
+    found = fits.line(x, y, relative=True)
+    np.testing.assert_allclose((found.intercept, found.slope), expected, rtol=1e-6)
+    assert found.standard_error == pytest.approx(covariance[1, 1] ** 0.5, rel=1e-6)
+
+
+def test_power_law_recovers_the_exponent(fits):
+    law = fits.power_law([1, 4, 16], [3.0, 6.0, 12.0])
+    assert (law["from"], law["to"]) == (1, 16)
+    assert law["exponent"] == pytest.approx(0.5)
+    assert law["standard_error"] == pytest.approx(0, abs=1e-9)
+    assert law["deviation_percent"] == pytest.approx(0, abs=1e-9)
+    # In logarithms to base 2: 0, 0, 3. The line is -0.5, 1, 2.5.
+    bent = fits.power_law([1, 2, 4], [1.0, 1.0, 8.0])
+    assert bent["exponent"] == pytest.approx(1.5)
+    assert bent["last_exponent"] == pytest.approx(3)
+    assert bent["deviation_percent"] == pytest.approx(100)
+    assert fits.power_law([1, 2], [1.0, 8.0])["standard_error"] is None
+
+
+def check_footprint(report, num_fits):
+    assert len(report["fits"]) == num_fits
     for row in report["rows"]:
-        assert row["us_an_image"] == row["median_us"] / row["batch_size"]
+        assert row["total"] == row["arguments"] + row["outputs"] + row["temporary"] > 0
+    for fit in report["fits"]:
+        total = 1e6 * fit["fixed_mb"] + 1e3 * fit["each_kb"] * fit["largest"]
+        assert total == pytest.approx(80e9, rel=1e-3)
+
+
+def test_footprint_runs_and_reports(tmp_path):
+    path = tmp_path / "footprint.json"
+    options = ("--quick", "--only", "image of a batch", "--json", str(path))
+    done = run_here(BENCHMARKS / "footprint.py", *options)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(path.read_text())
+    check_footprint(report, 1)
+    assert [row["size"] for row in report["rows"]] == [100, 1000]
+    assert report["rows"][0]["arguments"] > 100 * 784  # uint8 pixels
+
+
+@pytest.mark.slow
+def test_devices_exchange_only_gradients_and_metrics(tmp_path):
+    path = tmp_path / "footprint.json"
+    command = [sys.executable, str(BENCHMARKS / "footprint.py"), "--quick", "--json", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=USERS)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(path.read_text())
+    check_footprint(report, 4)
+    discriminator = 784 * 128 + 128 + 128 * 128 + 128 + 128 + 1
+    generator = 100 * 128 + 128 + 128 * 128 + 128 + 128 * 784 + 784
+    assert [row["size"] for row in report["communication"]] == [2, 4, 8]
+    for row in report["communication"]:
+        assert row["gradient_bytes"] == 4 * (2 * discriminator + generator)
+        assert row["gradient_bytes"] <= row["bytes"] < row["gradient_bytes"] + 200
+        assert list(row["kinds"]) == ["all-reduce"]
+
+
+def test_exchanged_bytes_counts_the_results_of_collectives(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    footprint = importlib.import_module("footprint")
+    program = """
+  %a = (f32[2,3]{1,0}, bf16[5]{0}, /*index=2*/pred[]) all-reduce(%x, %y, %z), channel_id=1
+  %b = f32[7]{0} all-reduce-start(%a), replica_groups={}
+  %c = f32[7]{0} all-reduce-done(%b)
+  %d = s32[8]{0} all-gather(%c), metadata={op_name="all-reduce(f32[9])"}
+  %e = f32[2,3]{1,0} get-tuple-element(%a), index=0
+"""
+    expected = {"all-reduce": 4 * 6 + 2 * 5 + 1 + 4 * 7, "all-gather": 4 * 8}
+    assert footprint.exchanged_bytes(program) == expected
+    assert footprint.exchanged_bytes(None) == {}
 
 
 def test_sampling_runs_and_reports(tmp_path):
