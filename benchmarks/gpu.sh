@@ -91,8 +91,8 @@ part dcgan 190 benchmarks/step_time.py --networks dcgan --image-size 32 --batch-
     --xla "concurrent graphs" "graphs with convolutions"
 part sampling 40 benchmarks/sampling.py --rounds 3
 part input_pipeline 40 benchmarks/input_pipeline.py --rounds 3
-part footprint 60 benchmarks/footprint.py
 part scaling 130 benchmarks/scaling.py --rounds 3
+part footprint 120 benchmarks/footprint.py
 
 failed=$(awk -F '\t' '$2 != 0 { print $1 }' "$parts/status" | paste -sd ' ')
 echo "written to $result${failed:+; failed: $failed}"
