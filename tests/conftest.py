@@ -61,12 +61,15 @@ USERS = os.environ | {"XLA_FLAGS": " ".join(users_flags)}
 
 # The environment of a script that compiles quickly and shares a compilation cache.
 _programs = tempfile.TemporaryDirectory(prefix="jaxgan-programs-")
+CACHE = {
+    "jax_enable_compilation_cache": True,
+    "jax_compilation_cache_dir": _programs.name,
+    "jax_persistent_cache_min_compile_time_secs": 0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}
 QUICKLY = os.environ | {
     "XLA_FLAGS": " ".join([*users_flags, *QUICK_FLAGS]),
-    "JAX_ENABLE_COMPILATION_CACHE": "1",
-    "JAX_COMPILATION_CACHE_DIR": _programs.name,
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    **{name.upper(): str(value) for name, value in CACHE.items()},
 }
 
 # Runs a script. Warnings are errors, except deprecated calls of one library by another.
@@ -87,6 +90,8 @@ def pytest_configure(config):
     quick = config.option.markexpr == "not slow" and not for_users
     if quick and os.environ["JAX_PLATFORMS"] == "cpu":
         os.environ["XLA_FLAGS"] = QUICKLY["XLA_FLAGS"]  # XLA reads it before its first compilation
+        for name, value in CACHE.items():  # because each new GAN compiles its `init` again
+            jax.config.update(name, value)
 
 
 def pytest_unconfigure():
