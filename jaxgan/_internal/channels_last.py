@@ -1,8 +1,9 @@
 """Rewrites convolutions to a form that is fast inside loops on CPUs."""
 
 import functools
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 from jax.extend import core
@@ -12,6 +13,9 @@ from jaxgan._internal.fast_convolution import ConvParams, convolve
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# Primitives with a jaxpr for a kernel or for one device, which cannot choose by platform.
+_OPAQUE = {"pallas_call", "shard_map"}
 
 
 def channels_last(function: Callable[P, T]) -> Callable[P, T]:
@@ -53,6 +57,8 @@ def channels_last(function: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]  # for a debugger
+            return function(*args, **kwargs)
         jaxpr, shape = jax.make_jaxpr(function, return_shape=True)(*args, **kwargs)
         leaves = core.jaxpr_as_fun(_rewrite(jaxpr))(*jax.tree.leaves((args, kwargs)))
         return jax.tree.unflatten(jax.tree.structure(shape), leaves)
@@ -60,26 +66,33 @@ def channels_last(function: Callable[P, T]) -> Callable[P, T]:
     return wrapped
 
 
-def _rewrite(jaxpr: core.ClosedJaxpr) -> core.ClosedJaxpr:
-    """Returns a jaxpr with its convolutions replaced."""
-    return jaxpr.replace(jaxpr=jaxpr.jaxpr.replace(eqns=list(map(_replace, jaxpr.jaxpr.eqns))))
+def _rewrite(value: Any) -> Any:
+    """Returns a jaxpr with its convolutions replaced, and every other value as it is.
+
+    Returns a jaxpr without convolutions as it is, because JAX lowers equal objects once.
+    """
+    if isinstance(value, core.ClosedJaxpr):
+        jaxpr = _rewrite(value.jaxpr)
+        return value if jaxpr is value.jaxpr else value.replace(jaxpr=jaxpr)
+    if not isinstance(value, core.Jaxpr):
+        return value
+    eqns = list(map(_replace, value.eqns))
+    return value if _same(eqns, value.eqns) else value.replace(eqns=eqns)
 
 
-def _rewrite_param(value: object) -> object:
-    """Rewrites the jaxprs in a parameter of an equation, such as the branches of a `cond`."""
-    if isinstance(value, tuple):
-        return tuple(map(_rewrite_param, value)) if _holds_jaxpr(value) else value
-    return _rewrite(value) if isinstance(value, core.ClosedJaxpr) else value
-
-
-def _holds_jaxpr(values: tuple[object, ...]) -> bool:
-    return any(isinstance(value, core.ClosedJaxpr) for value in values)
+def _same(new: Sequence[object], old: Sequence[object]) -> bool:
+    return all(map(operator.is_, new, old))
 
 
 def _replace(eqn: core.JaxprEqn) -> core.JaxprEqn:
     if eqn.primitive is not jax.lax.conv_general_dilated_p:
-        params = {name: _rewrite_param(value) for name, value in eqn.params.items()}
-        return eqn.replace(params=params)
+        # A parameter can be a jaxpr, or a tuple of jaxprs, such as the branches of a `cond`.
+        if eqn.primitive.name in _OPAQUE:
+            return eqn
+        leaves, structure = jax.tree.flatten(eqn.params)
+        rewritten = list(map(_rewrite, leaves))
+        same = _same(rewritten, leaves)
+        return eqn if same else eqn.replace(params=jax.tree.unflatten(structure, rewritten))
     convolve = jax.jit(functools.partial(_convolve, eqn.params))
     (call,) = jax.make_jaxpr(convolve)(*(atom.aval for atom in eqn.invars)).eqns
     return call.replace(invars=eqn.invars, outvars=eqn.outvars)

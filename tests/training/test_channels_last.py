@@ -154,10 +154,33 @@ def test_nested_convolutions_are_unchanged():
     assert_exact(function, x, kernel)
 
 
-def test_all_convolutions_of_a_loop_are_channels_last_on_cpu():
+def test_named_tuples_of_jaxprs_are_kept():
+    """`jnp.linalg.solve` has a named tuple of jaxprs."""
+    x, matrix = jnp.ones(3), jnp.diag(jnp.array([1.0, 2, 4]))
+    np.testing.assert_array_equal(
+        channels_last(jnp.linalg.solve)(matrix, x), jnp.linalg.solve(matrix, x)
+    )
+
+
+def test_functions_without_convolutions_are_lowered_once():
+    square = jax.jit(lambda x: x * x)
+    function = jax.jit(channels_last(lambda x: square(square(x))))
+    assert function.lower(1.0).as_text().count("func.func private") == 1
+
+
+def test_function_runs_without_a_trace_if_jit_is_disabled():
+    x, kernel = operands(LAYOUTS[1])
+    seen = []
+    with jax.disable_jit():
+        channels_last(lambda x: seen.append(x) or convolve(LAYOUTS[1], x, kernel))(x)
+    assert seen[0] is x
+
+
+@pytest.mark.parametrize("wrap", [lambda function: function, jax.checkpoint])
+def test_all_convolutions_of_a_loop_are_channels_last_on_cpu(wrap):
     """XLA's text shows the layout batch, pixels, features for every convolution."""
     x, kernel = operands(LAYOUTS[1])
-    gradient = jax.grad(lambda kernel, x: jnp.sum(convolve(LAYOUTS[1], x, kernel) ** 2))
+    gradient = jax.grad(wrap(lambda kernel, x: jnp.sum(convolve(LAYOUTS[1], x, kernel) ** 2)))
 
     def layouts(gradient):
         step = lambda kernel, _: (kernel - 0.1 * gradient(kernel, x), None)
