@@ -54,9 +54,10 @@ def make_init(config: GameConfig) -> Callable[..., TrainState]:
         checks.key(key)
         try:
             return _create_checked(config, compiled, sample, key, images, labels)
-        except (JAXTypeError, JAXIndexError):  # a network reads or keeps values in its `init`
-            again = jax.jit(functools.partial(_sample.sample, config))
-            return _create_checked(config, create, again, key, images, labels)
+        except (JAXTypeError, JAXIndexError):
+            pass  # a network reads or keeps values in its `init`; other errors occur again below
+        again = jax.jit(functools.partial(_sample.sample, config))
+        return _create_checked(config, create, again, key, images, labels)
 
     return init
 

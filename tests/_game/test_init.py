@@ -50,6 +50,16 @@ def test_init_gives_the_same_bits_inside_and_outside_of_jit(batch):
     assert_trees_equal(gan.init(KEY, batch), jax.jit(gan.init)(KEY, batch))
 
 
+def test_network_that_branches_on_values_raises_one_error(batch):
+    def kernel(params):
+        return params["kernel"] if params["kernel"].sum() > 0 else -params["kernel"]
+
+    gan = make_gan(generator=make_network(lambda key, x: ({"kernel": draw(key)}, {}), kernel))
+    with pytest.raises(jax.errors.TracerBoolConversionError) as caught:
+        gan.init(KEY, batch)
+    assert caught.value.__context__ is None
+
+
 def test_init_that_reads_or_keeps_values_is_not_compiled(batch):
     kept = []
 
