@@ -46,6 +46,20 @@ class TestBatches:
         assert seen.min() >= 0
         assert seen.max() < 23
 
+    @pytest.mark.parametrize("implementation", ["threefry2x32", "rbg", "unsafe_rbg"])
+    def test_indices_under_vmap_are_equal(self, implementation):
+        """`training.steps` computes the indices of all steps under vmap."""
+        keys = [jax.random.key(seed, impl=implementation) for seed in range(2)]
+        options = {"num_images": 23, "batch_size": BATCH}
+        orders = []
+        for key in keys:
+            find = functools.partial(training.batch_indices, key, **options)
+            at_once = jax.vmap(find)(jnp.arange(2 * UPDATES))
+            np.testing.assert_array_equal(at_once, [find(step) for step in range(2 * UPDATES)])
+            assert len(np.unique(at_once[:UPDATES])) == 20
+            orders.append(at_once)
+        assert not np.array_equal(*orders)
+
     def test_omitted_images_change_between_epochs(self):
         seen = np.concatenate([np.unique(order(epoch)) for epoch in range(8)])
         assert len(np.unique(seen)) == 23
