@@ -6,7 +6,7 @@ members, and distributes members over devices.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Concatenate, Protocol, Self, TypeVar
+from typing import Concatenate, Protocol, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jax.sharding import Mesh, PartitionSpec
 from numpy.typing import ArrayLike
 
 from jaxgan._internal import checks
+from jaxgan._internal.environment import default_platform
 from jaxgan.train_state import TrainState
 from jaxgan.types import PyTree
 
@@ -247,7 +248,7 @@ def each(
 
     def mapped(population: Member, *data: PyTree) -> T:
         _size(population)
-        in_turn = _default_platform() == "cpu"
+        in_turn = default_platform() == "cpu"
         one = lambda member: function(member, *data)
         return jax.lax.map(one, population) if in_turn else jax.vmap(one)(population)
 
@@ -303,12 +304,6 @@ def shard(
         return run(population, *data)
 
     return sharded
-
-
-def _default_platform() -> str:
-    """Returns the platform on which JAX runs programs by default."""
-    device: Any = getattr(jax.config, "jax_default_device", None)  # or the name of a platform
-    return jax.default_backend() if device is None else getattr(device, "platform", device)
 
 
 def _size(population: PyTree) -> int:

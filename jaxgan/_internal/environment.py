@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import platform
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import jax
 
@@ -78,6 +78,12 @@ def environment() -> Environment:
         "devices": len(devices),
         "settings": _settings(),
     }
+
+
+def default_platform() -> str:
+    """Returns the platform on which JAX runs programs by default."""
+    device: Any = getattr(jax.config, "jax_default_device", None)  # or the name of a platform
+    return jax.default_backend() if device is None else getattr(device, "platform", device)
 
 
 def _settings() -> dict[str, str | int | bool | None]:

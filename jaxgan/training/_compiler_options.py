@@ -1,16 +1,13 @@
 """Defines the options of XLA that make a training step faster on a GPU."""
 
-import jax
-
 from jaxgan._internal import checks
+from jaxgan._internal.environment import default_platform
 
 # XLA's default, which an option replaces as a whole.
 _GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,DYNAMIC_SLICE_FUSION"
 
 
-def compiler_options(
-    platform: str | None = None, *, convolutions: bool = False
-) -> dict[str, bool | int | str]:
+def compiler_options(platform: str | None = None, *, convolutions: bool = False) -> dict[str, str]:
     """Returns options of XLA's compiler for a training program, for `jax.jit` or `compile`.
 
     On CUDA GPUs, XLA launches the kernels of a program as CUDA graphs, whose kernels run one after
@@ -19,7 +16,7 @@ def compiler_options(
 
     Args:
       platform: "cuda" or "gpu" for CUDA GPUs. All other platforms have no options. If None, the
-        platform of JAX's default device.
+        platform of `jax.default_device`, by default JAX's first one.
       convolutions: whether CUDA graphs also include convolutions. A step of DCGAN then needs 1
         launch from the host instead of 71. The time of such a step has not been measured.
 
@@ -37,12 +34,12 @@ def compiler_options(
       {'xla_gpu_command_buffer_scheduling_mode': 'CONCURRENT'}
     """
     if platform is None:
-        platform = jax.default_backend()
+        platform = default_platform()
     checks.instance("platform", platform, str, "the name of a platform, such as 'cuda'")
     checks.boolean("convolutions", convolutions)
     if platform not in ("cuda", "gpu"):
         return {}
-    options: dict[str, bool | int | str] = {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"}
+    options = {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"}
     if convolutions:
         options["xla_gpu_enable_command_buffer"] = f"{_GRAPHS},CONVOLUTION"
     return options

@@ -178,6 +178,13 @@ def test_compiler_options_exist_in_this_version_of_xla():
     assert training.compiler_options() == training.compiler_options("tpu") == {}
 
 
+def test_compiler_options_follow_the_default_device(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert training.compiler_options()
+    with jax.default_device("cpu"):
+        assert training.compiler_options() == {}
+
+
 def test_numpy_images_can_be_closed_over(gan, state, uint8_images, epoch):
     closed = jax.jit(lambda s: training.epochs(gan, s, uint8_images, batch_size=BATCH))
     assert_trees_equal(closed(state)[0].step, epoch(state, uint8_images)[0].step)
