@@ -86,7 +86,7 @@ def indices_of_step(
     """Returns the result of `batch_indices`, without checking the arguments."""
     epoch, offset = jnp.divmod(step, jnp.int32(num_images // batch_size))
     # Under vmap, keys such as rbg would draw other numbers. A threefry key has only two words.
-    words = jnp.resize(jax.random.key_data(key)[-2:], 2)
+    words = jnp.resize(jax.random.key_data(key)[-2:], (2,))
     key = jax.random.wrap_key_data(words, impl="threefry2x32")
     epoch_key = jax.random.fold_in(jax.random.fold_in(key, _SHUFFLE), epoch)
     indices = offset * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
