@@ -124,7 +124,11 @@ def make_training(
 ) -> experiments.Training:
     """Makes the training of all members, from the compiled program of an epoch."""
     seeds, latents = experiments.seeds(args, args.seeds), common.fixed_latents(LATENT_DIM)
-    sample = jax.jit(population.each(lambda state: gan.sample(state, latents)))
+
+    def draw(state: jaxgan.TrainState) -> jax.Array:
+        return gan.sample(state, latents)
+
+    sample = jax.jit(population.each(draw))
     diversity = jax.jit(population.each(diagnostics.pixel_diversity))
 
     def advance(states: jaxgan.TrainState, done: int) -> tuple[jaxgan.TrainState, dict]:

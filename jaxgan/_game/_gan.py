@@ -12,7 +12,7 @@ from jaxgan._game._config import GameConfig
 from jaxgan._game._half_steps import train_step
 from jaxgan._game._init import create_state, example_of, make_init
 from jaxgan._internal import checks
-from jaxgan._internal.channels_last import channels_last
+from jaxgan._internal.channels_last import fast_if_traced
 from jaxgan.augment import Augmentation, PlainAugmentation, as_augmentation
 from jaxgan.losses import as_loss
 from jaxgan.networks.adapters import NetworkLike, as_network
@@ -299,9 +299,8 @@ def _update(
     _validation.check_opt_state(state, config)
     try:
         with checks.channels_first_note(images.shape):
-            step = functools.partial(train_step, config)
-            is_traced = not checks.is_concrete(state.step)  # otherwise, each call would recompile
-            state, metrics = (channels_last(step) if is_traced else step)(state, images, labels)
+            step = fast_if_traced(functools.partial(train_step, config))
+            state, metrics = step(state, images, labels)
     except checks.ShapeError:
         raise
     except Exception:  # only after an error, because the comparison traces both networks

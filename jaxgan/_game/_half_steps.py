@@ -252,8 +252,10 @@ def _adapt_augmentation(
     config: GameConfig, state: TrainState, real_logits: Float[Array, " packed"]
 ) -> PyTree:
     """Returns the new state of the augmentation, which receives one logit for each image."""
+    if config.augmentation is None:
+        return ()
     augmentation_state = state.game_state["augmentation"]
-    if config.augmentation is None or not jax.tree.leaves(augmentation_state):
+    if not jax.tree.leaves(augmentation_state):
         return augmentation_state
     assert config.loss.boundary is not None  # `gan` requires it of an augmentation with a state
     boundary = jnp.asarray(config.loss.boundary, real_logits.dtype)

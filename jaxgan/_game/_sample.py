@@ -10,7 +10,7 @@ from jaxgan._game import _validation
 from jaxgan._game._config import GameConfig
 from jaxgan._game._standing import standing_model_state
 from jaxgan._internal import checks
-from jaxgan._internal.channels_last import channels_last
+from jaxgan._internal.channels_last import channels_last, fast_if_traced
 from jaxgan.train_state import TrainState
 from jaxgan.types import Labels, Params
 
@@ -22,8 +22,8 @@ def sample(
     inputs = _generator_inputs(config, state, latents, labels, axes="n")
     network, model_state = config.network.generator, state.model_state.generator
     with _named_errors(config, state, inputs):
-        params = _sampling_params(state)
-        return network.apply(params, model_state, *inputs, train=False, key=None)[0]
+        apply = fast_if_traced(functools.partial(network.apply, train=False, key=None))
+        return apply(_sampling_params(state), model_state, *inputs)[0]
 
 
 def standing_statistics(

@@ -28,7 +28,7 @@ def channels_last(function: Callable[P, T]) -> Callable[P, T]:
     convolution by a fast one between transposes. Values change only by rounding. On other devices,
     nothing changes.
 
-    `gan.update` applies `channels_last` to itself. Use it for your own functions.
+    The functions of a GAN apply `channels_last` to themselves. Use it for your own functions.
 
     Args:
       function: a function of arrays and pytrees of arrays, including keyword arguments. It returns
@@ -66,12 +66,28 @@ def channels_last(function: Callable[P, T]) -> Callable[P, T]:
     return wrapped
 
 
+def fast_if_traced(function: Callable[P, T]) -> Callable[P, T]:
+    """Applies `channels_last` if an argument is traced; otherwise, each call would compile again.
+
+    Args:
+      function: as for `channels_last`.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        is_concrete = all(map(checks.is_concrete, jax.tree.leaves((args, kwargs))))
+        return (function if is_concrete else channels_last(function))(*args, **kwargs)
+
+    return wrapped
+
+
 def _rewrite(value: Any) -> Any:
     """Returns a jaxpr with its convolutions replaced, and every other value as it is.
 
     Returns a jaxpr without convolutions as it is, because JAX lowers equal objects once.
     """
-    if isinstance(value, core.ClosedJaxpr):
+    # Since JAX 0.11, both types are the same.
+    if isinstance(value, core.ClosedJaxpr) and value.jaxpr is not value:
         jaxpr = _rewrite(value.jaxpr)
         return value if jaxpr is value.jaxpr else value.replace(jaxpr=jaxpr)
     if not isinstance(value, core.Jaxpr):

@@ -14,7 +14,7 @@ import pytest
 from conftest import BATCH, LATENT_DIM, SHAPE, assert_trees_equal, make_gan, tree_differs
 
 import jaxgan
-from jaxgan import Network, Pair, training
+from jaxgan import Network, Pair, augment, penalties, training
 from jaxgan._game import _half_steps
 
 FROZEN = optax.set_to_zero()
@@ -828,6 +828,16 @@ def test_state_of_another_optimizer_is_rejected(batch, player, given, needed, me
     ):
         with pytest.raises(ValueError, match=f"The {player}'s optimizer state must be {message}"):
             call()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"augmentation": augment.adaptive(augment.diffaugment())}, {"penalty": penalties.lecam()}],
+)
+def test_state_of_another_penalty_or_augmentation_is_rejected(gan, batch, changes):
+    state = jax.eval_shape(make_gan(**changes).init, jax.random.key(0), batch)
+    with pytest.raises(ValueError, match="not of another GAN"):
+        jax.eval_shape(gan.update, state, batch)
 
 
 class Headed(nn.Module):
