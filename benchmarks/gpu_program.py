@@ -78,8 +78,9 @@ def training(
     state = jax.eval_shape(gan.init, jax.random.key(0), example)
 
     def train(state, images):
-        options = {"batch_size": batch_size, "num_epochs": num_epochs}
-        trained = jaxgan.training.epochs(gan, state, images, **options)
+        trained = jaxgan.training.epochs(
+            gan, state, images, batch_size=batch_size, num_epochs=num_epochs
+        )
         return trained if metrics else trained[0]
 
     return Program(train, (state, images), steps)

@@ -115,6 +115,16 @@ def add_overwrite(parser: argparse.ArgumentParser, *, resume: bool = False) -> N
     group.add_argument("--overwrite", action="store_true", help="replace existing output")
 
 
+def add_mesh(parser: argparse.ArgumentParser) -> None:
+    text = "split each batch over all devices; a run can continue on other devices"
+    parser.add_argument("--mesh", action="store_true", help=text)
+
+
+def place(mesh: jax.sharding.Mesh | None, tree: T) -> T:
+    """Copies a pytree to all devices of a mesh, or to JAX's default device."""
+    return jaxgan.distributed.place(mesh, tree) if mesh else jax.tree.map(jnp.asarray, tree)
+
+
 def check_at_least_1(
     parser: argparse.ArgumentParser, args: argparse.Namespace, *names: str
 ) -> None:
@@ -124,8 +134,8 @@ def check_at_least_1(
 
 
 def chosen(args: argparse.Namespace) -> dict[str, object]:
-    """Returns the options that determine a run: all except folders and their handling."""
-    others = ("workdir", "data_dir", "resume", "overwrite", "merge", "save_every")
+    """Returns the options that determine a run: all except folders, their handling and devices."""
+    others = ("workdir", "data_dir", "resume", "overwrite", "merge", "save_every", "mesh")
     return {name: value for name, value in vars(args).items() if name not in others}
 
 

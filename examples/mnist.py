@@ -4,6 +4,8 @@
     python examples/mnist.py --resume        # continues a stopped run
     python examples/mnist.py --overwrite     # replaces the run in runs/mnist
 
+    python examples/mnist.py --mesh --batch-size 1024    # on all devices of this machine
+
     # With convolutional networks:
     python examples/mnist.py --networks dcgan --learning-rate 2e-4 --batch-size 64 --epochs 10
 
@@ -19,7 +21,6 @@ import sys
 
 import common
 import jax
-import jax.numpy as jnp
 import optax
 from tqdm import tqdm
 
@@ -71,6 +72,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--loss", choices=LOSSES, default="non_saturating", help=", ".join(LOSSES))
     add("--penalty", choices=PENALTIES, default="none", help=", ".join(PENALTIES))
     add("--seed", type=int, default=0, help="(default: 0)")
+    common.add_mesh(parser)
     common.add_workdir(parser, "runs/mnist", resume=True)
     args = parser.parse_args()
     common.check_at_least_1(parser, args, "epochs", "batch_size")
@@ -125,10 +127,14 @@ def main() -> None:
     with common.errors_in_a_line():
         data = jaxgan.datasets.load(args.dataset, "train", args.data_dir)
         print(f"data: {data.source}", file=sys.stderr)
-        train_images = jnp.asarray(data.images)  # uint8, on the device for the whole run
+        mesh = jaxgan.distributed.mesh() if args.mesh else None
+        train_images = common.place(mesh, data.images)  # uint8, on the device for the whole run
         gan = make_gan(train_images.shape[1:], args)
         state = gan.init(jax.random.key(args.seed), images.normalize(data.images[:1]))
-        epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
+        state = common.place(mesh, state)
+        epoch = functools.partial(
+            jaxgan.training.epochs, gan, batch_size=args.batch_size, mesh=mesh
+        )
         options = jaxgan.training.compiler_options()
         program = jax.jit(epoch, donate_argnums=0, compiler_options=options)
         lowered = program.lower(state, train_images)

@@ -4,7 +4,8 @@
 
 Prints a table of the medians and ranges over the seeds. Writes `sweep.png` (a plot), `samples.png`,
 checkpoints and `summary.json` to `runs/sweep`. Several devices split the members if they divide
-evenly. To change more than the options, copy and edit this file and the files that it imports.
+evenly. With `--mesh`, groups of devices split the members, and the devices of a group split each
+batch. To change more than the options, copy and edit this file and the files that it imports.
 
     python examples/sweep.py --resume                                # continues a stopped script
     python examples/sweep.py --learning-rates 1e-3 --workdir runs/a  # computes rates apart
@@ -13,6 +14,7 @@ evenly. To change more than the options, copy and edit this file and the files t
 
 import argparse
 import functools
+import math
 import shlex
 import sys
 from collections.abc import Callable
@@ -59,6 +61,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--beta1", type=float, default=0.5, help="of Adam (default: 0.5)")
     add("--epochs", type=int, default=10, help="(default: 10)")
     add("--batch-size", type=int, default=100, help="(default: 100)")
+    common.add_mesh(parser)
     experiments.add_options(parser, "runs/sweep")
     args = experiments.parse(parser)
     common.check_at_least_1(parser, args, "seeds", "epochs", "batch_size")
@@ -86,10 +89,17 @@ def make_population(gan: jaxgan.GAN, batch: jax.Array, rates: list[float], seeds
     return population.with_hyperparameters(states, generator=rate, discriminator=rate)
 
 
-def over_members(train, members: int):
-    """Maps `train` over all members, split over the devices if they divide evenly."""
-    mapped = population.each(train)
+def over_members(train, members: int, *, mesh: bool = False):
+    """Maps `train` over all members, split over the devices if they divide evenly.
+
+    With `mesh`, groups of devices split the members, and each batch of a member.
+    """
     devices = jax.devices()
+    if mesh:
+        groups = jaxgan.distributed.mesh(members=math.gcd(members, len(devices)))
+        mapped = population.shard(population.each(functools.partial(train, mesh=groups)), groups)
+        return jax.jit(mapped, donate_argnums=0)
+    mapped = population.each(train)
     if len(devices) > 1 and members % len(devices) == 0:
         mapped = population.shard(mapped, devices)
     return jax.jit(mapped, donate_argnums=0)
@@ -187,7 +197,8 @@ def compute(args: argparse.Namespace) -> tuple[Path, list[experiments.Row]]:
         batch = images.normalize(data.images[:1])
         init = functools.partial(make_population, gan, batch, args.learning_rates, seeds)
         epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
-        lowered = over_members(epoch, members).lower(jax.eval_shape(init), train_images)
+        train = over_members(epoch, members, mesh=args.mesh)
+        lowered = train.lower(jax.eval_shape(init), train_images)
         facts = {"num_images": len(data.images), "images_sha256": common.digest(data)}
         workdir = common.begin(args, {**facts, **common.chosen(args)})
         compiled, seconds = common.timed(lowered.compile)

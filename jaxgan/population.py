@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from numpy.typing import ArrayLike
 
-from jaxgan._internal import checks
+from jaxgan._internal import checks, meshes
 from jaxgan._internal.environment import default_platform
 from jaxgan.train_state import TrainState
 from jaxgan.types import PyTree
@@ -256,26 +256,31 @@ def each(
 
 
 def shard(
-    function: Callable[Concatenate[Member, ...], T], devices: Sequence[jax.Device] | None = None
+    function: Callable[Concatenate[Member, ...], T],
+    devices: Sequence[jax.Device] | Mesh | None = None,
 ) -> Callable[Concatenate[Member, ...], T]:
     """Distributes the members of a population over devices.
 
-    Each device trains its own members, without communication between devices.
+    Each device trains its own members, without communication between devices. With a mesh of
+    `distributed.mesh(members=n)`, $n$ groups of devices train their own members, and the devices of
+    a group split each batch.
 
     Args:
       function: `(population, *data) -> pytree`, such as `each(train)`. All returned arrays must
         have a leading axis of members.
-      devices: a list of devices, by default all. The number of devices must divide the number of
-        members.
+      devices: a list of devices, by default all; or a mesh with the axis "members". The number of
+        devices, or of groups, must divide the number of members. For groups of several devices,
+        pass the same mesh to `training.epochs`.
 
     Returns:
       A function with the same arguments and result, to pass to `jax.jit`. Each device receives its
       members and all of `data`.
 
     Raises:
-      TypeError: If `function` is not a function, or `devices` is not a list of devices.
-      ValueError: If `devices` is empty, or the number of devices does not divide the number of
-        members.
+      TypeError: If `function` is not a function, or `devices` is neither a list of devices nor a
+        mesh.
+      ValueError: If `devices` is empty, the number of devices or groups does not divide the number
+        of members, or the mesh has no axis "members" or an axis that is not Auto.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -286,20 +291,24 @@ def shard(
       [0. 3. 6. 9.]
     """
     checks.function("function", function, "(population, *data) -> pytree")
-    devices = jax.devices() if devices is None else devices
-    are_devices = isinstance(devices, Sequence) and all(isinstance(d, jax.Device) for d in devices)
-    got = checks.shown(devices)
-    checks.require(are_devices, "devices", "a list of jax.Device", got, error=TypeError)
-    checks.require(len(devices) > 0, "devices", "a list of at least one device", got)
-    mesh = Mesh(np.asarray(devices), ("members",))
+    if isinstance(devices, Mesh):
+        mesh = devices
+        meshes.check_mesh(mesh, meshes.MEMBERS)
+    else:
+        mesh = Mesh(np.asarray(meshes.check_devices(devices)), (meshes.MEMBERS,))
+    parts = mesh.shape[meshes.MEMBERS]
 
     def sharded(population: Member, *data: PyTree) -> T:
-        divides, expected = _size(population) % len(devices) == 0, f"a multiple of {len(devices)}"
+        divides, expected = _size(population) % parts == 0, f"a multiple of {parts}"
         checks.require(divides, "The number of members", expected, f"{_size(population)}")
-        split, whole = PartitionSpec("members"), PartitionSpec()
-        in_specs = (split, *(whole for _ in data))
+        split, whole = PartitionSpec(meshes.MEMBERS), PartitionSpec()
         run = jax.shard_map(
-            function, mesh=mesh, in_specs=in_specs, out_specs=split, check_vma=False
+            function,
+            mesh=mesh,
+            in_specs=(split, *(whole for _ in data)),
+            out_specs=split,
+            axis_names={meshes.MEMBERS},
+            check_vma=False,
         )
         return run(population, *data)
 

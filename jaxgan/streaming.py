@@ -8,9 +8,11 @@ from typing import Any, Concatenate, Protocol, TypeVar
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxgan._game import GAN
-from jaxgan._internal import checks
+from jaxgan._internal import checks, meshes
+from jaxgan.distributed import place
 from jaxgan.train_state import TrainState
 from jaxgan.training import epochs, permute, steps
 from jaxgan.types import Metrics, PyTree
@@ -45,6 +47,7 @@ def stream(
     chunks: Iterable[np.ndarray | Chunk],
     *,
     device: jax.Device | jax.sharding.Sharding | None = None,
+    mesh: Mesh | None = None,
 ) -> Iterator[tuple[TrainState, Metrics]]:
     """Trains on chunks one after another, and reads the next chunk during training.
 
@@ -64,6 +67,8 @@ def stream(
         and labels, integers `[num]`. JAX compiles a jitted `train` again for each new shape. Each
         chunk is copied, so the source may reuse its buffers.
       device: a device or sharding for the chunks; by default JAX's default device.
+      mesh: a mesh of `jaxgan.distributed`, instead of `device`. Each device receives whole chunks.
+        Pass the same mesh to `train`. In several processes, all read the same chunks.
 
     Yields:
       The state and metrics after each chunk. JAX may still be computing their values; reading a
@@ -71,11 +76,13 @@ def stream(
       yielded state.
 
     Raises:
-      TypeError: If `train` is not a function, or `chunks` is not an iterable of chunks. During
+      TypeError: If `train` is not a function, `chunks` is not an iterable of chunks, or `mesh` is
+        not a mesh. During
         iteration: if a chunk is not an array or a tuple of arrays that numpy can read, or labels
         are not integers.
-      ValueError: During iteration, if a label is not in [0, gan.num_classes), labels and images
-        differ in number, or uint8 images are probably masks (0 and 1 only).
+      ValueError: If `mesh` is given with `device`, or its axes are not Auto. During iteration, if a
+        label is not in [0, gan.num_classes), labels and images differ in number, or uint8 images
+        are probably masks (0 and 1 only).
       Exception: During iteration, if reading a chunk fails: the exception of the source.
 
     Example:
@@ -103,14 +110,19 @@ def stream(
     is_source = is_source and not hasattr(chunks, "ndim") and not _is_batch(chunks)
     got, advice = checks.shown(chunks), "Pass [(images, labels)] or [images] for a single chunk."
     checks.require(is_source, "chunks", "an iterable of chunks", got, advice, error=TypeError)
-    return _stream(train, state, iter(chunks), device)
+    put = functools.partial(jax.device_put, device=device)
+    if mesh is not None:
+        meshes.check_mesh(mesh)
+        checks.require(device is None, "device", "omitted with mesh", checks.shown(device))
+        put = functools.partial(place, mesh)
+    return _stream(train, state, iter(chunks), put)
 
 
 def _stream(
     train: Train,
     state: TrainState,
     chunks: Iterator[np.ndarray | Chunk],
-    device: jax.Device | jax.sharding.Sharding | None,
+    put: Callable[[Chunk], tuple[jax.Array, ...]],
 ) -> Iterator[tuple[TrainState, Metrics]]:
     numbered, gan = enumerate(chunks), _trained_gan(train)
 
@@ -128,7 +140,7 @@ def _stream(
             if len(copy) == 2:
                 checks.labels(copy[1], copy[0].shape[:1], gan.num_classes)
         # Wait for the transfer, so that chunks do not accumulate on the device.
-        return jax.block_until_ready(jax.device_put(copy, device))
+        return jax.block_until_ready(put(copy))
 
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as reader:
         chunk = reader.submit(load).result()

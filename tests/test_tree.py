@@ -25,6 +25,7 @@ LAYERS = [
     {"evaluation"},
     {"population", "checkpoint"},
     {"_game"},
+    {"distributed"},
     {"training"},
     {"streaming"},
     {"__init__", "__main__"},

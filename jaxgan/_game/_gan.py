@@ -36,7 +36,12 @@ class UpdateFn(Protocol):
     """Performs one training step."""
 
     def __call__(
-        self, state: TrainState, images: Batch, labels: Labels | None = None
+        self,
+        state: TrainState,
+        images: Batch,
+        labels: Labels | None = None,
+        *,
+        interleaved: bool = False,
     ) -> tuple[TrainState, Metrics]: ...
 
 
@@ -69,9 +74,11 @@ class GAN(NamedTuple):
         checks that the range of the images and of the generator fits `data_range`. `init` compiles
         itself, so `jax.jit` does not change its result. It calls the networks' `init` once for each
         shape and dtype, so their random numbers must come from `key`.
-      update: `(state, images, labels=None) -> (state, metrics)`. Performs one training step on
-        real images, float in [-1, 1], `[batch, height, width, channels]`. Each discriminator step
-        uses an equal share of the batch. The generator step uses the last share.
+      update: `(state, images, labels=None, *, interleaved=False) -> (state, metrics)`. Performs
+        one training step on real images, float in [-1, 1], `[batch, height, width, channels]`.
+        Each of $n$ discriminator steps uses an equal share of the batch: consecutive images or,
+        with `interleaved`, every $n$-th image. Interleaved shares of a batch that is split over
+        devices stay on their devices. The generator step uses the last share.
       sample: `(state, latents, labels=None) -> images`. Generates images, float in the generator's
         range, from `latents`, `[n, latents]`. Uses the averaged parameters if the state has them,
         in the dtypes of the parameters. Always uses the generator's current `model_state`, as
@@ -83,6 +90,8 @@ class GAN(NamedTuple):
         `sample`, and the old state to continue training.
       num_classes: the number of classes, or None. `jaxgan.training` checks labels with it.
       data_range: the range of real images, or None. `jaxgan.training` checks images with it.
+      discriminator_steps: the number of discriminator steps per generator step.
+      packing: the number of images per discriminator input.
 
     Example:
       Samples with batch statistics over 16 batches of 64 latents:
@@ -109,6 +118,8 @@ class GAN(NamedTuple):
     standing_statistics: StandingStatisticsFn
     num_classes: int | None = None
     data_range: tuple[float, float] | None = (-1.0, 1.0)
+    discriminator_steps: int = 1
+    packing: int = 1
 
 
 def gan(
@@ -266,9 +277,13 @@ def gan(
     _check_boundary(config)
 
     def update(
-        state: TrainState, images: Batch, labels: Labels | None = None
+        state: TrainState,
+        images: Batch,
+        labels: Labels | None = None,
+        *,
+        interleaved: bool = False,
     ) -> tuple[TrainState, Metrics]:
-        return _update(config, state, images, labels)
+        return _update(config, state, images, labels, interleaved=interleaved)
 
     def sample(state: TrainState, latents: jax.Array, labels: Labels | None = None) -> jax.Array:
         return _sample.sample(config, state, latents, labels)
@@ -278,7 +293,8 @@ def gan(
     ) -> TrainState:
         return _sample.standing_statistics(config, state, latents, labels)
 
-    return GAN(make_init(config), update, sample, standing_statistics, num_classes, data_range)
+    functions = make_init(config), update, sample, standing_statistics
+    return GAN(*functions, num_classes, data_range, discriminator_steps, packing)
 
 
 def _check_boundary(config: GameConfig) -> None:
@@ -291,16 +307,22 @@ def _check_boundary(config: GameConfig) -> None:
 
 
 def _update(
-    config: GameConfig, state: TrainState, images: Batch, labels: Labels | None
+    config: GameConfig,
+    state: TrainState,
+    images: Batch,
+    labels: Labels | None,
+    *,
+    interleaved: bool,
 ) -> tuple[TrainState, Metrics]:
+    checks.boolean("interleaved", interleaved)
     images = _validation.check_images(images, config, config.batch_divisor, few=FEW)
     labels = _validation.check_labels(labels, images.shape[:1], config.num_classes)
     _validation.check_state(state, config)
     _validation.check_opt_state(state, config)
     try:
         with checks.channels_first_note(images.shape):
-            step = fast_if_traced(functools.partial(train_step, config))
-            state, metrics = step(state, images, labels)
+            step = functools.partial(train_step, config, interleaved=interleaved)
+            state, metrics = fast_if_traced(step)(state, images, labels)
     except checks.ShapeError:
         raise
     except Exception:  # only after an error, because the comparison traces both networks

@@ -3,6 +3,7 @@
 The callers check the arguments.
 """
 
+import functools
 import inspect
 import math
 from typing import Any
@@ -33,12 +34,16 @@ def train_step(
     state: TrainState,
     images: Float[Array, " batch *image"],
     labels: Integer[Array, " batch"] | None,
+    *,
+    interleaved: bool = False,
 ) -> tuple[TrainState, Metrics]:
     """Performs the discriminator steps, each on a share of the batch, then the generator step."""
+    share = functools.partial(_share, num=config.discriminator_steps, interleaved=interleaved)
     step_key = jax.random.fold_in(state.key, state.step)
     skipped = jnp.zeros((), jnp.int32)
     for i in range(config.discriminator_steps):
-        inputs = _step_inputs(config, state.step, images, labels, step_key=step_key, index=i)
+        batch = share(images, i), None if labels is None else share(labels, i)
+        inputs = _step_inputs(config, state.step, *batch, step_key=step_key, index=i)
         generated = generate(config, state, inputs)
         state, metrics = discriminator_step(config, state, inputs, generated)
         skipped += metrics["discriminator_skipped"]
@@ -50,11 +55,19 @@ def train_step(
     return state, metrics | generator_metrics | {"discriminator_skipped": skipped}
 
 
+def _share(x: jax.Array, index: int, *, num: int, interleaved: bool) -> jax.Array:
+    """Returns the part of a batch that one of `num` discriminator steps uses."""
+    if interleaved:  # a reshape keeps rows on their devices, unlike a slice
+        return x.reshape(-1, num, *x.shape[1:])[:, index]
+    size = x.shape[0] // num
+    return x[index * size : (index + 1) * size]
+
+
 def _step_inputs(
     config: GameConfig,
     step: Int32[Array, ""],
-    images: Float[Array, " batch *image"],
-    labels: Integer[Array, " batch"] | None,
+    real: Float[Array, " share *image"],
+    labels: Integer[Array, " share"] | None,
     *,
     step_key: Key[Array, ""],
     index: int,
@@ -63,11 +76,9 @@ def _step_inputs(
     last = index == config.discriminator_steps - 1
     # split(key, 4)[i] equals fold_in(key, i), so numbers from 4 up avoid the last step's keys.
     key = step_key if last else jax.random.fold_in(step_key, 4 + index)
-    share = images.shape[0] // config.discriminator_steps
-    rows = slice(index * share, (index + 1) * share)
     return StepInputs(
-        real=images[rows],
-        labels=None if labels is None else labels[rows],
+        real=real,
+        labels=labels,
         keys=StepKeys(*jax.random.split(key, 4 if last else 3)),
         step=step * config.discriminator_steps + index,
     )

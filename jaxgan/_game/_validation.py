@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan._game._config import GameConfig
-from jaxgan._internal import checks, opt_states
+from jaxgan._internal import checks, meshes, opt_states
 from jaxgan.train_state import TrainState
 from jaxgan.types import ModelState, Network, Pair, Params, PyTree
 
@@ -107,6 +107,7 @@ def check_images(x: object, config: GameConfig, divisor: int, *, few: int = 0) -
     The range of a batch below `few` images is not guessed.
     """
     array = checks.array("Images", x, form="[batch, ...]")
+    meshes.check_placed("Images", array)
     is_float, got = (
         jnp.issubdtype(array.dtype, jnp.floating),
         f"{array.dtype} of shape {array.shape}",

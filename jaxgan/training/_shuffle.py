@@ -81,15 +81,26 @@ def check_step(step: Array | int) -> None:
 
 
 def indices_of_step(
-    key: Key[Array, ""], step: Int32[Array, ""], *, num_images: int, batch_size: int
+    key: Key[Array, ""],
+    step: Int32[Array, ""],
+    *,
+    num_images: int,
+    batch_size: int,
+    shares: int = 1,
 ) -> Int32[Array, " batch_size"]:
-    """Returns the result of `batch_indices`, without checking the arguments."""
+    """Returns the result of `batch_indices`, without checking the arguments.
+
+    The indices of `shares` equal parts of the batch alternate.
+    """
     epoch, offset = jnp.divmod(step, jnp.int32(num_images // batch_size))
     # Under vmap, keys such as rbg would draw other numbers. A threefry key has only two words.
     words = jnp.resize(jax.random.key_data(key)[-2:], (2,))
     key = jax.random.wrap_key_data(words, impl="threefry2x32")
     epoch_key = jax.random.fold_in(jax.random.fold_in(key, _SHUFFLE), epoch)
-    indices = offset * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
+    rows = jnp.arange(batch_size, dtype=jnp.int32)
+    if shares > 1:  # a constant, because a transpose would move indices between devices
+        rows = jnp.asarray(np.arange(batch_size, dtype=np.int32).reshape(shares, -1).T.ravel())
+    indices = offset * batch_size + rows
     return _permute(epoch_key, indices.astype(jnp.uint32), num_images)
 
 
