@@ -51,7 +51,7 @@ EXCHANGED = {
     "gradients": ("gradient_bytes", ",d"),
 }
 COLLECTIVE = re.compile(
-    r"= (.+?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
+    r"= (.+?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(-start)?\("
 )
 ARRAY = re.compile(r"\b(pred|[a-z]+(\d+)\w*)\[([\d,]*)\]")  # such as f32[128,784]
 
@@ -120,9 +120,13 @@ def memory(gan: jaxgan.GAN, args: argparse.Namespace) -> tuple[list[dict], list[
 
 
 def exchanged_bytes(program: str | None) -> dict[str, int]:
-    """Sums the bytes of the results of each kind of collective operation in a program's text."""
+    """Sums the bytes of the results of each kind of collective operation in a program's text.
+
+    On a GPU, the type of an operation that starts is a tuple of its operands and its results.
+    """
     found: dict[str, int] = {}
-    for types, kind in COLLECTIVE.findall(program or ""):
+    for whole, kind, starts in COLLECTIVE.findall(program or ""):
+        types = whole.partition("), ")[2] if starts and whole.startswith("((") else whole
         for dtype, bits, shape in ARRAY.findall(types):
             size = 1 if dtype == "pred" else int(bits) // 8
             num = math.prod(int(n) for n in shape.split(",") if n)

@@ -124,7 +124,8 @@ def init(gan, dtype):
         jax.random.key(0), jaxgan.images.normalize(data[0][:1]), *(data[1:] and [data[1][:1]])
     )
     cast = lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
-    return jax.tree.map(cast, state)
+    game_state = state.game_state  # LeCam's averages and ADA's probability are always float32
+    return jax.tree.map(cast, state).replace(game_state=game_state)
 
 
 def values(tree):

@@ -15,7 +15,6 @@ import numpy as np
 import optax
 import pytest
 from conftest import (
-    AS_USERS,
     BATCH,
     PYTHON,
     QUICKLY,
@@ -65,9 +64,11 @@ def check_split(found):
 def check(name, found):
     assert found["steps"] == mesh_programs.NUM_STEPS
     assert found["skipped"] == 0
-    assert found["difference"] < 1e-9  # float64 has a precision of 1e-16
+    # Float64 has a precision of 1e-16. LeCam's averages are float32, with a precision of 6e-8.
+    assert found["difference"] < (1e-7 if name in ("lecam", "everything") else 1e-9)
     assert found["replicated"]
-    if name != "minibatch_stddev":  # its groups have images of several devices
+    # Groups of minibatch_stddev have images of several devices, and `diagnose` compares all images.
+    if name not in ("minibatch_stddev", "everything"):
         assert found["collectives"] == ["all-reduce"]
         check_split(found)
 
@@ -104,21 +105,42 @@ class TestFourDevices:
         check_split(found)
 
 
+def test_mesh_of_one_device_changes_no_bit(gan, mesh, batch, uint8_images):
+    key = jax.random.key(0)
+    expected, placed = gan.init(key, batch), distributed.init(gan, mesh, key, batch)
+    assert_trees_equal(expected, placed)
+    train = functools.partial(training.steps, gan, num_steps=2, batch_size=BATCH)
+    # The slow test below compiles as for users.
+    expected = jax.jit(train)(expected, uint8_images)
+    found = jax.jit(functools.partial(train, mesh=mesh))
+    assert_trees_equal(expected, found(placed, distributed.place(mesh, uint8_images)))
+
+
 @pytest.mark.slow
 def test_mesh_of_one_device_changes_no_bit_of_any_configuration():
     names = list(mesh_programs.CONFIGURATIONS)
     assert run("float32", *names, env=USERS) == {name: {"equal": True} for name in names}
 
 
-def test_mesh_of_one_device_changes_no_bit(gan, mesh, batch, uint8_images):
-    key = jax.random.key(0)
-    expected, placed = gan.init(key, batch), distributed.init(gan, mesh, key, batch)
-    assert_trees_equal(expected, placed)
-    train = functools.partial(training.steps, gan, num_steps=2, batch_size=BATCH)
-    jit = functools.partial(jax.jit, compiler_options=AS_USERS)
-    expected = jit(train)(expected, uint8_images)
-    found = jit(functools.partial(train, mesh=mesh))
-    assert_trees_equal(expected, found(placed, distributed.place(mesh, uint8_images)))
+@pytest.mark.slow
+@pytest.mark.parametrize("num_devices", [1, 8])
+@pytest.mark.parametrize(
+    ("script", "options"),
+    [("mnist.py", []), ("sweep.py", ["--seeds", "2", "--learning-rates", "1e-3", "3e-4"])],
+)
+def test_examples_run_and_continue_on_a_mesh(tmp_path, script, options, num_devices):
+    """A run of eight devices, or of one, continues on the default device."""
+    path = Path(jaxgan.__file__).parents[1] / "examples" / script
+    flags = f"{USERS['XLA_FLAGS']} --xla_force_host_platform_device_count={num_devices}"
+    options = ["--data-dir", "embedded", "--batch-size", "96", "--epochs", "1", *options]
+    command = [*PYTHON, str(path), *options, "--workdir", str(tmp_path), "--mesh"]
+    env = {**USERS, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    again = [*command[:-1], "--resume"]
+    done = subprocess.run(again, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "summary.json").exists()
 
 
 def test_stream_places_chunks_on_the_mesh(gan, mesh, state, uint8_images):

@@ -409,10 +409,42 @@ def test_exchanged_bytes_counts_the_results_of_collectives(monkeypatch):
   %c = f32[7]{0} all-reduce-done(%b)
   %d = s32[8]{0} all-gather(%c), metadata={op_name="all-reduce(f32[9])"}
   %e = f32[2,3]{1,0} get-tuple-element(%a), index=0
+  %f = ((f32[3]{0}, pred[]), (f32[3]{0}, pred[])) all-reduce-start(%x, %y), channel_id=2
 """
-    expected = {"all-reduce": 4 * 6 + 2 * 5 + 1 + 4 * 7, "all-gather": 4 * 8}
+    expected = {"all-reduce": 4 * 6 + 2 * 5 + 1 + 4 * 7 + 4 * 3 + 1, "all-gather": 4 * 8}
     assert footprint.exchanged_bytes(program) == expected
     assert footprint.exchanged_bytes(None) == {}
+
+
+def test_distributed_reports_the_exchange_and_the_estimate(tmp_path):
+    path = tmp_path / "distributed.json"
+    options = ["--quick", "--fixed-us", "100", "--image-us", "0.1", "--json", str(path)]
+    assert run_here(BENCHMARKS / "distributed.py", *options).returncode == 0
+    rows = {row["name"]: row for row in json.loads(path.read_text())["rows"]}
+    assert len(rows) == 18
+    assert rows["strong, 256 devices"]["compute_us"] == pytest.approx(100 + 0.1 * 1024 / 256)
+    # 990,788 bytes in two operations: the ring between hosts, and 8 latencies of each operation
+    expected = 2 * 255 / 256 * 990_788 / 50e3 + 2 * 10 * 8
+    assert rows["weak, 256 devices"]["exchange_us"] == pytest.approx(expected)
+    efficiency = 100 * 202.4 / (202.4 + expected)
+    assert rows["weak, 256 devices"]["efficiency_percent"] == pytest.approx(efficiency)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("networks", ["mlp", "dcgan"])
+def test_meshes_exchange_only_gradients_and_statistics(tmp_path, networks):
+    path = tmp_path / "distributed.json"
+    options = ["--fixed-us", "0", "--image-us", "1", "--json", str(path), "--networks", networks]
+    command = [sys.executable, str(BENCHMARKS / "distributed.py"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, env=USERS)
+    assert done.returncode == 0, done.stderr
+    alone, *others = json.loads(path.read_text())["exchanged"]
+    assert alone["bytes"] == 0
+    for row in others:
+        assert list(row["kinds"]) == ["all-reduce"]
+        assert row["gradient_bytes"] <= row["bytes"] < 1.1 * row["gradient_bytes"]
+        if networks == "mlp":  # each device computes its part of the batch
+            assert row["device_mflops"] < 1.05 * alone["device_mflops"] / row["devices"]
 
 
 def test_sampling_runs_and_reports(tmp_path):
