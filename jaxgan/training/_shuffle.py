@@ -97,10 +97,11 @@ def indices_of_step(
     words = jnp.resize(jax.random.key_data(key)[-2:], (2,))
     key = jax.random.wrap_key_data(words, impl="threefry2x32")
     epoch_key = jax.random.fold_in(jax.random.fold_in(key, _SHUFFLE), epoch)
+    first = offset * batch_size
     rows = jnp.arange(batch_size, dtype=jnp.int32)
     if shares > 1:  # a constant, because a transpose would move indices between devices
         rows = jnp.asarray(np.arange(batch_size, dtype=np.int32).reshape(shares, -1).T.ravel())
-    indices = offset * batch_size + rows
+    indices = first + rows
     return _permute(epoch_key, indices.astype(jnp.uint32), num_images)
 
 
