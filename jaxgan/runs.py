@@ -14,9 +14,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxgan._internal import checks, file_lock, pending, run_layout, signal_watch, whole_file
+from jaxgan._internal import (
+    checks,
+    file_lock,
+    pending,
+    processes,
+    run_layout,
+    signal_watch,
+    whole_file,
+)
 
-__all__ = ["begin", "longest_streak", "stop_signals", "write_json", "write_log"]
+__all__ = ["agree", "begin", "longest_streak", "stop_signals", "write_json", "write_log"]
 
 _logger = logging.getLogger("jaxgan")
 
@@ -53,6 +61,10 @@ def begin(
     - Before `begin` removes files, it locks the folder and its checkpoint folders. It waits for
       pending saves of this process, and logs the names of the removed files.
 
+    In a run of several processes, all processes call `begin`. Process 0 alone locks and writes the
+    folder, and its errors are raised in all processes. The processes compare their options and
+    configurations. Put a digest of the data into `config`, so that they compare the data, too.
+
     Args:
       workdir: the folder of the run; created if missing.
       config: a JSON-serializable dict of the options that determine the run. Numbers must be
@@ -71,10 +83,11 @@ def begin(
         `overwrite`, if the folder contains anything other than a run.
       FileNotFoundError: If there is no run to resume.
       TypeError: If `config` is not JSON-serializable, or another argument has the wrong type.
-      ValueError: If `config` differs from the saved configuration (the message names the keys), or
-        contains a non-finite number. If `config.json` is corrupted. If both `resume` and
-        `overwrite` are true. If checkpoints cannot use the folder, because its path contains "[",
-        "**" or a backslash, or is not UTF-8.
+      TimeoutError: If another process does not call `begin` within ten minutes.
+      ValueError: If `config` differs from the saved configuration, or between processes (the
+        message names the keys). If `config` contains a non-finite number, or `config.json` is
+        corrupted. If both `resume` and `overwrite` are true. If checkpoints cannot use the folder,
+        because its path contains "[", "**" or a backslash, or is not UTF-8.
 
     Example:
       >>> import tempfile
@@ -96,15 +109,12 @@ def begin(
     run_layout.check_name("workdir", workdir.resolve())  # before the first checkpoint
     text = checks.as_json("config", dict(config), finite=True)
     wanted = json.loads(text)  # tuples become lists, as in the saved configuration
-    _check_folder(workdir, wanted, resume, overwrite, extends)  # before the lock writes a file
-    file_lock.acquire(workdir)
-    # The folder may have changed before the lock was acquired.
-    replaces = _check_folder(workdir, wanted, resume, overwrite, extends)
-    (workdir / file_lock.NAME).touch()  # also marks a run on systems without locks
-    if replaces:
-        _remove_run(workdir)
-    _remove_remnants(workdir)
-    _write(workdir / run_layout.CONFIG, json.dumps(wanted, indent=2) + "\n")
+    advice = "Start all processes with the same options and data."
+    options = {"resume": resume, "overwrite": overwrite, "extends": extends}
+    processes.require_same("The options of begin", options, advice)
+    processes.require_same("config", wanted, advice)
+    open_folder = lambda: _open_folder(workdir, wanted, resume, overwrite, extends)
+    processes.first("runs.begin", open_folder)
     return workdir
 
 
@@ -113,6 +123,8 @@ def write_log(path: str | os.PathLike, records: Sequence[Mapping[str, object]]) 
 
     After each new record, pass all records so far. If a write fails, for example on a full disk,
     the next write includes the missing records.
+
+    In a run of several processes, process 0 alone writes the log.
 
     Use the log for inspection and plots. Save values that a resumed run needs in the `metadata` of
     its checkpoints, because metadata always matches the saved state.
@@ -146,7 +158,8 @@ def write_json(
 ) -> None:
     """Writes a JSON file atomically.
 
-    Non-finite numbers become null, because JSON cannot represent them.
+    Non-finite numbers become null, because JSON cannot represent them. In a run of several
+    processes, process 0 alone writes the file.
 
     Args:
       path: the path of the file.
@@ -219,7 +232,8 @@ def stop_signals(
 
     Returns:
       A context manager. It yields a list that is empty until a signal arrives, and then contains
-      the signal's number. At the end of the context, the previous handlers return.
+      the signal's number. At the end of the context, the previous handlers return. In a run of
+      several processes, pass the list to `agree`.
 
     Raises:
       TypeError: If a signal is not a `signal.Signals`, or the message is not text.
@@ -245,9 +259,54 @@ def stop_signals(
     return signal_watch.watch(signals, message)
 
 
+def agree(received: Sequence[int]) -> list[int]:
+    """Returns the stop signals that any process of a run received, in all processes.
+
+    A signal can reach a single process, or reach the processes in different epochs. Call `agree`
+    once in each epoch, in all processes, so that all stop after the same epoch. With one process,
+    the result equals the argument.
+
+    Args:
+      received: the list that `stop_signals` yields, or other integers.
+
+    Returns:
+      The numbers of all processes, in the order of the processes.
+
+    Raises:
+      TimeoutError: If a process does not call `agree` within ten minutes of the others; the message
+        names the process.
+
+    Example:
+      >>> import os, signal
+      >>> from jaxgan import runs
+      >>> with runs.stop_signals() as received:
+      ...     os.kill(os.getpid(), signal.SIGTERM)
+      ...     runs.agree(received) == [signal.SIGTERM]
+      True
+    """
+    numbers = processes.gather("runs.agree", lambda: [int(number) for number in received])
+    return [number for some in numbers for number in some]
+
+
 def _write(path: Path, text: str) -> None:
+    if not processes.is_first():
+        return
     with whole_file.replace(path) as file:
         file.write(text.encode())
+
+
+def _open_folder(
+    workdir: Path, wanted: dict[str, object], resume: bool, overwrite: bool, extends: str
+) -> None:
+    _check_folder(workdir, wanted, resume, overwrite, extends)  # before the lock writes a file
+    file_lock.acquire(workdir)
+    # The folder may have changed before the lock was acquired.
+    replaces = _check_folder(workdir, wanted, resume, overwrite, extends)
+    (workdir / file_lock.NAME).touch()  # also marks a run on systems without locks
+    if replaces:
+        _remove_run(workdir)
+    _remove_remnants(workdir)
+    _write(workdir / run_layout.CONFIG, json.dumps(wanted, indent=2) + "\n")
 
 
 def _check_folder(

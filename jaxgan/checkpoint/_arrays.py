@@ -12,6 +12,7 @@ from typing import NamedTuple, NotRequired, TypedDict, TypeGuard
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from jaxgan._internal import checks
 from jaxgan.types import PyTree
@@ -79,7 +80,7 @@ def check_values(leaves: dict[str, Leaf]) -> None:
 
     Raises:
       TypeError: If a leaf is abstract or traced.
-      ValueError: If a leaf was donated, or is on devices of other processes.
+      ValueError: If a leaf was donated, or this process has no device with values of it.
     """
     for name, leaf in leaves.items():
         is_array = isinstance(leaf, jax.Array | np.ndarray | np.generic)
@@ -91,18 +92,34 @@ def check_values(leaves: dict[str, Leaf]) -> None:
         checks.require(kept, name, "an array with values", got, advice, error=TypeError)
         if isinstance(leaf, jax.Array):
             checks.not_donated(name, leaf, "Save")
-            expected, got = "on devices of this process", f"{leaf.sharding}"
-            advice = "Gather the state first."
-            checks.require(leaf.is_fully_addressable, name, expected, got, advice)
+            expected, got = "on devices of all processes", f"{leaf.sharding}"
+            advice = "Use a mesh of all devices."
+            checks.require(bool(leaf.addressable_shards), name, expected, got, advice)
 
 
 def to_host(leaf: Leaf) -> HostArray:
-    """Copies a leaf to host memory."""
+    """Copies a leaf to host memory. All processes must call it for a leaf that they share."""
     dtype, shape = str(leaf.dtype), leaf.shape
     if is_key(leaf):
         impl, data = str(jax.random.key_impl(leaf)), jax.random.key_data(leaf)
-        return HostArray(dtype, shape, impl, np.array(data))
-    return HostArray(dtype, shape, None, np.array(leaf))
+        return HostArray(dtype, shape, impl, values(data))
+    return HostArray(dtype, shape, None, values(leaf))
+
+
+def is_shared(leaf: Leaf) -> bool:
+    """Returns whether several processes hold different parts of a leaf."""
+    if not isinstance(leaf, jax.Array):
+        return False
+    return not (leaf.is_fully_addressable or leaf.is_fully_replicated)
+
+
+def values(leaf: Leaf) -> np.ndarray:
+    """Copies the values of a leaf to host memory. All processes must call it for a shared leaf."""
+    if is_shared(leaf):
+        return np.array(multihost_utils.process_allgather(leaf, tiled=True))
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        leaf = leaf.addressable_data(0)
+    return np.array(leaf)
 
 
 def is_key(leaf: Leaf) -> TypeGuard[jax.Array]:
@@ -194,13 +211,20 @@ def _advice(saved: dict[str, str], differing: Sequence[str]) -> str:
 
 def place(spec: ArraySpec, data: np.ndarray, like: Leaf, member: int | None) -> jax.Array:
     """Moves an array, or one member of the array, to the devices of `like`."""
-    array = jax.numpy.asarray(data if member is None else data[member])
-    if "impl" in spec:
-        array = jax.random.wrap_key_data(array, impl=spec["impl"])
-    if isinstance(like, jax.Array) and not like.committed:
-        return array  # uncommitted, so that JAX may move it to the devices of other arrays
+    data = data if member is None else data[member]
     sharding = getattr(like, "sharding", None)
-    return array if sharding is None else jax.device_put(array, sharding)
+    if sharding is not None and not sharding.is_fully_addressable:
+        # `device_put` would wait for the other processes, and hang if one of them failed.
+        array = jax.make_array_from_callback(data.shape, sharding, data.__getitem__)
+        return _as_key(spec, array)
+    local = _as_key(spec, jax.numpy.asarray(data))
+    if isinstance(like, jax.Array) and not like.committed:
+        return local  # uncommitted, so that JAX may move it to the devices of other arrays
+    return local if sharding is None else jax.device_put(local, sharding)
+
+
+def _as_key(spec: ArraySpec, array: jax.Array) -> jax.Array:
+    return jax.random.wrap_key_data(array, impl=spec["impl"]) if "impl" in spec else array
 
 
 def empty(spec: ArraySpec) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from jaxgan._internal import checks, run_layout
+from jaxgan._internal import checks, processes, run_layout
 from jaxgan.checkpoint._arrays import ArraySpec
 
 FORMAT = 1
@@ -20,6 +20,7 @@ Json = Any
 """Numbers, text, bools, None, and lists and dicts of them."""
 
 
+@processes.shared
 class DamagedCheckpointError(ValueError):
     """Reports that a checkpoint differs from the saved state. The message names the difference."""
 

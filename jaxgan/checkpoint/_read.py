@@ -4,12 +4,12 @@ import functools
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import optax
 
-from jaxgan._internal import checks, opt_states, run_layout
+from jaxgan._internal import checks, opt_states, processes, run_layout
 from jaxgan._internal.environment import environment
 from jaxgan.checkpoint import _arrays as arrays
 from jaxgan.checkpoint import _hyperparameters as hyperparameters
@@ -51,6 +51,10 @@ def restore(
 
     Verifies the digests of all files and of all arrays read. If a checkpoint is corrupted, warns
     and reads the checkpoint before it.
+
+    In a run of several processes, all processes call `restore` on a folder that they share. Each
+    process reads the files, and all restore the same step. The number of processes and devices can
+    differ from those that saved.
 
     The saved values replace all values of `like`, including the hyper-parameters that
     `optax.inject_hyperparams` and `penalties.inject` store in a state. If `like` has values, warns
@@ -122,11 +126,11 @@ def restore(
         if not at and member is None:
             _compare_environments(contents["saved_by"], checkpoint)
         saved = {k: loaded[k] if member is None else loaded[k][member] for k in stored}
-        hyperparameters.warn_of_changes(saved, stored, checkpoint, stacklevel=4)
+        hyperparameters.warn_of_changes(saved, stored, checkpoint, stacklevel=6)
         placed = [arrays.place(specs[k], loaded[k], leaf, member) for k, leaf in leaves.items()]
         return jax.tree.unflatten(jax.tree.structure(like), placed)
 
-    state = _newest_intact(storage.absolute(directory), step, read)
+    state = _newest_intact("checkpoint.restore", storage.absolute(directory), step, read)
     return state if optimizer is None else _with_optimizer(state, optimizer)
 
 
@@ -145,7 +149,12 @@ def verify(directory: storage.Directory, step: int) -> str | None:
       ValueError: If another version of jaxgan wrote the checkpoint in another format.
     """
     checks.integer("step", step, 0)
-    [checkpoint] = _candidates(storage.absolute(directory), step)
+    folder = storage.absolute(directory)
+    return processes.first("checkpoint.verify", lambda: _verify(folder, step))
+
+
+def _verify(folder: Path, step: int) -> str | None:
+    [checkpoint] = _candidates(folder, step)
     try:
         storage.verify(checkpoint)
     except DamagedCheckpointError as error:
@@ -167,7 +176,8 @@ def info(directory: storage.Directory, *, step: int | None = None) -> Info:
       FileNotFoundError: If there is no such checkpoint.
       DamagedCheckpointError: If the checkpoint of `step`, or every checkpoint, is corrupted.
     """
-    contents = _newest_intact(storage.absolute(directory), step, manifest.verify)
+    folder = storage.absolute(directory)
+    contents = _newest_intact("checkpoint.info", folder, step, manifest.verify)
     leaves = contents["leaves"].items()
     described = {name: arrays.as_text(spec["dtype"], spec["shape"]) for name, spec in leaves}
     return Info(contents["step"], contents["metadata"], contents["saved_by"], described)
@@ -182,7 +192,8 @@ def steps(directory: storage.Directory) -> list[int]:
     Returns:
       The steps; an empty list if the folder is missing.
     """
-    return storage.steps(storage.absolute(directory))
+    folder = storage.absolute(directory)
+    return processes.first("checkpoint.steps", lambda: storage.steps(folder))
 
 
 def latest(directory: storage.Directory) -> int | None:
@@ -191,7 +202,12 @@ def latest(directory: storage.Directory) -> int | None:
     Args:
       directory: the run's folder of checkpoints; it may be missing.
     """
-    folder, corrupted = storage.absolute(directory), set[int]()
+    folder = storage.absolute(directory)
+    return processes.first("checkpoint.latest", lambda: _latest(folder))
+
+
+def _latest(folder: Path) -> int | None:
+    corrupted = set[int]()
     # Another process may delete a checkpoint, and save a newer one.
     while untried := [step for step in storage.steps(folder) if step not in corrupted]:
         try:
@@ -222,31 +238,66 @@ def _advise(folder: Path) -> str:
     return f"Pass {inner}." if storage.steps(inner) else "Check the path."
 
 
-def _newest_intact(folder: Path, step: int | None, read: Callable[[Path], T]) -> T:
-    """Reads the newest intact checkpoint, and warns about newer corrupted ones."""
-    problems: dict[Path, str] = {}
+def _newest_intact(name: str, folder: Path, step: int | None, read: Callable[[Path], T]) -> T:
+    """Reads the newest checkpoint that is intact in all processes.
 
-    def warn(checkpoint: Path) -> None:
-        corrupted = [text for path, text in problems.items() if path.exists()]
-        if corrupted:
-            used = f"{folder} has corrupted checkpoints. Using step {checkpoint.name} instead of"
+    Warns about newer corrupted ones.
+
+    Args:
+      name: the public function that the user called, for errors.
+      folder: the run's folder of checkpoints.
+      step: the step to read; by default the newest intact one.
+      read: reads a checkpoint, without the other processes.
+    """
+    problems: dict[str, str] = {}
+    list_names = lambda: [path.name for path in _candidates(folder, step)]
+
+    def warn(number: str) -> None:
+        corrupted = [text for name, text in problems.items() if (folder / name).exists()]
+        if corrupted and processes.is_first():
+            used = f"{folder} has corrupted checkpoints. Using step {number} instead of"
             warnings.warn("\n  ".join([used, *corrupted]), stacklevel=4)
 
-    while candidates := [path for path in _candidates(folder, step) if path not in problems]:
-        checkpoint = candidates[0]
+    # Another process may delete a checkpoint, and save a newer one.
+    while untried := [x for x in processes.first(name, list_names) if x not in problems]:
+        attempt = _Attempt(folder / untried[0], read)
         try:
-            found = read(checkpoint)
-        except DamagedCheckpointError as error:
-            # Another process may have deleted it, and saved a newer one.
-            problems[checkpoint] = f"step {checkpoint.name}: {error}"
+            reports = processes.gather(name, attempt)
         except ValueError:  # the checkpoint is intact, but does not match the request
-            warn(checkpoint)
+            warn(untried[0])
             raise
+        if found := [f"{text}{_in_process(i)}" for i, text in enumerate(reports) if text]:
+            problems[untried[0]] = f"step {untried[0]}: {found[0]}"
         else:
-            warn(checkpoint)
-            return found
+            warn(untried[0])
+            return attempt.result
     first = f"Every checkpoint tried in {folder} is corrupted. Restore one from a backup."
     raise DamagedCheckpointError("\n  ".join([first, *problems.values()]))
+
+
+class _Attempt(Generic[T]):
+    """Reads a checkpoint when called. Keeps the result, and returns a description of damage."""
+
+    result: T
+
+    def __init__(self, checkpoint: Path, read: Callable[[Path], T]):
+        self._checkpoint, self._read = checkpoint, read
+
+    def __call__(self) -> str | None:
+        if not (processes.is_first() or self._checkpoint.is_dir()):
+            expected, got = "a folder that all processes share", f"none{_in_process()}"
+            checks.require(False, f"{self._checkpoint}", expected, got, error=FileNotFoundError)
+        try:
+            self.result = self._read(self._checkpoint)
+        except DamagedCheckpointError as error:
+            return str(error)
+        return None
+
+
+def _in_process(index: int | None = None) -> str:
+    """Names a process in an error, except process 0, which may be the only one."""
+    number = processes.index() if index is None else index
+    return f" in process {number}" if number else ""
 
 
 def _without_optimizer(like: Any, at: str, optimizer: Any) -> Any:
@@ -287,7 +338,7 @@ def _compare_environments(saved: dict[str, Json], checkpoint: Path) -> None:
         warnings.warn(
             f"{checkpoint} was saved in another environment ({'; '.join(other)}). The restored "
             f"values are exact, but further training may differ in the last bits.{advice}",
-            stacklevel=5,
+            stacklevel=7,
         )
 
 

@@ -1,5 +1,6 @@
 """Saves checkpoints: checks and copies the state, then writes the copy in the background."""
 
+import functools
 import json
 import warnings
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan._internal import checks, file_lock, opt_states, run_layout
+from jaxgan._internal import checks, file_lock, opt_states, processes, run_layout
 from jaxgan._internal.environment import environment
 from jaxgan.checkpoint import _arrays as arrays
 from jaxgan.checkpoint import _read as read
@@ -36,6 +37,11 @@ def save(
     The new checkpoint is read back and verified before it gets its final name and before older
     checkpoints are deleted. Remnants of killed saves are removed. Corrupted checkpoints of this
     step or a later one are renamed to `N.damaged`.
+
+    In a run of several processes, all processes call `save` with the same state. Process 0 alone
+    writes, while all continue to train. The handles of all processes report its error. If the
+    processes hold different members of a population, each leaf is gathered in turn, so each device
+    needs memory for one leaf of all members. The files do not depend on the number of processes.
 
     Args:
       directory: the run's folder of checkpoints; created if missing.
@@ -76,15 +82,27 @@ def save(
     folder, leaves = storage.absolute(directory), arrays.by_name(state)
     arrays.check_values(leaves)
     step = _step_of(state)
-    writer.wait(folder)
-    _lock(folder)
-    _check_later_steps(folder, step)
-    copies = {name: arrays.to_host(leaf) for name, leaf in leaves.items()}
-    _warn_of_non_finite(copies, folder)
+    steps = processes.gather("checkpoint.save", functools.partial(_prepare, folder, step))
+    is_same = steps == [step] * len(steps)
+    checks.require(is_same, "state.step", "the same in all processes", f"{steps}")
+    is_first = processes.is_first()
+    copied = {k: leaf for k, leaf in leaves.items() if is_first or arrays.is_shared(leaf)}
+    copies = {name: arrays.to_host(leaf) for name, leaf in copied.items()}
+    if is_first:
+        _warn_of_non_finite(copies, folder)
     saved_by: Json = environment()
     optimizers = [opt_states.outline(part) for part in state.opt_state]
     header = Header(step=step, metadata=metadata, saved_by=saved_by, optimizers=optimizers)
     return writer.submit(folder, copies, header, keep, keep_every)
+
+
+def _prepare(folder: Path, step: int) -> int:
+    """Waits for the previous save, and checks the folder in the process that writes there."""
+    writer.wait(folder, stacklevel=4)
+    if processes.is_first():
+        _lock(folder)
+        _check_later_steps(folder, step)
+    return step
 
 
 def _warn_of_non_finite(copies: dict[str, arrays.HostArray], folder: Path) -> None:
@@ -108,7 +126,8 @@ def _warn_of_non_finite(copies: dict[str, arrays.HostArray], folder: Path) -> No
 
 def _step_of(state: TrainState) -> int:
     """Returns the step of a state, or the common step of all members of a population."""
-    steps = np.unique(checks.numpy_array("state.step", state.step, jnp.integer)).tolist()
+    numbers = arrays.values(state.step)
+    steps = np.unique(checks.numpy_array("state.step", numbers, jnp.integer)).tolist()
     advice = "Save each member separately, with jaxgan.population.pick(states, i)."
     checks.require(len(steps) == 1, "state.step", "the same in all members", f"{steps}", advice)
     checks.integer("state.step", steps[0], 0)
@@ -143,5 +162,5 @@ def _check_later_steps(folder: Path, step: int) -> None:
         warnings.warn(
             f"{folder}: step {later} is corrupted, and will be renamed to {later}.damaged: "
             f"{problem}.",
-            stacklevel=3,
+            stacklevel=5,
         )

@@ -14,9 +14,10 @@ import time
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import orbax.checkpoint as ocp_v0
 from orbax.checkpoint import v1 as ocp
 
-from jaxgan._internal import checks, run_layout
+from jaxgan._internal import checks, processes, run_layout
 from jaxgan.checkpoint import _arrays as arrays
 from jaxgan.checkpoint import _manifest as manifest
 from jaxgan.checkpoint._arrays import ArraySpec, HostArray
@@ -83,6 +84,10 @@ def load(checkpoint: Path, specs: dict[str, ArraySpec]) -> dict[str, np.ndarray]
     """
     context = ocp.Context()
     context.pytree.loading.partial_load = True
+    if processes.count() > 1:
+        alone = context.multiprocessing_options
+        alone.primary_host, alone.active_processes = processes.index(), {processes.index()}
+        alone.barrier_sync_key_prefix = f"jaxgan-{processes.index()}"
     try:
         loaded = {name: arrays.empty(spec) for name, spec in specs.items()}
         filled = {name: array for name, array in loaded.items() if array.size}
@@ -110,7 +115,7 @@ def write(folder: Path, leaves: dict[str, HostArray], header: Header) -> None:
         (staging / run_layout.MARK).touch()
         filled = {name: leaf.data for name, leaf in leaves.items() if leaf.data.size}
         with _orbax:
-            ocp.save(staging / run_layout.ARRAYS, filled)  # Orbax rejects empty arrays
+            _save_arrays(staging / run_layout.ARRAYS, filled)  # Orbax rejects empty arrays
         specs = {name: arrays.describe(leaf) for name, leaf in leaves.items()}
         manifest.write(staging, header, specs)
         verify(staging)  # before `prune` deletes older checkpoints
@@ -127,6 +132,20 @@ def write(folder: Path, leaves: dict[str, HostArray], header: Header) -> None:
             f"Step {step} could not be saved in {folder}: {error}. Check that the disk has space "
             f"and the folder is writable.{remaining}"
         ) from error
+
+
+def _save_arrays(path: Path, filled: dict[str, np.ndarray]) -> None:
+    """Writes arrays with Orbax, without the other processes."""
+    if processes.count() == 1:
+        ocp.save(path, filled)
+        return
+    # `ocp.save` would compare the paths of all processes on their devices.
+    alone = ocp_v0.options.MultiprocessingOptions(
+        primary_host=0, active_processes={0}, barrier_sync_key_prefix="jaxgan-0"
+    )
+    handler = ocp_v0.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    with ocp_v0.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
+        checkpointer.save(path, filled)
 
 
 def prune(folder: Path, keep: int, keep_every: int | None) -> None:

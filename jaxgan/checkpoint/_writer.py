@@ -4,13 +4,14 @@ The module keeps the newest save of each folder. The next save in that folder wa
 does the program before it exits. Both report an error that the caller has not handled.
 """
 
+import functools
 import os
 import threading
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from jaxgan._internal import pending, stderr
+from jaxgan._internal import pending, processes, stderr
 from jaxgan.checkpoint import _storage as storage
 from jaxgan.checkpoint._arrays import HostArray
 from jaxgan.checkpoint._manifest import Header
@@ -45,16 +46,25 @@ _newest: dict[Path, SaveHandle] = {}  # by folder
 def submit(
     folder: Path, leaves: dict[str, HostArray], header: Header, keep: int, keep_every: int | None
 ) -> SaveHandle:
-    """Starts to write a checkpoint from copies in host memory, and returns immediately."""
-    saving = SaveHandle(_executor.submit(_write, folder, leaves, header, keep, keep_every))
+    """Starts to write a checkpoint from copies in host memory, and returns immediately.
+
+    Process 0 writes. The handles of all processes report its error.
+    """
+    write = functools.partial(_write, folder, leaves, header, keep, keep_every)
+    saving = SaveHandle(_executor.submit(processes.outcome, processes.new_key(), write))
     _newest[folder] = saving
     return saving
 
 
-def wait(folder: Path) -> None:
-    """Waits for the newest save of a folder, and warns about an unhandled error."""
+def wait(folder: Path, *, stacklevel: int = 2) -> None:
+    """Waits for the newest save of a folder, and warns about an unhandled error.
+
+    Args:
+      folder: the run's folder of checkpoints.
+      stacklevel: the number of stack frames from this function to the user's call.
+    """
     if folder in _newest and (error := _unreported(_newest[folder])):
-        warnings.warn(f"NOT SAVED: {error}", stacklevel=3)
+        warnings.warn(f"NOT SAVED: {error}", stacklevel=stacklevel + 1)
 
 
 def _wait_below(folder: Path) -> None:
