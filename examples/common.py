@@ -94,6 +94,47 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"The run is complete, but some output could not be written: {what}.")
 
 
+def join_processes() -> None:
+    """Joins the other processes of a run, if the environment shows that there are others.
+
+    The environment names them in a SLURM step, under Open MPI, on the hosts of a TPU, or with the
+    variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. An indexed job of
+    Kubernetes sets JOB_COMPLETION_INDEX instead of the last one.
+    """
+    number = os.environ.get("JAX_PROCESS_ID", os.environ.get("JOB_COMPLETION_INDEX"))
+    address = os.environ.get("JAX_COORDINATOR_ADDRESS")
+    known = ("JAX_NUM_PROCESSES", "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
+    num, *sizes = (int(os.environ.get(name, 1)) for name in known)
+    hosts = os.environ.get("TPU_WORKER_HOSTNAMES", "").split(",")
+    if max(num, *sizes, len(hosts)) == 1:
+        return
+    # A process that hears nothing from another for 30 seconds ends.
+    options: dict[str, Any] = {"heartbeat_timeout_seconds": 30, "shutdown_timeout_seconds": 60}
+    if address and number is not None and num > 1:
+        place = {"num_processes": num, "process_id": int(number)}
+        options |= {"coordinator_address": address, **place}
+    # Otherwise JAX would handle SIGTERM itself, also outside of `runs.stop_signals`.
+    jax.config.update("jax_enable_preemption_service", False)
+    jax.distributed.initialize(**options)
+
+
+def is_first() -> bool:
+    """Returns whether this is process 0, which alone writes messages, logs and pictures."""
+    return jax.process_index() == 0
+
+
+def say(text: str) -> None:
+    """Prints a line on stderr in process 0."""
+    if is_first():
+        print(text, file=sys.stderr)
+
+
+def local(tree: T) -> T:
+    """Returns this process's copies of arrays that all processes hold, for use without them."""
+    is_local = lambda leaf: leaf.is_fully_addressable
+    return jax.tree.map(lambda x: x if is_local(x) else x.addressable_data(0), tree)
+
+
 def make_parser(description: str | None) -> argparse.ArgumentParser:
     """Makes a parser whose help shows the docstring of a script unchanged."""
     # argparse cannot wrap a usage line of options without metavars.
@@ -216,11 +257,11 @@ def compiled(
 
     Ends the script if a signal arrived meanwhile, or if the program exceeds the device's memory.
     """
-    print("Compiling the training program ...", file=sys.stderr)
+    say("Compiling the training program ...")
     message = "The run stops after compilation, before training."
     with runs.stop_signals(message=message) as stopped:
         program, seconds = timed(lowered.compile)
-    exit_if_unfinished(args, True, stopped, num_epochs)
+    exit_if_unfinished(args, True, runs.agree(stopped), num_epochs)
     with errors_in_a_line():
         compilation.check_memory(program)
     return program, seconds
@@ -255,12 +296,15 @@ def check_epoch(args: argparse.Namespace, metrics: jaxgan.types.Metrics, number:
 def exit_if_unfinished(
     args: argparse.Namespace, saved: bool, stopped: list[int], num_epochs: int
 ) -> None:
-    """Ends the script with an error if the last epoch is not saved or a signal stopped the run."""
+    """Ends the script with an error if the last epoch is not saved or a signal stopped the run.
+
+    In a run of several processes, pass the signals of `runs.agree`.
+    """
     if not saved:
         sys.exit("The last epoch is NOT SAVED. Free disk space, then continue with --resume.")
     if stopped and num_epochs < args.epochs:
         when = f"after epoch {num_epochs}, which is saved." if num_epochs else "before epoch 1."
-        print(f"Stopped {when} To continue: {command_to_continue()}", file=sys.stderr)
+        say(f"Stopped {when} To continue: {command_to_continue()}")
         sys.exit(128 + stopped[0])
 
 
@@ -313,7 +357,8 @@ def save_frame(workdir: Path, epoch: int, picture: np.ndarray) -> None:
         path.parent.mkdir(exist_ok=True)
         images.save(path, picture)
 
-    written(write)
+    if is_first():
+        written(write)
 
 
 def draw_run(
@@ -325,6 +370,8 @@ def draw_run(
     real_diversity: float,
 ) -> None:
     """Saves samples, a walk through the latent space, an animation of the frames, and curves."""
+    if not is_first():
+        return
     images.save(workdir / "samples.png", grid(sample(state, latents), 8, scale=2))
     walk = jaxgan.latents.traversal(latents[0], num=100, start=-1.0, step=0.02)
     images.save(workdir / "traversal.png", grid(sample(state, walk), 10, scale=2))

@@ -123,10 +123,11 @@ def summarize(data: jaxgan.datasets.Dataset, history: list[common.Record]) -> di
 
 def main() -> None:
     args = parse_arguments()
+    common.join_processes()
     compilation.enable_compilation_cache()
     with common.errors_in_a_line():
         data = jaxgan.datasets.load(args.dataset, "train", args.data_dir)
-        print(f"data: {data.source}", file=sys.stderr)
+        common.say(f"data: {data.source}")
         mesh = jaxgan.distributed.mesh() if args.mesh else None
         train_images = common.place(mesh, data.images)  # uint8, on the device for the whole run
         gan = make_gan(train_images.shape[1:], args)
@@ -147,18 +148,20 @@ def main() -> None:
     if log.exists():  # a stopped run may have logged an epoch that it did not save
         common.written(write_log)
     sample, latents = jax.jit(gan.sample), common.fixed_latents(LATENT_DIM)
-    saving, saved = None, True
+    saving, saved, received = None, True, list[int]()
     train, compile_seconds = common.compiled(args, lowered, len(history))
-    bar = tqdm(initial=len(history), total=args.epochs, unit="epoch")
+    hidden = not common.is_first()
+    bar = tqdm(initial=len(history), total=args.epochs, unit="epoch", disable=hidden)
     message = "The run stops after this epoch and saves it."
     with runs.stop_signals(message=message) as stopped:
         with bar:
             try:
                 while len(history) < args.epochs:
                     (state, metrics), seconds = common.timed(train, state, train_images)
-                    number, samples = len(history) + 1, sample(state, latents)
+                    here, metrics = common.local((state, metrics))
+                    number, samples = len(history) + 1, sample(here, latents)
                     common.check_epoch(args, metrics, number)
-                    record = {"epoch": number, "step": int(state.step)}
+                    record = {"epoch": number, "step": int(here.step)}
                     history.append({**record, **common.describe(metrics, samples, seconds)})
                     common.written(write_log)
                     if saving:
@@ -168,18 +171,19 @@ def main() -> None:
                     common.save_frame(workdir, number, common.grid(samples, 8))
                     bar.set_postfix_str(common.progress(history[-1]))
                     bar.update()
-                    if stopped:
+                    if received := runs.agree(stopped):  # so that all processes stop here
                         break
             finally:  # waits for the last save, also after an error
                 saved = saving is None or common.written(saving.result)
 
         real = float(jaxgan.diagnostics.pixel_diversity(images.normalize(data.images[:1000])))
-        common.written(lambda: common.draw_run(workdir, sample, state, latents, history, real))
+        here = common.local(state)
+        common.written(lambda: common.draw_run(workdir, sample, here, latents, history, real))
         measured = {"compile_seconds": compile_seconds, "pixel_diversity_of_real_images": real}
         summary = {"dataset": args.dataset, **summarize(data, history), **measured}
         common.written(lambda: runs.write_json(workdir / "summary.json", summary, indent=2))
-        print(f"{len(history)} epochs done; results are in {workdir}", file=sys.stderr)
-    common.exit_if_unfinished(args, saved, stopped, len(history))
+        common.say(f"{len(history)} epochs done; results are in {workdir}")
+    common.exit_if_unfinished(args, saved, received, len(history))
 
 
 if __name__ == "__main__":

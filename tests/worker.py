@@ -271,16 +271,19 @@ def missing_call(folder):
     return called
 
 
-def main() -> None:
-    number = int(os.environ["JAX_PROCESS_ID"])
+def join(**seconds: int) -> None:
+    """Joins the cluster that `clusters.start` describes."""
     jax.distributed.initialize(
         os.environ["JAX_COORDINATOR_ADDRESS"],
         int(os.environ["JAX_NUM_PROCESSES"]),
-        number,
+        int(os.environ["JAX_PROCESS_ID"]),
         cluster_detection_method="deactivate",
-        heartbeat_timeout_seconds=10,
-        shutdown_timeout_seconds=10,
+        **seconds,
     )
+
+
+def main() -> None:
+    join()
     root, names = Path(sys.argv[1]), sys.argv[2:]
     for function in SCENARIOS:
         if not names or function.__name__ in names:

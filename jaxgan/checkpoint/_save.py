@@ -41,7 +41,7 @@ def save(
     In a run of several processes, all processes call `save` with the same state. Process 0 alone
     writes, while all continue to train. The handles of all processes report its error. If the
     processes hold different members of a population, each leaf is gathered in turn, so each device
-    needs memory for one leaf of all members. The files do not depend on the number of processes.
+    needs memory for one leaf of all members. The number of processes does not change the format.
 
     Args:
       directory: the run's folder of checkpoints; created if missing.

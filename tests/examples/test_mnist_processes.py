@@ -1,0 +1,77 @@
+"""Runs examples/mnist.py in two processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import clusters
+import pytest
+from test_mnist import EXAMPLES, arguments, run, untimed
+
+from jaxgan import checkpoint
+from jaxgan._internal import launch
+
+pytestmark = pytest.mark.slow
+LAUNCH = f"""
+import runpy, sys
+sys.exit(runpy.run_path({launch.__file__!r})["launch"](2, sys.argv[1:]))
+"""
+
+
+def train(workdir, *options):
+    done = clusters.run(EXAMPLES / "mnist.py", *arguments(workdir, *options))
+    codes = [process.returncode for process in done]
+    return codes, [process.output for process in done]
+
+
+def test_two_processes_write_one_run(tmp_path):
+    codes, outputs = train(tmp_path / "two", "--epochs", "2")
+    assert codes == [0, 0], outputs
+    assert "2 epochs done" in outputs[0]
+    assert "epoch" not in outputs[1]  # process 0 alone prints
+    done = run(tmp_path / "one", "--epochs", "2", env=clusters.environments(1)[0])
+    assert done.returncode == 0, done.stderr
+    names = [{path.name for path in (tmp_path / x).iterdir()} for x in ("one", "two")]
+    assert names[0] == names[1]
+    assert untimed(tmp_path / "two") == untimed(tmp_path / "one")
+
+
+def test_different_options_or_data_are_refused(tmp_path):
+    command = [sys.executable, str(EXAMPLES / "mnist.py"), *arguments(tmp_path / "run")]
+    start = time.monotonic()
+    processes = [
+        subprocess.Popen([*command, "--seed", f"{i}"], env=env, stderr=subprocess.PIPE, text=True)
+        for i, env in enumerate(clusters.environments(2))
+    ]
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert time.monotonic() < start + 30
+    expected = "config must be the same in all processes; got seed 1 in process 1, 0 in process 0."
+    assert all(expected in error for error in errors), errors
+    assert [process.returncode for process in processes] == [1, 1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_signal_to_the_launcher_stops_and_saves_the_run(tmp_path):
+    workdir = tmp_path / "run"
+    script = [str(EXAMPLES / "mnist.py"), *arguments(workdir, "--epochs", "1000")]
+    env = {**os.environ, **clusters.environments(1)[0]}
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", LAUNCH, *script], env=env, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        log = workdir / "metrics.jsonl"
+        deadline = time.monotonic() + 60
+        while not log.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        launcher.send_signal(signal.SIGTERM)
+        _, printed = launcher.communicate(timeout=60)
+    finally:
+        launcher.kill()
+    assert launcher.returncode == 143, printed
+    epochs = len(log.read_text().splitlines())
+    step = checkpoint.latest(workdir / "checkpoints")
+    assert json.loads(log.read_text().splitlines()[-1])["step"] == step
+    assert f"Stopped after epoch {epochs}, which is saved." in printed
