@@ -111,8 +111,8 @@ def begin(
     wanted = json.loads(text)  # tuples become lists, as in the saved configuration
     advice = "Start all processes with the same options and data."
     options = {"resume": resume, "overwrite": overwrite, "extends": extends}
-    processes.require_same("The options of begin", options, advice)
-    processes.require_same("config", wanted, advice)
+    processes.require_same("The options of begin", options, "runs.begin", advice)
+    processes.require_same("config", wanted, "runs.begin", advice)
     open_folder = lambda: _open_folder(workdir, wanted, resume, overwrite, extends)
     processes.first("runs.begin", open_folder)
     return workdir

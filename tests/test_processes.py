@@ -20,6 +20,8 @@ WORKER = Path(worker.__file__)
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
     file_lock.acquire(folder / "locked_folder")  # as another run does
+    with pytest.warns(UserWarning, match="non-finite"):
+        checkpoint.save(folder / "saved_by_one_process", worker.make_state(1)).result()
     return folder
 
 
@@ -55,6 +57,10 @@ def test_replicated_state_is_restored_in_one_process(results, folder):
     assert_trees_equal(checkpoint.restore(folder / "replicated", like=state), state)
 
 
+def test_state_of_one_process_is_restored_in_both_processes(results):
+    assert of_both(results, "saved_by_one_process")
+
+
 def test_sharded_population_is_restored_in_both_processes(results):
     assert of_both(results, "population") == [True, True]
 
@@ -64,6 +70,11 @@ def test_sharded_population_is_restored_in_one_process(results, folder):
     assert_trees_equal(checkpoint.restore(folder / "population", like=states), states)
     member = checkpoint.restore(folder / "population", like=worker.make_state(2), member=3)
     assert_trees_equal(member, worker.make_state(2, seed=3))
+
+
+def test_programs_wait_for_their_save_before_they_exit(results, folder):
+    assert of_both(results, "unfinished_save") == []
+    assert checkpoint.latest(folder / "unfinished_save") == 1
 
 
 def test_save_deletes_older_checkpoints(results):

@@ -6,6 +6,7 @@ Prints the result of every scenario in a line of JSON: a value, or the error as 
 import json
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,12 @@ def replicated(folder):
         checkpoint.latest(folder),
         checkpoint.verify(folder, 1),
     ]
+
+
+@scenario
+def saved_by_one_process(folder):
+    state = place(make_state(1))
+    return same_bits(checkpoint.restore(folder, like=state), state)
 
 
 @scenario
@@ -269,6 +276,20 @@ def missing_call(folder):
     next(processes._numbers) if jax.process_index() else None
     processes.SECONDS = 60
     return called
+
+
+@scenario
+def unfinished_save(folder):
+    """Leaves a save in progress at the end of the program."""
+    write = storage._save_arrays
+
+    def write_slowly(path, arrays):
+        time.sleep(0.5)
+        write(path, arrays)
+
+    storage._save_arrays = write_slowly
+    save(folder, 1)
+    return checkpoint.steps(folder)
 
 
 def join(**seconds: int) -> None:

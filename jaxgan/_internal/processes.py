@@ -89,18 +89,19 @@ def first(name: str, function: Callable[[], T]) -> T:
     return gather(name, function if is_first() else lambda: None)[0]
 
 
-def require_same(name: str, value: dict[str, Any], advice: str) -> None:
+def require_same(name: str, value: dict[str, Any], caller: str, advice: str) -> None:
     """Checks that a dict is the same in all processes.
 
     Args:
       name: the argument's name in an error.
       value: a JSON-serializable dict.
+      caller: the public function that the user called, for errors.
       advice: one instruction.
 
     Raises:
       ValueError: If the dicts differ, in all processes. The message names the keys.
     """
-    expected, *others = gather(name, lambda: value)
+    expected, *others = gather(caller, lambda: value)
     show = lambda found, key: json.dumps(found[key]) if key in found else "absent"
     differing = [
         f"{key} {show(other, key)} in process {i}, {show(expected, key)} in process 0"
