@@ -80,3 +80,14 @@ def test_second_run_in_the_folder_is_refused(tmp_path):
     for process in second:
         assert process.returncode == 1
         assert f"BlockingIOError: {tmp_path} is in use by process" in process.output
+
+
+@pytest.mark.parametrize(("num", "devices"), [(1, 1), (1, 4), (4, 1)])
+def test_states_of_two_processes_are_restored_on_others(tmp_path, num, devices):
+    worker = TRAINER.parent / "worker.py"
+    saved = clusters.run(worker, str(tmp_path), "replicated", "population", devices=2)
+    restored = clusters.run(worker, str(tmp_path), "restored", num=num, devices=devices)
+    for process in (*saved, *restored):
+        assert process.returncode == 0, process.output
+    for process in restored:
+        assert '"result": [true, true, true]' in process.output

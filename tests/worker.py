@@ -127,6 +127,18 @@ def population(folder):
 
 
 @scenario
+def restored(folder):
+    """Restores what `replicated` and `population` saved, on any number of devices."""
+    state, states = place(make_state(1)), place(make_population(2), "data")
+    single = folder.parent / "replicated"
+    return [
+        same_bits(checkpoint.restore(single, like=state), state),
+        same_bits(checkpoint.restore(folder.parent / "population", like=states), states),
+        same_bits(checkpoint.restore(single, like=make_state(0)), make_state(1)),
+    ]
+
+
+@scenario
 def keeps_newest(folder):
     for step in range(4):
         saving = save(folder, step, keep=2)
