@@ -104,6 +104,7 @@ def test_both_processes_fall_back_to_the_same_checkpoint(results, name):
     [
         ("unshared_folder", "FileNotFoundError: .* must be a folder that all processes share; got"),
         ("different_steps", r"ValueError: state.step must .* in all processes; got \[0, 1\]."),
+        ("later_step", "ValueError: directory must be without intact .* of step 1 or later; got"),
         ("different_states", "ValueError: like must be of the same networks"),
         ("different_config", "ValueError: config must .*; got seed 1 in process 1, 0 in process 0"),
         ("different_options", "ValueError: The options of begin .*; got resume true in process 1"),

@@ -194,18 +194,18 @@ def corrupted(folder):
 def corrupted_for_one_process(folder):
     save(folder, 1).result()
     save(folder, 2).result()
-    verify = read.manifest.verify
+    verify = read.storage.verify_files
 
     def fail(path):
         if path.name == "2" and jax.process_index() == 1:
             raise DamagedCheckpointError("bad disk")
         return verify(path)
 
-    read.manifest.verify = fail
+    read.storage.verify_files = fail
     try:
         return fallback(folder)
     finally:
-        read.manifest.verify = verify
+        read.storage.verify_files = verify
 
 
 def fallback(folder):
@@ -226,6 +226,12 @@ def unshared_folder(folder):
 @scenario
 def different_steps(folder):
     return error(lambda: checkpoint.save(folder, make_state(jax.process_index())))
+
+
+@scenario
+def later_step(folder):
+    save(folder, 2).result()
+    return error(lambda: save(folder, 1))
 
 
 @scenario

@@ -5,6 +5,7 @@ saved values.
 """
 
 import hashlib
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -145,6 +146,15 @@ def describe(array: HostArray) -> ArraySpec:
 def digest(data: np.ndarray) -> str:
     """Returns the SHA-256 of an array's bytes, in row-major order."""
     return hashlib.sha256(np.ascontiguousarray(data).view(np.uint8).data).hexdigest()
+
+
+def digest_members(data: dict[str, np.ndarray]) -> list[str]:
+    """Returns a digest of each member of a population, over all arrays in the order of names."""
+    arrays = [np.ascontiguousarray(data[name]) for name in sorted(data)]
+    digests = [hashlib.sha256() for _ in arrays[0]]
+    for array, (i, member) in itertools.product(arrays, enumerate(digests)):
+        member.update(array[i : i + 1].view(np.uint8).data)
+    return [member.hexdigest() for member in digests]
 
 
 def select(specs: dict[str, ArraySpec], at: str, checkpoint: Path) -> dict[str, ArraySpec]:

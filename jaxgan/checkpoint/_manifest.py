@@ -33,12 +33,14 @@ class Header(TypedDict):
       metadata: the metadata passed to `save`.
       saved_by: `jaxgan.environment()` of the program that saved the checkpoint.
       optimizers: the types of both networks' optimizer states; missing in older checkpoints.
+      members: a digest of each member of a population; missing in older checkpoints.
     """
 
     step: int
     metadata: Json
     saved_by: dict[str, Json]
     optimizers: NotRequired[list[str]]
+    members: NotRequired[list[str]]
 
 
 class Manifest(Header):

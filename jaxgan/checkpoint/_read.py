@@ -115,7 +115,7 @@ def restore(
     stored = {name: leaves[name] for name in hyperparameters.names(like, at)}
 
     def read(checkpoint: Path) -> T:
-        contents = manifest.verify(checkpoint)
+        contents = storage.verify_files(checkpoint)
         specs = arrays.select(contents["leaves"], at, checkpoint) if leaves else {}
         if optimizer is not None:
             specs = {k: v for k, v in specs.items() if not k.startswith(arrays.OPT_STATE)}
@@ -150,10 +150,11 @@ def verify(directory: storage.Directory, step: int) -> str | None:
     """
     checks.integer("step", step, 0)
     folder = storage.absolute(directory)
-    return processes.first("checkpoint.verify", lambda: _verify(folder, step))
+    return processes.first("checkpoint.verify", lambda: find_problem(folder, step))
 
 
-def _verify(folder: Path, step: int) -> str | None:
+def find_problem(folder: Path, step: int) -> str | None:
+    """Verifies a checkpoint as `verify` does, without the other processes."""
     [checkpoint] = _candidates(folder, step)
     try:
         storage.verify(checkpoint)

@@ -155,7 +155,7 @@ def _check_later_steps(folder: Path, step: int) -> None:
         expected = "a folder whose numbered folders are checkpoints"
         got = f"{folder / str(later)}, which is not a checkpoint"
         checks.require(is_ours, "directory", expected, got, "Rename it.")
-        problem = read.verify(folder, later)
+        problem = read.find_problem(folder, later)
         got, advice = f"{folder} with step {later}", "Choose another folder, or delete that step."
         expected = f"without intact checkpoints of step {step} or later"
         checks.require(problem is not None, "directory", expected, got, advice)

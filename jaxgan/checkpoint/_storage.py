@@ -71,9 +71,36 @@ def verify(checkpoint: Path) -> Manifest:
       DamagedCheckpointError: If a file or array is missing or corrupted.
       ValueError: If the checkpoint has another format.
     """
-    contents = manifest.verify(checkpoint)
+    contents = verify_files(checkpoint)
     load(checkpoint, contents["leaves"])
     return contents
+
+
+def verify_files(checkpoint: Path) -> Manifest:
+    """Reads the manifest, and verifies the digests of all files.
+
+    Raises:
+      DamagedCheckpointError: If a file is missing or corrupted. The message names the members of a
+        population that differ, if the arrays can still be read.
+      ValueError: If the checkpoint has another format.
+    """
+    try:
+        return manifest.verify(checkpoint)
+    except DamagedCheckpointError as error:
+        members = _changed_members(checkpoint)
+        raise DamagedCheckpointError(f"{error}{members}") from error
+
+
+def _changed_members(checkpoint: Path) -> str:
+    """Names the members of a population that differ; empty if any array cannot be read."""
+    try:
+        contents = manifest.read(checkpoint)
+        saved, loaded = contents.get("members", []), _read(checkpoint, contents["leaves"])
+    except ValueError:
+        return ""
+    found = arrays.digest_members(loaded) if saved else []
+    changed = [f"{i}" for i, sha256 in enumerate(found) if sha256 != saved[i]]
+    return f", which changes member {', '.join(changed)}" if changed else ""
 
 
 def load(checkpoint: Path, specs: dict[str, ArraySpec]) -> dict[str, np.ndarray]:
@@ -82,6 +109,14 @@ def load(checkpoint: Path, specs: dict[str, ArraySpec]) -> dict[str, np.ndarray]
     Raises:
       DamagedCheckpointError: If an array cannot be read, or differs from the saved array.
     """
+    loaded = _read(checkpoint, specs)
+    for name, data in loaded.items():
+        intact = arrays.digest(data) == specs[name]["sha256"]
+        manifest.require_intact(intact, f"{name} differs from the saved values")
+    return loaded
+
+
+def _read(checkpoint: Path, specs: dict[str, ArraySpec]) -> dict[str, np.ndarray]:
     context = ocp.Context()
     context.pytree.loading.partial_load = True
     if processes.count() > 1:
@@ -95,9 +130,6 @@ def load(checkpoint: Path, specs: dict[str, ArraySpec]) -> dict[str, np.ndarray]
             loaded |= ocp.load(checkpoint / run_layout.ARRAYS, filled) if filled else {}
     except Exception as error:  # Orbax raises many types of errors for corrupted files
         raise DamagedCheckpointError(f"Orbax cannot read the arrays ({error})") from error
-    for name, data in loaded.items():
-        intact = arrays.digest(data) == specs[name]["sha256"]
-        manifest.require_intact(intact, f"{name} differs from the saved values")
     return loaded
 
 
@@ -117,6 +149,9 @@ def write(folder: Path, leaves: dict[str, HostArray], header: Header) -> None:
         with _orbax:
             _save_arrays(staging / run_layout.ARRAYS, filled)  # Orbax rejects empty arrays
         specs = {name: arrays.describe(leaf) for name, leaf in leaves.items()}
+        if ".step" in leaves and leaves[".step"].shape:  # a population
+            data = {name: leaf.data for name, leaf in leaves.items()}
+            header = Header(**{**header, "members": arrays.digest_members(data)})
         manifest.write(staging, header, specs)
         verify(staging)  # before `prune` deletes older checkpoints
         _set_aside_later(folder, step)

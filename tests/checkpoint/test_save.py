@@ -191,7 +191,7 @@ def test_unreadable_checkpoint_is_renamed_and_not_deleted(tmp_path, state, monke
             saving.result()
     assert checkpoint.verify(tmp_path, 7) is None  # and not overwritten
     with monkeypatch.context() as disk:
-        disk.setattr(read, "verify", lambda folder, step: "simulated damage")
+        disk.setattr(read, "find_problem", lambda folder, step: "simulated damage")
         disk.setattr(storage, "_is_corrupted", lambda checkpoint: checkpoint.name == "7")
         with pytest.warns(UserWarning, match="simulated damage"):
             checkpoint.save(tmp_path, at(state, 5)).result()

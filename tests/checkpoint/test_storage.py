@@ -67,6 +67,22 @@ def test_scan_during_renames_is_repeated(tmp_path, monkeypatch):
     assert not scans
 
 
+def test_one_flipped_bit_names_the_member(tmp_path):
+    """Random bits cannot be compressed, so that the file contains them unchanged."""
+    noise = np.random.default_rng(0).integers(0, 2**32, (5, 9000), np.uint32)
+    leaves = {".step": np.full(5, 4, np.int32), ".noise": noise}
+    copies = {name: arrays.to_host(leaf) for name, leaf in leaves.items()}
+    storage.write(tmp_path, copies, header(4))
+    pattern = noise[3, 4000:4008].tobytes()
+    files = [path for path in (tmp_path / "4").rglob("*") if path.is_file()]
+    [path] = [path for path in files if pattern in path.read_bytes()]
+    data = bytearray(path.read_bytes())
+    data[data.find(pattern)] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DamagedCheckpointError, match=r" is corrupted, which changes member 3$"):
+        storage.verify(tmp_path / "4")
+
+
 def test_written_arrays_are_loaded_unchanged(tmp_path):
     storage.write(tmp_path, LEAVES, header(4))
     contents = storage.verify(tmp_path / "4")
