@@ -45,6 +45,15 @@ def test_training_guide_code_runs():
     assert len(namespace["history"]) == 2
 
 
+def test_scaling_guide_code_runs():
+    (block,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "scaling.md").read_text(), re.DOTALL
+    )
+    namespace: dict = {}
+    exec(block, namespace)
+    assert namespace["metrics"]["generator_loss"].shape == (1, 10)
+
+
 def test_evaluation_guide_code_runs():
     text = (ROOT / "docs" / "evaluation.md").read_text()
     namespace: dict = {}

@@ -1,5 +1,6 @@
 """Starts a Python script several times on this machine, as the processes of one run."""
 
+import argparse
 import os
 import signal
 import socket
@@ -66,3 +67,19 @@ def _wait(started: Sequence[subprocess.Popen]) -> int:
         time.sleep(0.1)
     code = code or next((x.returncode for x in started if x.returncode), 0)
     return 128 - code if code < 0 else code
+
+
+def main() -> None:
+    """Runs `python -m jaxgan.distributed --processes N script arguments...`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m jaxgan.distributed",
+        description="Runs a script in several processes of this machine, as one run.",
+    )
+    parser.add_argument("--processes", type=int, default=2, metavar="N", help="(default: 2)")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="a script and its arguments")
+    args = parser.parse_args()
+    if args.processes < 1:
+        parser.error(f"--processes must be at least 1; got {args.processes}")
+    if not args.command:
+        parser.error("command must be a script and its arguments; got none")
+    sys.exit(launch(args.processes, args.command))

@@ -10,7 +10,8 @@ images and the same noise for every number of devices, so results differ only by
     state, metrics = jax.jit(epoch, donate_argnums=0)(state, data)
 
 Pass the same mesh to `training.steps`, `training.epochs` and `streaming.stream`. `jax.jit` of
-`gan.update` and `gan.sample` follows the placement of its arguments.
+`gan.update` and `gan.sample` follows the placement of its arguments. `python -m jaxgan.distributed
+--processes 2 script arguments` runs a script in several processes of one machine.
 """
 
 import dataclasses
