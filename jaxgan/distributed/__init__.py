@@ -128,8 +128,7 @@ def init(
 ) -> TrainState:
     """Creates the state of step 0 on all devices of a mesh.
 
-    Each process computes the state of `gan.init`, with all checks, and copies it to
-    the devices of this process.
+    Each process computes the state of `gan.init`, with all checks, and copies it to its devices.
 
     Args:
       gan: a `jaxgan.GAN`.
