@@ -33,7 +33,7 @@ BATCH, LATENT_DIM, WIDTH, PIXELS = 100, 100, 128, 784
 
 GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,DYNAMIC_SLICE_FUSION"  # the default
 XLA_OPTIONS: dict[str, dict[str, str | bool | int]] = {
-    "concurrent graphs": {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"},
+    "concurrent graphs": {**jaxgan.training.compiler_options("cuda")},
     "no split-K": {"xla_gpu_experimental_force_split_k": 1},
     "products by cuBLAS": {"xla_gpu_enable_triton_gemm": False},
     "graphs with convolutions": {"xla_gpu_enable_command_buffer": f"{GRAPHS},CONVOLUTION"},

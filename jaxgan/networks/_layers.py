@@ -107,7 +107,7 @@ class UpConv(Checked):
         expected = f"twice {height} x {width}, or one less"
         checks.require(size in allowed, "size", expected, checks.show(size))
         omitted = (doubled[0] - size[0], doubled[1] - size[1])
-        # On a GPU, the gradient of a transposed convolution reads and writes a quarter more memory.
+        # On a GPU, a step with transposed convolutions reads and writes a quarter more memory.
         y = jax.lax.platform_dependent(
             x,
             kernel,

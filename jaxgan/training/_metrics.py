@@ -14,8 +14,8 @@ from jaxgan.types import Metrics
 class StackedMetrics:
     """Holds metrics of equal shape and dtype in one array, stacked along a new last axis.
 
-    A scan writes every array of a step separately, and a GPU needs a kernel for each of them. The
-    about 12 metrics of a step have only two kinds: float and integer scalars.
+    A scan writes every array of a step separately, and a GPU needs a kernel for each of them. A
+    step has about 12 metrics of only two kinds, float and integer scalars.
 
     Attributes:
       names: the names of the metrics in each array, static.
