@@ -19,7 +19,7 @@ export JAX_PLATFORMS=${JAX_PLATFORMS:-cuda} # fails without a GPU instead of mea
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 export XLA_PYTHON_CLIENT_PREALLOCATE=false # PyTorch needs memory too
 export PYTHONUNBUFFERED=1 # keeps the log of a part that exceeds its time limit
-TOTAL=520 # seconds of all parts
+TOTAL=530 # seconds of all parts
 options=()
 [ -n "${QUICK:-}" ] && options=(--quick) # a smoke test
 
@@ -91,8 +91,7 @@ part dcgan 190 benchmarks/step_time.py --networks dcgan --image-size 32 --batch-
     --xla "concurrent graphs" "graphs with convolutions"
 part sampling 40 benchmarks/sampling.py --rounds 3
 part input_pipeline 40 benchmarks/input_pipeline.py --rounds 3
-part scaling 130 benchmarks/scaling.py --rounds 3
-part footprint 120 benchmarks/footprint.py
+part scaling 120 benchmarks/scaling.py --rounds 3 --steps 50 --only batch width dataset
 
 failed=$(awk -F '\t' '$2 != 0 { print $1 }' "$parts/status" | paste -sd ' ')
 echo "written to $result${failed:+; failed: $failed}"

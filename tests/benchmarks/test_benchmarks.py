@@ -303,7 +303,7 @@ def test_gpu_script_writes_one_json(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     parts = json.loads(path.read_text())["parts"]
-    assert {"whole_run", "step_time", "population", "dcgan", "footprint", "scaling"} <= set(parts)
+    assert {"whole_run", "step_time", "population", "dcgan", "scaling"} <= set(parts)
     assert all(part["rows"] for part in parts.values())
 
 
