@@ -94,7 +94,7 @@ def grid(images: ArrayLike, columns: int | None = None, *, scale: int = 1) -> np
         integer.
       ValueError: If the images do not have rank 4, are empty or have their channels first, a value
         is non-finite, floats have no negative value (unless all are equal), `columns` or `scale` is
-        below 1, or the picture would exceed 1 GiB.
+        below 1, or the picture would exceed 1 GiB. If the images are split over processes.
 
     Example:
       >>> import jaxgan, numpy as np
@@ -263,6 +263,8 @@ def _draw(axes: "Axes", label: str, members: np.ndarray) -> None:
 
 def _as_numpy(name: str, x: object) -> np.ndarray:
     """Converts an array of any library, or a list of numbers, to numpy."""
+    if checks.is_concrete(x):
+        checks.whole(name, x)
     try:
         return np.asarray(x)
     except Exception:  # lists of different lengths, or any error of another library

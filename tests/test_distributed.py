@@ -203,6 +203,21 @@ class TestRefused:
         with pytest.raises(TypeError, match=r"mesh must be a jax\.sharding\.Mesh; got 4"):
             training.epochs(gan, state, uint8_images, batch_size=BATCH, mesh=4)
 
+    def test_other_meshes_than_that_of_the_population_are_refused(self, gan, mesh, uint8_images):
+        train = functools.partial(training.epochs, gan, batch_size=BATCH, mesh=mesh)
+        keys = jax.random.split(jax.random.key(0), 2)
+        states = jax.eval_shape(jax.vmap(gan.init, in_axes=(0, None)), keys, np.zeros((1, *SHAPE)))
+        expected = r"the mesh of population.shard, {'members': 1}; got {'data': 1}\. Pass the same"
+        with pytest.raises(ValueError, match=f"^mesh must be {expected}"):
+            jax.eval_shape(population.shard(population.each(train)), states, uint8_images)
+
+    def test_processes_that_were_not_joined_are_refused(self, monkeypatch):
+        monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
+        expected = "must be JAX_NUM_PROCESSES, 2; got 1. Call jax.distributed.initialize first."
+        for call in (distributed.mesh, lambda: population.shard(lambda x: x)):
+            with pytest.raises(ValueError, match=f"^The number of processes {expected}"):
+                call()
+
     @pytest.mark.parametrize(
         ("batch_size", "advice"), [(8, r"Use 6 or 12\."), (4, r"Use 6\."), (20, r"Use 18\.")]
     )

@@ -135,6 +135,12 @@ def test_process_0_alone_writes_files(results):
     assert json.loads(config) == {"seed": 0}
 
 
+def test_pictures_of_images_split_over_processes_are_refused(results):
+    message = of_both(results, "split_images")
+    assert "images must be whole in this process; got an array split over processes." in message
+    assert "process_allgather" in message
+
+
 def test_signal_of_one_process_reaches_both(results):
     assert of_both(results, "one_signal") == [15]
 

@@ -277,6 +277,12 @@ def begun_folder(folder):
 
 
 @scenario
+def split_images(folder):
+    images = place(np.zeros((4, 2, 2, 1), np.uint8), "data")
+    return error(lambda: jaxgan.images.grid(images))
+
+
+@scenario
 def one_signal(folder):
     return runs.agree([15] if jax.process_index() == 1 else [])
 

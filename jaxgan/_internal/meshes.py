@@ -1,5 +1,6 @@
 """Checks meshes and lists of devices, and constrains arrays to the devices of a mesh."""
 
+import os
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -29,7 +30,8 @@ def check_mesh(mesh: object, axis: str | None = DATA) -> None:
 
     Raises:
       TypeError: If `mesh` is not a `jax.sharding.Mesh`.
-      ValueError: If the mesh has no such axis, or an axis is not Auto.
+      ValueError: If the mesh has no such axis, or an axis is not Auto. Inside of
+        `population.shard`, if the mesh differs from the one there.
     """
     advice = "Create it with jaxgan.distributed.mesh."
     got = checks.shown(mesh)
@@ -42,6 +44,11 @@ def check_mesh(mesh: object, axis: str | None = DATA) -> None:
     checks.require(is_auto, "mesh", "a mesh with Auto axes", f"{', '.join(kinds)} axes", advice)
     has_axis, names = axis is None or axis in mesh.axis_names, f"the axes {mesh.axis_names}"
     checks.require(has_axis, "mesh", f"a mesh with an axis {axis!r}", names, advice)
+    context, shape = jax.sharding.get_abstract_mesh(), dict(mesh.shape)
+    fits = AxisType.Manual not in context.axis_types or dict(context.shape) == shape
+    expected = f"the mesh of population.shard, {dict(context.shape)}"
+    advice = "Pass the same jaxgan.distributed.mesh(members=...) to both."
+    checks.require(fits, "mesh", expected, f"{shape}", advice)
 
 
 def check_placed(name: str, x: Any) -> None:
@@ -69,8 +76,13 @@ def check_devices(devices: Any) -> Sequence[jax.Device]:
 
     Raises:
       TypeError: If `devices` is not a list of devices.
-      ValueError: If `devices` is empty.
+      ValueError: If `devices` is empty, or JAX_NUM_PROCESSES names processes that were not joined.
     """
+    # Otherwise, each process would train alone, and write to the folder of the others.
+    num = os.environ.get("JAX_NUM_PROCESSES") or "1"
+    is_joined = num == "1" or jax.process_count() > 1
+    advice = "Call jax.distributed.initialize first."
+    checks.require(is_joined, "The number of processes", f"JAX_NUM_PROCESSES, {num}", "1", advice)
     devices = jax.devices() if devices is None else devices
     are_devices = isinstance(devices, Sequence) and all(isinstance(d, jax.Device) for d in devices)
     got = checks.shown(devices)

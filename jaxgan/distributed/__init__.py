@@ -50,7 +50,8 @@ def mesh(devices: Sequence[jax.Device] | None = None, *, members: int | None = N
 
     Raises:
       TypeError: If `devices` is not a list of devices, or `members` is not an integer.
-      ValueError: If `devices` is empty, or `members` does not divide the number of devices.
+      ValueError: If `devices` is empty, or `members` does not divide the number of devices. If
+        JAX_NUM_PROCESSES names several processes, and `jax.distributed` has not joined them.
 
     Example:
       >>> import jax, jaxgan

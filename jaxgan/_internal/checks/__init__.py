@@ -16,6 +16,7 @@ from jaxgan._internal.checks.arrays import (
     not_donated,
     numpy_array,
     shape,
+    whole,
 )
 from jaxgan._internal.checks.ranges import SIGNED, images_in_range, plausible
 from jaxgan._internal.checks.trees import as_json, optimizers, pair, tree_matches
@@ -63,4 +64,5 @@ __all__ = [
     "shown",
     "text",
     "tree_matches",
+    "whole",
 ]

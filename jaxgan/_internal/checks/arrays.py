@@ -89,6 +89,21 @@ def numpy_array(
     return _array(name, x, kind, form, np.asarray, True)
 
 
+def whole(name: str, x: object) -> None:
+    """Checks that this process has all values of an array, so that numpy can read them.
+
+    Args:
+      name: the array's name in an error.
+      x: any value.
+
+    Raises:
+      ValueError: If `x` is a JAX array that is split over several processes.
+    """
+    is_whole = not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated
+    advice = "Gather it with jax.experimental.multihost_utils.process_allgather(x, tiled=True)."
+    require(is_whole, name, "whole in this process", "an array split over processes", advice)
+
+
 def _array(
     name: str,
     given: object,
@@ -99,6 +114,8 @@ def _array(
 ) -> A:
     expected = _expected(kind, form)
     is_array = isinstance(given, jax.Array | np.ndarray | np.generic)
+    if convert is np.asarray and is_concrete(given):
+        whole(name, given)
     try:
         x = convert(given if is_array else _numbers(given, lists))
     except Exception:  # ragged lists, or any error of another library
