@@ -97,9 +97,10 @@ def run(main: Callable[[], None]) -> None:
 def join_processes() -> None:
     """Joins the other processes of a run, if the environment shows that there are others.
 
-    The environment names them in a SLURM step, under Open MPI, on the hosts of a TPU, or with the
-    variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. An indexed job of
-    Kubernetes sets JOB_COMPLETION_INDEX instead of the last one.
+    The environment names them in a SLURM step, under Open MPI, in a TPU slice of Kubernetes, or
+    with the variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. An indexed job
+    of Kubernetes sets JOB_COMPLETION_INDEX instead of the last one. The hosts of other TPU pods
+    need only JAX_NUM_PROCESSES, because JAX gets the rest from Google Cloud.
     """
     number = os.environ.get("JAX_PROCESS_ID", os.environ.get("JOB_COMPLETION_INDEX"))
     address = os.environ.get("JAX_COORDINATOR_ADDRESS")

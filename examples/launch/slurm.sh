@@ -1,7 +1,8 @@
 #!/bin/bash
 # Trains on several hosts with SLURM: sbatch examples/launch/slurm.sh
-# Two minutes before the time limit, SLURM signals the run. The run saves and ends with exit code
-# 138 (128 + SIGUSR1), and the job starts again, with --resume.
+# Submit it from the clone. All hosts need the clone with its .venv, the data and WORKDIR.
+# Two to three minutes before the time limit, SLURM signals all tasks. They complete the epoch, save
+# and end with exit code 138 (128 + SIGUSR1). The job then starts again and continues the run.
 #SBATCH --job-name=jaxgan
 #SBATCH --nodes=2
 #SBATCH --gpus-per-node=8
@@ -12,9 +13,14 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# All tasks of a host see all its GPUs, and JAX gives each task its own.
-srun --kill-on-bad-exit=1 python examples/mnist.py --mesh --batch-size 1600 --epochs 500 \
-    --workdir "${WORKDIR:-$HOME/jaxgan-mnist}" ${SLURM_RESTART_COUNT:+--resume}
+workdir=${WORKDIR:-$HOME/jaxgan-mnist}
+resume=$(test -e "$workdir/config.json" && echo --resume)
+
+# All tasks of a host see all its GPUs, and JAX gives each task its own. If a task fails, JAX ends
+# the others. SLURM must not, because after a signal some tasks end a moment before the others.
+srun --cpus-per-task="$SLURM_CPUS_PER_TASK" --kill-on-bad-exit=0 \
+    .venv/bin/python examples/mnist.py --mesh --batch-size 1600 --epochs 500 \
+    --workdir "$workdir" $resume
 code=$?
 if [ "$code" -eq 138 ]; then
     scontrol requeue "$SLURM_JOB_ID"

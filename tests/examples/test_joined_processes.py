@@ -49,6 +49,7 @@ def joined(monkeypatch):
         ({**COORDINATOR, "JAX_PROCESS_ID": "1"}, EXPLICIT),
         ({**COORDINATOR, "JOB_COMPLETION_INDEX": "1"}, EXPLICIT),  # an indexed job of Kubernetes
         ({**COORDINATOR, "JAX_NUM_PROCESSES": "1", "JAX_PROCESS_ID": "0"}, None),
+        ({"JAX_NUM_PROCESSES": "4"}, {}),  # a host of a TPU pod, which JAX detects
         ({"OMPI_COMM_WORLD_SIZE": "2"}, {}),
         ({"TPU_WORKER_HOSTNAMES": "localhost"}, None),
         ({"TPU_WORKER_HOSTNAMES": "10.0.0.1,10.0.0.2"}, {}),

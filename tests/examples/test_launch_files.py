@@ -1,6 +1,7 @@
 """Checks the files that start a run on a cluster."""
 
 import importlib
+import os
 import re
 import shlex
 import subprocess
@@ -33,6 +34,49 @@ def test_slurm_gives_each_gpu_a_task():
     options = dict(re.findall(r"#SBATCH --(\S+)=(\S+)", (LAUNCH / "slurm.sh").read_text()))
     assert options["gpus-per-node"] == options["ntasks-per-node"]
     assert options["signal"].startswith("USR1@")
+
+
+@pytest.mark.parametrize(("code", "requeued"), [(0, False), (1, False), (138, True)])
+@pytest.mark.parametrize("begun", [False, True])
+def test_slurm_continues_runs_and_requeues_after_the_signal(tmp_path, code, requeued, begun):
+    commands = {"srun": f"exit {code}", "scontrol": "true"}
+    for name, end in commands.items():
+        command = tmp_path / name
+        command.write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/calls\n{end}\n')
+        command.chmod(0o755)
+    (tmp_path / "config.json").touch() if begun else None
+    environment = {"SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "8", "WORKDIR": f"{tmp_path}"}
+    environment["PATH"] = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(["bash", str(LAUNCH / "slurm.sh")], env=environment)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert done.returncode == code
+    assert calls[0].startswith("srun --cpus-per-task=8 --kill-on-bad-exit=0 ")
+    assert calls[0].endswith(f" --workdir {tmp_path}" + (" --resume" if begun else ""))
+    assert calls[1:] == (["scontrol requeue 7"] if requeued else [])
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_tpu_hosts_join_and_continue_runs(tmp_path, begun):
+    gcloud = tmp_path / "gcloud"  # runs the command as each host does
+    gcloud.write_text('#!/bin/bash\nwhile [ "$1" != --command ]; do shift; done\nsh -c "$2"\n')
+    python = tmp_path / "jaxgan" / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$JAX_NUM_PROCESSES" "$@"\n')
+    for file in (gcloud, python):
+        file.chmod(0o755)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").touch() if begun else None
+    done = subprocess.run(
+        ["bash", str(LAUNCH / "tpu.sh"), "pod", "us-central2-b", "4", str(run)],
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith("4 examples/mnist.py --mesh "), done.stderr
+    end = f" --workdir {run}" + (" --resume" if begun else "")
+    assert done.stdout.rstrip().endswith(end)
 
 
 def test_pods_find_process_0_and_each_other():
