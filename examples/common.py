@@ -111,8 +111,8 @@ def join_processes() -> None:
         return
     # A process that hears nothing from another for 30 seconds ends.
     options: dict[str, Any] = {"heartbeat_timeout_seconds": 30, "shutdown_timeout_seconds": 60}
-    if address and number is not None and num > 1:
-        place = {"num_processes": num, "process_id": int(number)}
+    if address and num > 1:
+        place = {"num_processes": num, "process_id": None if number is None else int(number)}
         options |= {"coordinator_address": address, **place}
     # Otherwise JAX would handle SIGTERM itself, also outside of `runs.stop_signals`.
     jax.config.update("jax_enable_preemption_service", False)

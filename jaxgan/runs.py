@@ -222,7 +222,8 @@ def stop_signals(
     its signal twice, so the same signal within a quarter of a second counts once.
 
     Cloud providers and Kubernetes send SIGTERM before they stop a machine. Slurm sends the signal
-    that a job requests: `--signal=B:USR1@120` requests SIGUSR1 two minutes before the time limit.
+    that a job requests: `--signal=USR1@120` requests SIGUSR1 two to three minutes before the time
+    limit, for programs that `srun` starts.
 
     Args:
       *signals: the signals to record. By default, SIGINT (Ctrl-C), SIGTERM and, except on Windows,

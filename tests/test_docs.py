@@ -46,12 +46,16 @@ def test_training_guide_code_runs():
 
 
 def test_scaling_guide_code_runs():
-    (block,) = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs" / "scaling.md").read_text(), re.DOTALL
-    )
+    page = (ROOT / "docs" / "scaling.md").read_text()
+    training, population = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     namespace: dict = {}
-    exec(block, namespace)
+    exec(training, namespace)
     assert namespace["metrics"]["generator_loss"].shape == (1, 10)
+    # Without compiling: tests/mesh_programs.py trains a population on several devices.
+    call = "jax.jit(train_all, donate_argnums=0)("
+    assert call in population
+    exec(population.replace(call, "jax.eval_shape(train_all, "), namespace)
+    assert namespace["metrics"]["generator_loss"].shape == (8, 1, 10)
 
 
 def test_evaluation_guide_code_runs():

@@ -47,6 +47,7 @@ def joined(monkeypatch):
         ({**SLURM, "SLURM_STEP_NUM_TASKS": "4"}, {}),
         (SLURM, None),  # an sbatch script without srun, which starts one process
         ({**COORDINATOR, "JAX_PROCESS_ID": "1"}, EXPLICIT),
+        (COORDINATOR, {**EXPLICIT, "process_id": None}),  # JAX names what is missing
         ({**COORDINATOR, "JOB_COMPLETION_INDEX": "1"}, EXPLICIT),  # an indexed job of Kubernetes
         ({**COORDINATOR, "JAX_NUM_PROCESSES": "1", "JAX_PROCESS_ID": "0"}, None),
         ({"JAX_NUM_PROCESSES": "4"}, {}),  # a host of a TPU pod, which JAX detects
