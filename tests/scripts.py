@@ -28,8 +28,8 @@ class Done(NamedTuple):
 def run_here(script: Path | str, *options: str) -> Done:
     """Runs a script or a module like `python script *options` or `python -m module *options`.
 
-    Imported modules and locked folders remain after the script. An exception propagates, with the
-    script's output as a note.
+    Imported modules, JAX's caches and locked folders remain after the script. An exception
+    propagates, with the script's output as a note.
     """
     file = lambda: io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
     text = lambda file: file.buffer.getvalue().decode()
@@ -45,6 +45,7 @@ def run_here(script: Path | str, *options: str) -> Done:
         _logging_to(errors),
     ):
         patch.setattr(sys, "argv", [str(script), *options])
+        patch.setattr(jax, "clear_caches", lambda: None)  # later tests would trace everything again
         try:
             _run(script, patch)
         except SystemExit as ended:

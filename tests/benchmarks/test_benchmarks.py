@@ -42,6 +42,8 @@ PEERS = {
 )
 def test_step_time_runs_and_reports(tmp_path, networks, options):
     path = tmp_path / "out" / "step_time.json"
+    if not importlib.util.find_spec("torch"):
+        options = [*options, "--no-torch"]  # saves a process that finds no torch
     report, printed = report_of("step_time.py", path, "--networks", networks, *options)
     names = [row["name"] for row in report["rows"]]
     assert names[:2] == JAXGAN
@@ -126,6 +128,17 @@ def four_steps(modules):
         state, metrics = update(state.replace(params=params), batch)
         losses.append([metrics["discriminator_loss"], metrics["generator_loss"]])
     return images, weights, np.array(losses)
+
+
+@pytest.mark.parametrize(
+    ("module", "sizes", "options"),
+    [("torch_recipe", (2, 100, 128), {}), ("torch_dcgan", (2, 100), {"bfloat16": False})],
+)
+def test_torch_arms_are_empty_without_torch(modules, monkeypatch, module, sizes, options):
+    recipe = importlib.import_module(module)
+    monkeypatch.setattr(recipe, "torch", None)
+    images = np.zeros((4, 28, 28, 1), np.uint8)
+    assert recipe.arms(images, *sizes, compiled=False, **options) == []
 
 
 def test_torch_losses_equal_jaxgan(four_steps):
