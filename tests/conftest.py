@@ -59,11 +59,16 @@ if jax.__version_info__ < (0, 11):  # later versions do not have this option
 users_flags = [x for x in os.environ.get("XLA_FLAGS", "").split() if x not in QUICK_FLAGS]
 USERS = os.environ | {"XLA_FLAGS": " ".join(users_flags)}
 
-# The environment of a script that compiles quickly and shares a compilation cache.
-_programs = tempfile.TemporaryDirectory(prefix="jaxgan-programs-")
+# The environment of a script that compiles quickly and shares a compilation cache. Workers of xdist
+# and scripts inherit the name of the folder.
+_PROGRAMS = "JAXGAN_TESTS_PROGRAMS"
+_programs = None
+if _PROGRAMS not in os.environ:
+    _programs = tempfile.TemporaryDirectory(prefix="jaxgan-programs-", ignore_cleanup_errors=True)
+    os.environ[_PROGRAMS] = _programs.name
 CACHE = {
     "jax_enable_compilation_cache": True,
-    "jax_compilation_cache_dir": _programs.name,
+    "jax_compilation_cache_dir": os.environ[_PROGRAMS],
     "jax_persistent_cache_min_compile_time_secs": 0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
 }
@@ -95,8 +100,9 @@ def pytest_configure(config):
 
 
 def pytest_unconfigure():
-    """Deletes the compilation cache. Workers of xdist exit without finalizers."""
-    _programs.cleanup()
+    """Deletes the compilation cache, in the process that made its folder."""
+    if _programs:
+        _programs.cleanup()
 
 
 def pytest_collection_finish():
