@@ -104,6 +104,7 @@ def test_both_processes_fall_back_to_the_same_checkpoint(results, name):
     [
         ("unshared_folder", "FileNotFoundError: .* must be a folder that all processes share; got"),
         ("different_steps", r"ValueError: state.step must .* in all processes; got \[0, 1\]."),
+        ("devices_of_one_process", r"ValueError: \.step must be on devices of all processes; got"),
         ("later_step", "ValueError: directory must be without intact .* of step 1 or later; got"),
         ("different_states", "ValueError: like must be of the same networks"),
         ("different_config", "ValueError: config must .*; got seed 1 in process 1, 0 in process 0"),
@@ -119,6 +120,12 @@ def test_both_processes_raise_the_same_error(results, name, expected):
 
 def assert_matches(text, pattern):
     assert re.match(pattern, text), text
+
+
+def test_changed_hyperparameters_of_replicated_states_give_a_warning(results):
+    [line] = of_both(results, "changed_hyperparameters")
+    path = ".opt_state.generator.hyperparams['learning_rate']"
+    assert line == f"  {path}: saved 0.01, in like 0.5"
 
 
 def test_missing_process_is_named(results):

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +49,17 @@ def make_population(step: int) -> jaxgan.TrainState:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *[make_state(step, i) for i in range(8)])
 
 
-def place(tree: Any, *axes: str) -> Any:
-    """Places local arrays on all devices of all processes."""
-    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
+def place(tree: Any, *axes: str, devices: Sequence[jax.Device] | None = None) -> Any:
+    """Places local arrays on devices, by default on all devices of all processes."""
+    mesh = jax.sharding.Mesh(np.array(devices or jax.devices()), ("data",))
 
     def place_leaf(leaf):
         spec = PartitionSpec(*axes)
         is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         data = np.asarray(jax.random.key_data(leaf) if is_key else leaf)
         sharding = NamedSharding(mesh, spec)
-        array = jax.make_array_from_callback(data.shape, sharding, data.__getitem__)
+        part = data.__getitem__
+        array = jax.make_array_from_callback(data.shape, sharding, part, dtype=data.dtype)
         return jax.random.wrap_key_data(array) if is_key else array
 
     return jax.tree.map(place_leaf, tree)
@@ -229,9 +230,28 @@ def different_steps(folder):
 
 
 @scenario
+def devices_of_one_process(folder):
+    devices = [device for device in jax.devices() if device.process_index == 0]
+    return error(lambda: checkpoint.save(folder, place(make_state(1), devices=devices)))
+
+
+@scenario
 def later_step(folder):
     save(folder, 2).result()
     return error(lambda: save(folder, 1))
+
+
+@scenario
+def changed_hyperparameters(folder):
+    """Restores to replicated arrays, whose values each process can read."""
+    adam = optax.inject_hyperparams(optax.adam)
+    params = jaxgan.Pair(jnp.ones(2), jnp.ones(3))
+    create_at = lambda rate: create(jax.random.key(0), params, jaxgan.Pair(adam(rate), adam(0.1)))
+    checkpoint.save(folder, place(create_at(0.01))).result()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        checkpoint.restore(folder, like=place(create_at(0.5)))
+    return [line for x in caught for line in str(x.message).splitlines() if "in like" in line]
 
 
 @scenario

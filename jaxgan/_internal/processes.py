@@ -89,6 +89,20 @@ def first(name: str, function: Callable[[], T]) -> T:
     return gather(name, function if is_first() else lambda: None)[0]
 
 
+def together(name: str, function: Callable[[], T]) -> T:
+    """Calls a function in each process, and returns its result in that process.
+
+    If the function raises an error in any process, all processes raise it. Without this exchange,
+    the other processes would wait for the process with the error.
+
+    Args:
+      name, function: as for `gather`. The result can be any value.
+    """
+    results: list[T] = []
+    gather(name, lambda: results.append(function()))
+    return results[0]
+
+
 def require_same(name: str, value: dict[str, Any], caller: str, advice: str) -> None:
     """Checks that a dict is the same in all processes.
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxgan._internal import checks
+from jaxgan.checkpoint import _arrays as arrays
 from jaxgan.checkpoint._arrays import Leaf
 from jaxgan.types import PyTree
 
@@ -44,7 +45,7 @@ def warn_of_changes(
       checkpoint: the checkpoint's folder.
       stacklevel: the number of stack frames from this function to the user's call.
     """
-    given = {name: np.asarray(leaf) for name, leaf in like.items() if _has_values(leaf)}
+    given = {name: arrays.values(leaf) for name, leaf in like.items() if _has_values(leaf)}
     changed = [
         f"{name}: saved {_text(saved[name])}, in like {_text(value)}"
         for name, value in given.items()
@@ -60,7 +61,7 @@ def warn_of_changes(
 def _has_values(leaf: Leaf) -> bool:
     """Returns whether this process can read the values of a leaf."""
     if isinstance(leaf, jax.Array):
-        return checks.is_concrete(leaf) and not leaf.is_deleted() and leaf.is_fully_addressable
+        return checks.is_concrete(leaf) and not (leaf.is_deleted() or arrays.is_shared(leaf))
     return isinstance(leaf, np.ndarray | np.generic)
 
 

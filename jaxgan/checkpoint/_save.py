@@ -79,8 +79,9 @@ def save(
     if keep_every is not None:
         checks.integer("keep_every", keep_every)
     metadata = json.loads(checks.as_json("metadata", metadata))
-    folder, leaves = storage.absolute(directory), arrays.by_name(state)
-    arrays.check_values(leaves)
+    folder = storage.absolute(directory)
+    # Before `_step_of`, which waits for all processes if they hold different members.
+    leaves = processes.together("checkpoint.save", lambda: _named_leaves(state))
     step = _step_of(state)
     steps = processes.gather("checkpoint.save", functools.partial(_prepare, folder, step))
     is_same = steps == [step] * len(steps)
@@ -94,6 +95,13 @@ def save(
     optimizers = [opt_states.outline(part) for part in state.opt_state]
     header = Header(step=step, metadata=metadata, saved_by=saved_by, optimizers=optimizers)
     return writer.submit(folder, copies, header, keep, keep_every)
+
+
+def _named_leaves(state: TrainState) -> dict[str, arrays.Leaf]:
+    """Returns the leaves by path, and checks that this process can read their values."""
+    leaves = arrays.by_name(state)
+    arrays.check_values(leaves)
+    return leaves
 
 
 def _prepare(folder: Path, step: int) -> int:
