@@ -18,28 +18,20 @@ def launch(num: int, command: Sequence[str]) -> int:
 
     The environment of each process contains `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES`,
     `JAX_PROCESS_ID` and `JAX_LOCAL_DEVICE_IDS`: process i uses GPU i, if there are GPUs. Signals to
-    this process are sent on. No process outlives this one, even if it is killed.
+    this process are sent on, except those that it ignores, as `nohup` ignores SIGHUP. No process
+    outlives this one, even if it is killed.
 
     Args:
       num: the number of processes, at least 1.
       command: a script and its arguments, for the Python that runs this function.
     """
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    shared = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": f"{num}"}
+    shared = {"JAX_COORDINATOR_ADDRESS": _free_address(), "JAX_NUM_PROCESSES": f"{num}"}
     started: list[subprocess.Popen] = []
-
-    def forward(signum: int, frame: object) -> None:
-        for process in started:
-            process.send_signal(signum)  # does nothing if the process has ended
-
-    for name in _FORWARDED:
-        signal.signal(getattr(signal, name), forward)
+    _forward_signals(started)
     try:
         for i in range(num):
             own = {"JAX_PROCESS_ID": f"{i}", "JAX_LOCAL_DEVICE_IDS": f"{i}"}
-            # In separate groups, so that Ctrl-C reaches each process once, from `forward`.
+            # In separate groups, so that Ctrl-C reaches each process once, from this process.
             environment = {**os.environ, **shared, **own}
             arguments = [sys.executable, *command]
             started.append(subprocess.Popen(arguments, env=environment, process_group=0))
@@ -49,6 +41,24 @@ def launch(num: int, command: Sequence[str]) -> int:
         for process in started:
             process.kill()
             process.wait()
+
+
+def _free_address() -> str:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return f"localhost:{free.getsockname()[1]}"
+
+
+def _forward_signals(started: Sequence[subprocess.Popen]) -> None:
+    """Sends signals on to all processes. They inherit the signals that this process ignores."""
+
+    def forward(signum: int, frame: object) -> None:
+        for process in started:
+            process.send_signal(signum)  # does nothing if the process has ended
+
+    for signum in (getattr(signal, name) for name in _FORWARDED):
+        if signal.getsignal(signum) != signal.SIG_IGN:
+            signal.signal(signum, forward)
 
 
 def _kill_after_this_process(started: Sequence[subprocess.Popen]) -> subprocess.Popen:

@@ -31,11 +31,11 @@ def start(tmp_path):
     """Returns a function that starts two processes, and returns the launcher and their ids."""
     launchers = []
 
-    def start(seconds):
+    def start(seconds, *prefix):
         script = tmp_path / "script.py"
         script.write_text(SCRIPT)
         command = [sys.executable, "-c", LAUNCH, str(script), str(tmp_path), f"{seconds}"]
-        launchers.append(subprocess.Popen(command))
+        launchers.append(subprocess.Popen([*prefix, *command], stdout=subprocess.DEVNULL))
         wait_until(lambda: all((tmp_path / number).exists() for number in "01"))
         return launchers[-1], [int((tmp_path / number).read_text()) for number in "01"]
 
@@ -71,6 +71,16 @@ def test_no_process_outlives_the_launcher(start, name):
     code = launcher.wait(30)
     assert code == {"SIGTERM": 143, "SIGINT": 130, "SIGKILL": -9}[name]
     wait_until(lambda: not any(map(is_running, pids)), seconds=10)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+def test_ignored_signals_stay_ignored(start):
+    launcher, pids = start(60, "nohup")
+    launcher.send_signal(signal.SIGHUP)
+    launcher.send_signal(signal.SIGTERM)  # Python handles it after SIGHUP
+    assert launcher.wait(30) == 143
+    for pid in pids:
+        wait_until(lambda pid=pid: not is_running(pid), seconds=10)
 
 
 def test_failure_of_one_process_ends_the_others(tmp_path, monkeypatch):
