@@ -162,6 +162,14 @@ def add_mesh(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mesh", action="store_true", help=text)
 
 
+def make_mesh(args: argparse.Namespace) -> jax.sharding.Mesh | None:
+    """Makes a mesh of all devices if `--mesh` is given, which several processes need."""
+    if not args.mesh and (num := jax.process_count()) > 1:
+        reason = "because each would compute the whole run without it"
+        raise ValueError(f"--mesh must be given to {num} processes, {reason}; got no --mesh.")
+    return jaxgan.distributed.mesh() if args.mesh else None
+
+
 def place(mesh: jax.sharding.Mesh | None, tree: T) -> T:
     """Copies a pytree to all devices of a mesh, or to JAX's default device."""
     return jaxgan.distributed.place(mesh, tree) if mesh else jax.tree.map(jnp.asarray, tree)

@@ -126,9 +126,9 @@ def main() -> None:
     common.join_processes()
     compilation.enable_compilation_cache()
     with common.errors_in_a_line():
+        mesh = common.make_mesh(args)
         data = jaxgan.datasets.load(args.dataset, "train", args.data_dir)
         common.say(f"data: {data.source}")
-        mesh = jaxgan.distributed.mesh() if args.mesh else None
         train_images = common.place(mesh, data.images)  # uint8, on the device for the whole run
         gan = make_gan(train_images.shape[1:], args)
         state = gan.init(jax.random.key(args.seed), images.normalize(data.images[:1]))

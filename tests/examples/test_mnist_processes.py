@@ -28,19 +28,27 @@ def train(workdir, *options):
 
 
 def test_two_processes_write_one_run(tmp_path):
-    codes, outputs = train(tmp_path / "two", "--epochs", "2")
+    codes, outputs = train(tmp_path / "two", "--epochs", "2", "--mesh")
     assert codes == [0, 0], outputs
     assert "2 epochs done" in outputs[0]
     assert "epoch" not in outputs[1]  # process 0 alone prints
-    done = run(tmp_path / "one", "--epochs", "2", env=clusters.environments(1)[0])
+    one_process = clusters.environments(1, devices=2)[0]
+    done = run(tmp_path / "one", "--epochs", "2", "--mesh", env=one_process)
     assert done.returncode == 0, done.stderr
     names = [{path.name for path in (tmp_path / x).iterdir()} for x in ("one", "two")]
     assert names[0] == names[1]
     assert untimed(tmp_path / "two") == untimed(tmp_path / "one")
 
 
+def test_processes_without_a_mesh_are_refused(tmp_path):
+    codes, outputs = train(tmp_path / "run")
+    assert codes == [1, 1]
+    assert all("--mesh must be given to 2 processes" in output for output in outputs), outputs
+    assert not (tmp_path / "run").exists()
+
+
 def test_different_options_or_data_are_refused(tmp_path):
-    command = [sys.executable, str(EXAMPLES / "mnist.py"), *arguments(tmp_path / "run")]
+    command = [sys.executable, str(EXAMPLES / "mnist.py"), *arguments(tmp_path / "run", "--mesh")]
     start = time.monotonic()
     processes = [
         subprocess.Popen([*command, "--seed", f"{i}"], env=env, stderr=subprocess.PIPE, text=True)
@@ -56,7 +64,7 @@ def test_different_options_or_data_are_refused(tmp_path):
 
 def test_signal_to_the_launcher_stops_and_saves_the_run(tmp_path):
     workdir = tmp_path / "run"
-    script = [str(EXAMPLES / "mnist.py"), *arguments(workdir, "--epochs", "1000")]
+    script = [str(EXAMPLES / "mnist.py"), *arguments(workdir, "--epochs", "1000", "--mesh")]
     env = {**os.environ, **clusters.environments(1)[0]}
     launcher = subprocess.Popen(
         [sys.executable, "-c", LAUNCH, *script], env=env, stderr=subprocess.PIPE, text=True
