@@ -137,9 +137,11 @@ def test_examples_run_and_continue_on_a_mesh(tmp_path, script, options, num_devi
     env = {**USERS, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
-    again = [*command[:-1], "--resume"]
+    again = [*PYTHON, "-W", "default::UserWarning", *command[len(PYTHON) : -1], "--resume"]
     done = subprocess.run(again, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
+    changes_bits = num_devices > 1 and script == "mnist.py"  # a member has the same bits anywhere
+    assert ("(devices of the state 8 then, 1 now)" in done.stderr) == changes_bits
     assert (tmp_path / "summary.json").exists()
 
 

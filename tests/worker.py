@@ -111,7 +111,10 @@ def replicated(folder):
 @scenario
 def saved_by_one_process(folder):
     state = place(make_state(1))
-    return same_bits(checkpoint.restore(folder, like=state), state)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        restored = checkpoint.restore(folder, like=state)
+    return [same_bits(restored, state), [str(x.message) for x in caught]]
 
 
 @scenario
@@ -132,6 +135,7 @@ def restored(folder):
     """Restores what `replicated` and `population` saved, on any number of devices."""
     state, states = place(make_state(1)), place(make_population(2), "data")
     single = folder.parent / "replicated"
+    warnings.simplefilter("ignore")  # other devices
     return [
         same_bits(checkpoint.restore(single, like=state), state),
         same_bits(checkpoint.restore(folder.parent / "population", like=states), states),

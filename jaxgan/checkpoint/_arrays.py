@@ -114,6 +114,12 @@ def is_shared(leaf: Leaf) -> bool:
     return not (leaf.is_fully_addressable or leaf.is_fully_replicated)
 
 
+def num_devices(leaf: Leaf | None) -> int:
+    """Returns the number of devices that hold a leaf; 0 if the leaf has no devices."""
+    sharding = getattr(leaf, "sharding", None)
+    return 0 if sharding is None else len(sharding.device_set)
+
+
 def values(leaf: Leaf) -> np.ndarray:
     """Copies the values of a leaf to host memory. All processes must call it for a shared leaf."""
     if is_shared(leaf):

@@ -34,6 +34,7 @@ class Header(TypedDict):
       saved_by: `jaxgan.environment()` of the program that saved the checkpoint.
       optimizers: the types of both networks' optimizer states; missing in older checkpoints.
       members: a digest of each member of a population; missing in older checkpoints.
+      devices: the number of devices that held the state; missing in older checkpoints.
     """
 
     step: int
@@ -41,6 +42,7 @@ class Header(TypedDict):
     saved_by: dict[str, Json]
     optimizers: NotRequired[list[str]]
     members: NotRequired[list[str]]
+    devices: NotRequired[int]
 
 
 class Manifest(Header):

@@ -15,7 +15,7 @@ from jaxgan.checkpoint import _arrays as arrays
 from jaxgan.checkpoint import _hyperparameters as hyperparameters
 from jaxgan.checkpoint import _manifest as manifest
 from jaxgan.checkpoint import _storage as storage
-from jaxgan.checkpoint._manifest import DamagedCheckpointError, Json
+from jaxgan.checkpoint._manifest import DamagedCheckpointError, Json, Manifest
 from jaxgan.train_state import TrainState
 from jaxgan.types import Pair
 
@@ -54,7 +54,8 @@ def restore(
 
     In a run of several processes, all processes call `restore` on a folder that they share. Each
     process reads the files, and all restore the same step. The number of processes and devices can
-    differ from those that saved.
+    differ from those that saved. Other environments and other numbers of devices change the results
+    of further training in the last bits, so `restore` warns about them.
 
     The saved values replace all values of `like`, including the hyper-parameters that
     `optax.inject_hyperparams` and `penalties.inject` store in a state. If `like` has values, warns
@@ -123,10 +124,11 @@ def restore(
         if isinstance(like, TrainState) and optimizer is None:
             _check_optimizers(contents.get("optimizers"), like)
         loaded = storage.load(checkpoint, specs)
-        if not at and member is None:
-            _compare_environments(contents["saved_by"], checkpoint)
-        saved = {k: loaded[k] if member is None else loaded[k][member] for k in stored}
-        hyperparameters.warn_of_changes(saved, stored, checkpoint, stacklevel=6)
+        if processes.is_first():
+            if not at and member is None:
+                _compare_environments(contents, leaves.get(".step"), checkpoint)
+            saved = {k: loaded[k] if member is None else loaded[k][member] for k in stored}
+            hyperparameters.warn_of_changes(saved, stored, checkpoint, stacklevel=6)
         placed = [arrays.place(specs[k], loaded[k], leaf, member) for k, leaf in leaves.items()]
         return jax.tree.unflatten(jax.tree.structure(like), placed)
 
@@ -324,9 +326,20 @@ def _with_optimizer(state: Any, optimizer: Pair[optax.GradientTransformation]) -
     return state.replace(opt_state=opt_state)
 
 
-def _compare_environments(saved: dict[str, Json], checkpoint: Path) -> None:
-    """Warns about versions and settings that can change results in the last bits."""
+def _compare_environments(contents: Manifest, step: arrays.Leaf | None, checkpoint: Path) -> None:
+    """Warns about versions, settings and devices that can change results in the last bits.
+
+    Args:
+      contents: the manifest.
+      step: the step of the state to restore, whose devices are compared.
+      checkpoint: the checkpoint's folder.
+    """
+    saved = contents["saved_by"]
     then, now = _relevant(saved), _relevant(environment())
+    # Each member of a population is computed alone, usually on one device.
+    devices = contents.get("devices", 0), arrays.num_devices(step)
+    if step is not None and step.shape == () and all(devices):
+        then["devices of the state"], now["devices of the state"] = devices
     other = [
         f"{name} {_shown(then.get(name))} then, {_shown(value)} now"
         for name, value in now.items()

@@ -94,6 +94,7 @@ def save(
     saved_by: Json = environment()
     optimizers = [opt_states.outline(part) for part in state.opt_state]
     header = Header(step=step, metadata=metadata, saved_by=saved_by, optimizers=optimizers)
+    header["devices"] = arrays.num_devices(state.step)
     return writer.submit(folder, copies, header, keep, keep_every)
 
 
