@@ -66,7 +66,7 @@ def stream(
       chunks: uint8 images `[num, height, width, channels]` as numpy arrays, or tuples of images
         and labels, integers `[num]`. JAX compiles a jitted `train` again for each new shape. Each
         chunk is copied, so the source may reuse its buffers.
-      device: a device or sharding for the chunks; by default JAX's default device.
+      device: a device or sharding of this process for the chunks; by default JAX's default device.
       mesh: a mesh of `jaxgan.distributed`, instead of `device`. Each device receives whole chunks.
         Pass the same mesh to `train`. In several processes, all read the same chunks.
 
@@ -77,12 +77,11 @@ def stream(
 
     Raises:
       TypeError: If `train` is not a function, `chunks` is not an iterable of chunks, or `mesh` is
-        not a mesh. During
-        iteration: if a chunk is not an array or a tuple of arrays that numpy can read, or labels
-        are not integers.
-      ValueError: If `mesh` is given with `device`, or its axes are not Auto. During iteration, if a
-        label is not in [0, gan.num_classes), labels and images differ in number, or uint8 images
-        are probably masks (0 and 1 only).
+        not a mesh. During iteration: if a chunk is not an array or a tuple of arrays that numpy can
+        read, or labels are not integers.
+      ValueError: If `mesh` is given with `device`, or its axes are not Auto, or `device` has
+        devices of other processes. During iteration, if a label is not in [0, gan.num_classes),
+        labels and images differ in number, or uint8 images are probably masks (0 and 1 only).
       Exception: During iteration, if reading a chunk fails: the exception of the source.
 
     Example:
@@ -110,6 +109,10 @@ def stream(
     is_source = is_source and not hasattr(chunks, "ndim") and not _is_batch(chunks)
     got, advice = checks.shown(chunks), "Pass [(images, labels)] or [images] for a single chunk."
     checks.require(is_source, "chunks", "an iterable of chunks", got, advice, error=TypeError)
+    # `device_put` waits for other processes, which a thread must not do.
+    is_local = getattr(device, "is_fully_addressable", True)
+    got, advice = checks.shown(device), "Pass the mesh as mesh."
+    checks.require(is_local, "device", "a device or sharding of this process", got, advice)
     put = functools.partial(jax.device_put, device=device)
     if mesh is not None:
         meshes.check_mesh(mesh)

@@ -114,6 +114,10 @@ def test_both_processes_fall_back_to_the_same_checkpoint(results, name):
         ("unshared_folder", "FileNotFoundError: .* must be a folder that all processes share; got"),
         ("different_steps", r"ValueError: state.step must .* in all processes; got \[0, 1\]."),
         ("devices_of_one_process", r"ValueError: \.step must be on devices of all processes; got"),
+        (
+            "streamed_to_other_processes",
+            "ValueError: device must be .* of this process; got",
+        ),
         ("later_step", "ValueError: directory must be without intact .* of step 1 or later; got"),
         ("different_states", "ValueError: like must be of the same networks"),
         ("different_config", "ValueError: config must .*; got seed 1 in process 1, 0 in process 0"),

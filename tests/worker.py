@@ -19,7 +19,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 import jaxgan
-from jaxgan import checkpoint, runs
+from jaxgan import checkpoint, runs, streaming
 from jaxgan._internal import processes
 from jaxgan.checkpoint import DamagedCheckpointError
 from jaxgan.checkpoint import _read as read
@@ -237,6 +237,13 @@ def different_steps(folder):
 def devices_of_one_process(folder):
     devices = [device for device in jax.devices() if device.process_index == 0]
     return error(lambda: checkpoint.save(folder, place(make_state(1), devices=devices)))
+
+
+@scenario
+def streamed_to_other_processes(folder):
+    sharding = place(jnp.zeros(4)).sharding
+    train = lambda state, images: (state, {})
+    return error(lambda: streaming.stream(train, None, [], device=sharding))
 
 
 @scenario
