@@ -27,17 +27,34 @@ def train(workdir, *options):
     return codes, [process.output for process in done]
 
 
-def test_two_processes_write_one_run(tmp_path):
+def train_alone(workdir, *options):
+    """Trains in one process, with as many devices as two processes have."""
+    done = run(workdir, *options, env=clusters.environments(1, devices=2)[0])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("one") / "run"
+    train_alone(workdir, "--epochs", "2", "--mesh")
+    return workdir
+
+
+def test_two_processes_write_one_run(tmp_path, one_process):
     codes, outputs = train(tmp_path / "two", "--epochs", "2", "--mesh")
     assert codes == [0, 0], outputs
     assert "2 epochs done" in outputs[0]
     assert "epoch" not in outputs[1]  # process 0 alone prints
-    one_process = clusters.environments(1, devices=2)[0]
-    done = run(tmp_path / "one", "--epochs", "2", "--mesh", env=one_process)
-    assert done.returncode == 0, done.stderr
-    names = [{path.name for path in (tmp_path / x).iterdir()} for x in ("one", "two")]
+    names = [{path.name for path in folder.iterdir()} for folder in (one_process, tmp_path / "two")]
     assert names[0] == names[1]
-    assert untimed(tmp_path / "two") == untimed(tmp_path / "one")
+    assert untimed(tmp_path / "two") == untimed(one_process)
+
+
+def test_run_of_two_processes_continues_in_one_with_the_same_bits(tmp_path, one_process):
+    codes, outputs = train(tmp_path, "--epochs", "1", "--mesh")
+    assert codes == [0, 0], outputs
+    train_alone(tmp_path, "--epochs", "2", "--mesh", "--resume")
+    assert untimed(tmp_path) == untimed(one_process)
 
 
 def test_processes_without_a_mesh_are_refused(tmp_path):
