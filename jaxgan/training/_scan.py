@@ -215,14 +215,20 @@ def _check(
     given = images.rows if isinstance(images, SplitImages) else images
     array = checks.array("Training images", given, jnp.uint8, "[num, height, width, channels]")
     meshes.check_placed("Training images", array)
-    if gan.data_range is not None:
-        least, most = gan.data_range
-        expected = "None or include [-1, 1], the range of normalized images"
-        got = f"({least:g}, {most:g})"
-        checks.require(least <= -1 and most >= 1, "gan.data_range", expected, got)
-        if not is_split:  # a process has only a part of split images
-            checks.images_in_range("Training images", given, real=True)
+    _check_range(gan, None if is_split else given)  # a process has only a part of split images
     found = images if isinstance(images, SplitImages) else array
     if labels is None:
         return found, None
     return found, checks.labels(labels, (num_images_of(found),), gan.num_classes)
+
+
+def _check_range(gan: GAN, images: ArrayLike | None) -> None:
+    """Checks that a GAN accepts normalized images, and that images are not masks."""
+    if gan.data_range is None:
+        return
+    least, most = gan.data_range
+    expected = "None or include [-1, 1], the range of normalized images"
+    got = f"({least:g}, {most:g})"
+    checks.require(least <= -1 and most >= 1, "gan.data_range", expected, got)
+    if images is not None:
+        checks.images_in_range("Training images", images, real=True)
