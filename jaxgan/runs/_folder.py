@@ -1,30 +1,15 @@
-"""Manages run folders, JSON files and stop signals for training scripts."""
+"""Opens the folder of a run, and checks or removes what the folder contains."""
 
-import contextlib
-import itertools
 import json
 import logging
 import os
 import re
 import shutil
-import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import ArrayLike
-
-from jaxgan._internal import (
-    checks,
-    file_lock,
-    pending,
-    processes,
-    run_layout,
-    signal_watch,
-    whole_file,
-)
-
-__all__ = ["agree", "begin", "longest_streak", "stop_signals", "write_json", "write_log"]
+from jaxgan._internal import checks, file_lock, pending, processes, run_layout, whole_file
+from jaxgan.runs._records import write_text
 
 _logger = logging.getLogger("jaxgan")
 
@@ -118,184 +103,6 @@ def begin(
     return workdir
 
 
-def write_log(path: str | os.PathLike, records: Sequence[Mapping[str, object]]) -> None:
-    """Writes a log of JSON lines atomically.
-
-    After each new record, pass all records so far. If a write fails, for example on a full disk,
-    the next write includes the missing records.
-
-    In a run of several processes, process 0 alone writes the log.
-
-    Use the log for inspection and plots. Save values that a resumed run needs in the `metadata` of
-    its checkpoints, because metadata always matches the saved state.
-
-    Args:
-      path: the path of the log file.
-      records: a list of JSON-serializable dicts, one for each line.
-
-    Raises:
-      OSError: If the log cannot be written. An existing file stays unchanged.
-      TypeError: If a record is not JSON-serializable.
-
-    Example:
-      >>> import pathlib, tempfile
-      >>> from jaxgan import runs
-      >>> log = pathlib.Path(tempfile.mkdtemp()) / "metrics.jsonl"
-      >>> runs.write_log(log, [{"epoch": 1}, {"epoch": 2}])
-      >>> print(log.read_text())
-      {"epoch": 1}
-      {"epoch": 2}
-    """
-    path = checks.path("path", path)
-    fits = isinstance(records, Sequence) and all(isinstance(x, Mapping) for x in records)
-    checks.require(fits, "records", "a list of dicts", checks.show(records), error=TypeError)
-    lines = [checks.as_json("records", dict(record)) + "\n" for record in records]
-    _write(path, "".join(lines))
-
-
-def write_json(
-    path: str | os.PathLike, contents: Mapping[str, object], indent: int | None = None
-) -> None:
-    """Writes a JSON file atomically.
-
-    Non-finite numbers become null, because JSON cannot represent them. In a run of several
-    processes, process 0 alone writes the file.
-
-    Args:
-      path: the path of the file.
-      contents: a JSON-serializable dict.
-      indent: the number of spaces for each nesting level; None writes a single line.
-
-    Raises:
-      OSError: If the file cannot be written. An existing file stays unchanged.
-      TypeError: If the contents are not JSON-serializable.
-
-    Example:
-      >>> import pathlib, tempfile
-      >>> from jaxgan import runs
-      >>> path = pathlib.Path(tempfile.mkdtemp()) / "summary.json"
-      >>> runs.write_json(path, {"modes": 0, "kl": float("inf")})
-      >>> print(path.read_text())
-      {"modes": 0, "kl": null}
-    """
-    text = checks.as_json("contents", contents)
-    finite = json.loads(text, parse_constant=lambda constant: None)
-    _write(checks.path("path", path), json.dumps(finite, indent=indent) + "\n")
-
-
-def longest_streak(flags: ArrayLike) -> int:
-    """Returns the length of the longest streak of non-zero values, such as skipped training steps.
-
-    Args:
-      flags: real numbers or bools, `[steps]`.
-
-    Returns:
-      The length, at least 0.
-
-    Raises:
-      TypeError: If the flags are neither real numbers nor bools.
-      ValueError: If the flags are not `[steps]`.
-
-    Example:
-      >>> from jaxgan import runs
-      >>> runs.longest_streak([0, 1, 1, 0, 2, 1, 1, 0])
-      3
-    """
-    flags, expected = np.asarray(flags), "numbers or bools [steps]"
-    is_real = flags.dtype.kind in "biuf" or not flags.size
-    checks.require(is_real, "flags", expected, checks.show(flags), error=TypeError)
-    checks.require(flags.ndim == 1, "flags", expected, f"shape {flags.shape}")
-    groups = itertools.groupby(flags != 0)
-    return max((sum(1 for _ in group) for flag, group in groups if flag), default=0)
-
-
-def stop_signals(
-    *signals: signal.Signals, message: str = "The run stops after this epoch."
-) -> contextlib.AbstractContextManager[list[int]]:
-    """Records the first stop signal, so that a training loop can save its state and end.
-
-    At the first signal, a line on stderr gives the signal's name and the message. A second signal,
-    the same or another one, ends the process at once with exit code 128 + the signal's number.
-    Both work also during a compilation or in a compiled program. In a notebook or another
-    interactive session, a second signal raises `KeyboardInterrupt` instead. A terminal that closes
-    can send SIGHUP several times, so SIGHUP has an effect only as the first signal. `timeout` sends
-    its signal twice, so the same signal within a quarter of a second counts once.
-
-    Cloud providers and Kubernetes send SIGTERM before they stop a machine. Slurm sends the signal
-    that a job requests: `--signal=USR1@120` requests SIGUSR1 two to three minutes before the time
-    limit, for programs that `srun` starts.
-
-    Args:
-      *signals: the signals to record. By default, SIGINT (Ctrl-C), SIGTERM and, except on Windows,
-        SIGHUP (a closed terminal) and SIGUSR1. By default, a signal that the process ignores stays
-        ignored: `nohup` ignores SIGHUP, and a shell script ignores SIGINT in background jobs.
-      message: a sentence about the effect of the first signal.
-
-    Returns:
-      A context manager. It yields a list that is empty until a signal arrives, and then contains
-      the signal's number. At the end of the context, the previous handlers return. In a run of
-      several processes, pass the list to `agree`.
-
-    Raises:
-      TypeError: If a signal is not a `signal.Signals`, or the message is not text.
-      ValueError: If a signal cannot be handled, such as SIGKILL, or the caller is not the main
-        thread.
-
-    Example:
-      >>> import os, signal
-      >>> from jaxgan import runs
-      >>> with runs.stop_signals() as received:
-      ...     os.kill(os.getpid(), signal.SIGTERM)
-      ...     bool(received)
-      True
-    """
-    usual = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")  # Windows lacks the last two
-    known = (getattr(signal, name) for name in usual if hasattr(signal, name))
-    signals = signals or tuple(x for x in known if signal.getsignal(x) != signal.SIG_IGN)
-    for one in signals:
-        checks.instance("signals", one, signal.Signals, "of signal.Signals")
-        can_be_handled = one.name not in ("SIGKILL", "SIGSTOP")
-        checks.require(can_be_handled, "signals", "signals that can be handled", one.name)
-    checks.text("message", message)
-    return signal_watch.watch(signals, message)
-
-
-def agree(received: Sequence[int]) -> list[int]:
-    """Returns the stop signals that any process of a run received, in all processes.
-
-    A signal can reach a single process, or reach the processes in different epochs. Call `agree`
-    once in each epoch, in all processes, so that all stop after the same epoch. With one process,
-    the result equals the argument.
-
-    Args:
-      received: the list that `stop_signals` yields, or other integers.
-
-    Returns:
-      The numbers of all processes, in the order of the processes.
-
-    Raises:
-      TimeoutError: If a process does not call `agree` within ten minutes of the others; the message
-        names the process.
-
-    Example:
-      >>> import os, signal
-      >>> from jaxgan import runs
-      >>> with runs.stop_signals() as received:
-      ...     os.kill(os.getpid(), signal.SIGTERM)
-      ...     runs.agree(received) == [signal.SIGTERM]
-      True
-    """
-    numbers = processes.gather("runs.agree", lambda: [int(number) for number in received])
-    return [number for some in numbers for number in some]
-
-
-def _write(path: Path, text: str) -> None:
-    if not processes.is_first():
-        return
-    with whole_file.replace(path) as file:
-        file.write(text.encode())
-
-
 def _open_folder(
     workdir: Path, wanted: dict[str, object], resume: bool, overwrite: bool, extends: str
 ) -> None:
@@ -307,7 +114,7 @@ def _open_folder(
     if replaces:
         _remove_run(workdir)
     _remove_remnants(workdir)
-    _write(workdir / run_layout.CONFIG, json.dumps(wanted, indent=2) + "\n")
+    write_text(workdir / run_layout.CONFIG, json.dumps(wanted, indent=2) + "\n")
 
 
 def _check_folder(
