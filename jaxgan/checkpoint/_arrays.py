@@ -1,4 +1,4 @@
-"""Names, copies, describes and compares the arrays of a state.
+"""Names, copies and describes the arrays of a state.
 
 The manifest stores a digest of each array's bytes, which shows whether a restored array has the
 saved values.
@@ -6,9 +6,7 @@ saved values.
 
 import hashlib
 import itertools
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple, NotRequired, TypedDict, TypeGuard
 
 import jax
@@ -21,8 +19,6 @@ from jaxgan.types import PyTree
 Leaf = jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct
 
 OPT_STATE = ".opt_state"  # the path of the optimizer states
-
-_PATH_ENTRY = re.compile(r"\.[^.\[]*|\[[^\]]*\]")
 
 
 class ArraySpec(TypedDict):
@@ -163,68 +159,6 @@ def digest_members(data: dict[str, np.ndarray]) -> list[str]:
     return [member.hexdigest() for member in digests]
 
 
-def select(specs: dict[str, ArraySpec], at: str, checkpoint: Path) -> dict[str, ArraySpec]:
-    """Selects the arrays of a part of a state.
-
-    Args:
-      specs: all arrays of a checkpoint.
-      at: the path of the part; empty for the whole state.
-      checkpoint: the checkpoint's folder, for errors.
-
-    Raises:
-      ValueError: If the state has no such part.
-    """
-    below = (f"{at}.", f"{at}[")
-    chosen = {k: v for k, v in specs.items() if at in ("", k) or k.startswith(below)}
-    if specs and not chosen:
-        near = _nearby(specs, at)
-        raise ValueError(f"at must be a path in {checkpoint}; got {at!r}. Choose {near}.")
-    return chosen
-
-
-def check_matches(
-    specs: dict[str, ArraySpec], leaves: dict[str, Leaf], member: int | None, checkpoint: Path
-) -> None:
-    """Checks that leaves have the names, dtypes and shapes of the saved arrays.
-
-    Args:
-      specs: the saved arrays.
-      leaves: the leaves to restore.
-      member: the member of a population to restore; None restores all saved arrays.
-      checkpoint: the checkpoint's folder, for errors.
-
-    Raises:
-      ValueError: If leaves and saved arrays differ, or `member` is given for a single GAN. The
-        message names the first eight leaves that differ.
-      IndexError: If there is no such member.
-    """
-    if member is not None:
-        _check_member(specs, member, checkpoint)
-    axes = slice(0 if member is None else 1, None)
-    saved = {k: as_text(spec["dtype"], spec["shape"][axes]) for k, spec in specs.items()}
-    wanted = {k: as_text(leaf.dtype, leaf.shape) for k, leaf in leaves.items()}
-    differing = [
-        f"{name}: saved {saved.get(name, 'nothing')}, wanted {wanted.get(name, 'nothing')}"
-        for name in sorted(saved.keys() | wanted.keys())
-        if saved.get(name) != wanted.get(name)
-    ]
-    more = f"\n  and {len(differing) - 8} more" if len(differing) > 8 else ""
-    expected = f"of the same networks, optimizers and PRNG as {checkpoint}"
-    got = "\n  ".join(["different leaves:", *differing[:8]]) + more
-    checks.require(not differing, "like", expected, got, _advice(saved, differing))
-
-
-def _advice(saved: dict[str, str], differing: Sequence[str]) -> str:
-    """Returns one instruction for leaves that differ, each a path with a description."""
-    is_whole = not all(name.startswith(OPT_STATE) for name in saved)
-    if is_whole and all(name.startswith(OPT_STATE) for name in differing):
-        return "To start with a new optimizer, pass it as optimizer."
-    if saved and all(": saved nothing, " in text for text in differing):
-        parts = "Restore the other parts with at, and initialize these."
-        return f"The checkpoint lacks these leaves. {parts}"
-    return ""
-
-
 def place(spec: ArraySpec, data: np.ndarray, like: Leaf, member: int | None) -> jax.Array:
     """Moves an array, or one member of the array, to the devices of `like`."""
     data = data if member is None else data[member]
@@ -256,15 +190,6 @@ def as_text(dtype: object, shape: Sequence[int]) -> str:
     return f"{dtype}{list(shape)}"
 
 
-def _check_member(specs: dict[str, ArraySpec], member: int, checkpoint: Path) -> None:
-    sizes = {spec["shape"][0] if spec["shape"] else None for spec in specs.values()}
-    size = sizes.pop() if len(sizes) == 1 else None
-    checks.require(size is not None, "member", f"None: {checkpoint} holds one GAN", f"{member}")
-    is_member = size is not None and member < size
-    expected = f"below {size}, the number of members of {checkpoint}"
-    checks.require(is_member, "member", expected, f"{member}", error=IndexError)
-
-
 def _jax_keeps(leaf: Leaf) -> bool:
     """Returns whether JAX keeps the dtype of a leaf, so that the same array can be restored."""
     if is_key(leaf):
@@ -272,13 +197,3 @@ def _jax_keeps(leaf: Leaf) -> bool:
     if not any(jax.numpy.issubdtype(leaf.dtype, kind) for kind in (np.number, np.bool_)):
         return False
     return jax.dtypes.canonicalize_dtype(leaf.dtype) == leaf.dtype and np.dtype(leaf.dtype).isnative
-
-
-def _nearby(specs: dict[str, ArraySpec], at: str) -> str:
-    """Lists the paths that extend the longest valid prefix of `at` by one entry."""
-    paths, wanted = [_PATH_ENTRY.findall(name) for name in specs], _PATH_ENTRY.findall(at)
-    is_valid = lambda depth: any(path[:depth] == wanted[:depth] for path in paths)
-    depth = max(filter(is_valid, range(len(wanted) + 1)))
-    found = sorted({"".join(p[: depth + 1]) for p in paths if p[:depth] == wanted[:depth]})
-    more = f" or {len(found) - 8} more" if len(found) > 8 else ""
-    return ", ".join(found[:8]) + more

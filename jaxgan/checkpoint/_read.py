@@ -1,21 +1,20 @@
 """Reads checkpoints, and verifies the digests of the data."""
 
 import functools
-import warnings
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import optax
 
-from jaxgan._internal import checks, opt_states, processes, run_layout
-from jaxgan._internal.environment import environment
+from jaxgan._internal import checks, opt_states, processes
 from jaxgan.checkpoint import _arrays as arrays
+from jaxgan.checkpoint import _compare as compare
 from jaxgan.checkpoint import _hyperparameters as hyperparameters
 from jaxgan.checkpoint import _manifest as manifest
+from jaxgan.checkpoint import _search as search
 from jaxgan.checkpoint import _storage as storage
-from jaxgan.checkpoint._manifest import DamagedCheckpointError, Json, Manifest
+from jaxgan.checkpoint._manifest import DamagedCheckpointError, Json
 from jaxgan.train_state import TrainState
 from jaxgan.types import Pair
 
@@ -117,22 +116,22 @@ def restore(
 
     def read(checkpoint: Path) -> T:
         contents = storage.verify_files(checkpoint)
-        specs = arrays.select(contents["leaves"], at, checkpoint) if leaves else {}
+        specs = compare.select(contents["leaves"], at, checkpoint) if leaves else {}
         if optimizer is not None:
             specs = {k: v for k, v in specs.items() if not k.startswith(arrays.OPT_STATE)}
-        arrays.check_matches(specs, leaves, member, checkpoint)
+        compare.check_matches(specs, leaves, member, checkpoint)
         if isinstance(like, TrainState) and optimizer is None:
-            _check_optimizers(contents.get("optimizers"), like)
+            compare.check_optimizers(contents.get("optimizers"), like)
         loaded = storage.load(checkpoint, specs)
         if processes.is_first():
             if not at and member is None:
-                _compare_environments(contents, leaves.get(".step"), checkpoint)
+                compare.warn_of_environment(contents, leaves.get(".step"), checkpoint)
             saved = {k: loaded[k] if member is None else loaded[k][member] for k in stored}
             hyperparameters.warn_of_changes(saved, stored, checkpoint, stacklevel=6)
         placed = [arrays.place(specs[k], loaded[k], leaf, member) for k, leaf in leaves.items()]
         return jax.tree.unflatten(jax.tree.structure(like), placed)
 
-    state = _newest_intact("checkpoint.restore", storage.absolute(directory), step, read)
+    state = search.newest_intact("checkpoint.restore", storage.absolute(directory), step, read)
     return state if optimizer is None else _with_optimizer(state, optimizer)
 
 
@@ -157,7 +156,7 @@ def verify(directory: storage.Directory, step: int) -> str | None:
 
 def find_problem(folder: Path, step: int) -> str | None:
     """Verifies a checkpoint as `verify` does, without the other processes."""
-    [checkpoint] = _candidates(folder, step)
+    [checkpoint] = search.candidates(folder, step)
     try:
         storage.verify(checkpoint)
     except DamagedCheckpointError as error:
@@ -180,7 +179,7 @@ def info(directory: storage.Directory, *, step: int | None = None) -> Info:
       DamagedCheckpointError: If the checkpoint of `step`, or every checkpoint, is corrupted.
     """
     folder = storage.absolute(directory)
-    contents = _newest_intact("checkpoint.info", folder, step, manifest.verify)
+    contents = search.newest_intact("checkpoint.info", folder, step, manifest.verify)
     leaves = contents["leaves"].items()
     described = {name: arrays.as_text(spec["dtype"], spec["shape"]) for name, spec in leaves}
     return Info(contents["step"], contents["metadata"], contents["saved_by"], described)
@@ -220,89 +219,6 @@ def _latest(folder: Path) -> int | None:
     return None
 
 
-def _candidates(folder: Path, step: int | None) -> list[Path]:
-    """Lists the checkpoints to try: the one of `step`, or all, newest first."""
-    if step is not None:
-        checks.integer("step", step, 0)
-    found = storage.steps(folder)
-    if not found:
-        raise FileNotFoundError(f"{folder} has no checkpoints. {_advise(folder)}")
-    if step not in (None, *found):
-        advice = f"Choose one of the steps {found}."
-        raise FileNotFoundError(f"{folder} has no checkpoint of step {step}. {advice}")
-    return [folder / str(number) for number in (reversed(found) if step is None else [step])]
-
-
-def _advise(folder: Path) -> str:
-    """Names the folder of checkpoints near one without: that of a run, or of a checkpoint."""
-    if run_layout.is_checkpoint(folder):
-        return f"Pass {folder.parent}."
-    inner = folder / "checkpoints"
-    return f"Pass {inner}." if storage.steps(inner) else "Check the path."
-
-
-def _newest_intact(name: str, folder: Path, step: int | None, read: Callable[[Path], T]) -> T:
-    """Reads the newest checkpoint that is intact in all processes.
-
-    Warns about newer corrupted ones.
-
-    Args:
-      name: the public function that the user called, for errors.
-      folder: the run's folder of checkpoints.
-      step: the step to read; by default the newest intact one.
-      read: reads a checkpoint, without the other processes.
-    """
-    problems: dict[str, str] = {}
-    list_names = lambda: [path.name for path in _candidates(folder, step)]
-
-    def warn(number: str) -> None:
-        corrupted = [text for name, text in problems.items() if (folder / name).exists()]
-        if corrupted and processes.is_first():
-            used = f"{folder} has corrupted checkpoints. Using step {number} instead of"
-            warnings.warn("\n  ".join([used, *corrupted]), stacklevel=4)
-
-    # Another process may delete a checkpoint, and save a newer one.
-    while untried := [x for x in processes.first(name, list_names) if x not in problems]:
-        attempt = _Attempt(folder / untried[0], read)
-        try:
-            reports = processes.gather(name, attempt)
-        except ValueError:  # the checkpoint is intact, but does not match the request
-            warn(untried[0])
-            raise
-        if found := [f"{text}{_in_process(i)}" for i, text in enumerate(reports) if text]:
-            problems[untried[0]] = f"step {untried[0]}: {found[0]}"
-        else:
-            warn(untried[0])
-            return attempt.result
-    first = f"Every checkpoint tried in {folder} is corrupted. Restore one from a backup."
-    raise DamagedCheckpointError("\n  ".join([first, *problems.values()]))
-
-
-class _Attempt(Generic[T]):
-    """Reads a checkpoint when called. Keeps the result, and returns a description of damage."""
-
-    result: T
-
-    def __init__(self, checkpoint: Path, read: Callable[[Path], T]):
-        self._checkpoint, self._read = checkpoint, read
-
-    def __call__(self) -> str | None:
-        if not (processes.is_first() or self._checkpoint.is_dir()):
-            expected, got = "a folder that all processes share", f"none{_in_process()}"
-            checks.require(False, f"{self._checkpoint}", expected, got, error=FileNotFoundError)
-        try:
-            self.result = self._read(self._checkpoint)
-        except DamagedCheckpointError as error:
-            return str(error)
-        return None
-
-
-def _in_process(index: int | None = None) -> str:
-    """Names a process in an error, except process 0, which may be the only one."""
-    number = processes.index() if index is None else index
-    return f" in process {number}" if number else ""
-
-
 def _without_optimizer(like: Any, at: str, optimizer: Any) -> Any:
     """Checks the arguments of a restore with a new optimizer, and drops the optimizer states."""
     checks.optimizers("optimizer", optimizer)
@@ -311,62 +227,8 @@ def _without_optimizer(like: Any, at: str, optimizer: Any) -> Any:
     return like.replace(opt_state=Pair((), ()))
 
 
-def _check_optimizers(saved: list[str] | None, like: TrainState) -> None:
-    """Checks the types of optimizer states, because other states can have the same arrays."""
-    found = [opt_states.outline(part) for part in like.opt_state]
-    for player, then, now in zip(Pair._fields, saved or found, found, strict=True):
-        advice = "To start with a new optimizer, pass it as optimizer."
-        checks.require(then == now, f"like.opt_state.{player}", then, now, advice)
-
-
 def _with_optimizer(state: Any, optimizer: Pair[optax.GradientTransformation]) -> Any:
     """Initializes the optimizer states of one GAN or of a population."""
     init = functools.partial(opt_states.init, optimizer)
     opt_state = (jax.vmap(init) if state.step.ndim else init)(state.params)
     return state.replace(opt_state=opt_state)
-
-
-def _compare_environments(contents: Manifest, step: arrays.Leaf | None, checkpoint: Path) -> None:
-    """Warns about versions, settings and devices that can change results in the last bits.
-
-    Args:
-      contents: the manifest.
-      step: the step of the state to restore, whose devices are compared.
-      checkpoint: the checkpoint's folder.
-    """
-    saved = contents["saved_by"]
-    then, now = _relevant(saved), _relevant(environment())
-    # Each member of a population is computed alone, usually on one device.
-    devices = contents.get("devices", 0), arrays.num_devices(step)
-    if step is not None and step.shape == () and all(devices):
-        then["devices of the state"], now["devices of the state"] = devices
-    other = [
-        f"{name} {_shown(then.get(name))} then, {_shown(value)} now"
-        for name, value in now.items()
-        if then.get(name) != value and (name in then or "settings" in saved)
-    ]
-    if other:
-        num, advice = then.get("CPU threads"), ""
-        if num != now["CPU threads"]:
-            advice = f" Set the environment variable NPROC={num} to use as many threads."
-        warnings.warn(
-            f"{checkpoint} was saved in another environment ({'; '.join(other)}). The restored "
-            f"values are exact, but further training may differ in the last bits.{advice}",
-            stacklevel=7,
-        )
-
-
-def _shown(value: Json) -> Json:
-    return "unset" if value == "" else value  # XLA_FLAGS
-
-
-def _relevant(environment: Mapping[str, Json]) -> dict[str, Json]:
-    """Returns those parts of an environment that can change results, by name."""
-    names = ("jaxgan", "jax", "jaxlib", "flax", "optax")
-    settings = environment.get("settings", {})
-    return {
-        **{name: environment["versions"].get(name) for name in names},
-        **{k: environment[k] for k in ("backend", "device", "processor") if k in environment},
-        "CPU threads": settings.get("NPROC", environment.get("cpus")),
-        **{name: value for name, value in settings.items() if name != "NPROC"},
-    }

@@ -1,17 +1,14 @@
 """Writes checkpoints under a temporary name, reads them back, and then renames them.
 
-Only folders with jaxgan's mark are deleted, because a user may keep other numbered folders in the
-same place. Corrupted checkpoints are renamed to `N.damaged`, because they may be readable later.
+Corrupted checkpoints are renamed to `N.damaged`, because they may be readable later.
 """
 
 import contextlib
 import itertools
 import os
 import secrets
-import shutil
 import threading
-import time
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import orbax.checkpoint as ocp_v0
@@ -20,6 +17,7 @@ from orbax.checkpoint import v1 as ocp
 from jaxgan._internal import checks, processes, run_layout
 from jaxgan.checkpoint import _arrays as arrays
 from jaxgan.checkpoint import _manifest as manifest
+from jaxgan.checkpoint import _removal as removal
 from jaxgan.checkpoint._arrays import ArraySpec, HostArray
 from jaxgan.checkpoint._manifest import DamagedCheckpointError, Header, Manifest
 
@@ -27,9 +25,6 @@ Directory = str | os.PathLike
 
 _orbax = threading.Lock()  # Orbax numbers the operations of a process, and confuses two at a time
 _verified: dict[Path, tuple] = {}  # the sizes and times of the files of verified checkpoints
-
-_QUIET_SECONDS = 0.5  # time without a new file, after which a failed save counts as removed
-_MAX_WAIT_SECONDS = 10.0  # for a failed save to be removed
 
 
 def absolute(directory: Directory) -> Path:
@@ -142,24 +137,15 @@ def write(folder: Path, leaves: dict[str, HostArray], header: Header) -> None:
     step = header["step"]
     staging = folder / f"{step}.{secrets.token_hex(4)}.saving"
     try:
-        _remove_remnants(folder)
-        staging.mkdir(parents=True)  # Orbax may hang if it cannot create a folder
-        (staging / run_layout.MARK).touch()
-        filled = {name: leaf.data for name, leaf in leaves.items() if leaf.data.size}
-        with _orbax:
-            _save_arrays(staging / run_layout.ARRAYS, filled)  # Orbax rejects empty arrays
-        specs = {name: arrays.describe(leaf) for name, leaf in leaves.items()}
-        if ".step" in leaves and leaves[".step"].shape:  # a population
-            data = {name: leaf.data for name, leaf in leaves.items()}
-            header = Header(**{**header, "members": arrays.digest_members(data)})
-        manifest.write(staging, header, specs)
+        removal.remove_remnants(folder)
+        _stage(staging, leaves, header)
         verify(staging)  # before `prune` deletes older checkpoints
         _set_aside_later(folder, step)
         place = staging.rename(folder / str(step))
         manifest.sync_folder(folder)
         _verified[place] = _stats(place)
     except Exception as error:
-        _remove_staging(staging)
+        removal.remove_failed_save(staging)
         remaining = ""
         with contextlib.suppress(OSError):  # the folder may be unreadable
             remaining = f" Earlier checkpoints remain: {steps(folder)}."
@@ -167,6 +153,20 @@ def write(folder: Path, leaves: dict[str, HostArray], header: Header) -> None:
             f"Step {step} could not be saved in {folder}: {error}. Check that the disk has space "
             f"and the folder is writable.{remaining}"
         ) from error
+
+
+def _stage(staging: Path, leaves: dict[str, HostArray], header: Header) -> None:
+    """Writes all files of a checkpoint to a new folder."""
+    staging.mkdir(parents=True)  # Orbax may hang if it cannot create a folder
+    (staging / run_layout.MARK).touch()
+    filled = {name: leaf.data for name, leaf in leaves.items() if leaf.data.size}
+    with _orbax:
+        _save_arrays(staging / run_layout.ARRAYS, filled)  # Orbax rejects empty arrays
+    specs = {name: arrays.describe(leaf) for name, leaf in leaves.items()}
+    if ".step" in leaves and leaves[".step"].shape:  # a population
+        data = {name: leaf.data for name, leaf in leaves.items()}
+        header = Header(**{**header, "members": arrays.digest_members(data)})
+    manifest.write(staging, header, specs)
 
 
 def _save_arrays(path: Path, filled: dict[str, np.ndarray]) -> None:
@@ -196,10 +196,11 @@ def prune(folder: Path, keep: int, keep_every: int | None) -> None:
     kept = list(itertools.islice(intact, keep))
     for old in (step for step in ours if kept and step < kept[-1]):
         is_multiple = keep_every is not None and old % keep_every == 0
-        if is_multiple or not _has_only_our_files(folder / str(old)):
+        if is_multiple or not removal.has_only_our_files(folder / str(old)):
             continue
         try:
-            _delete(folder / str(old))
+            removal.delete(folder / str(old))
+            _verified.pop(folder / str(old), None)
         except OSError as error:
             raise OSError(
                 f"Step {ours[-1]} is saved in {folder}, but step {old} could not be deleted: "
@@ -227,41 +228,6 @@ def _stats(checkpoint: Path) -> tuple:
     return tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
 
 
-def _has_only_our_files(checkpoint: Path) -> bool:
-    """Returns whether a checkpoint has no other files, folders or links than jaxgan wrote."""
-    try:
-        files = {*manifest.read(checkpoint)["files"], manifest.NAME, run_layout.MARK}
-    except ValueError:  # a corrupted manifest lists no files
-        return run_layout.is_whole_checkpoint(checkpoint)
-    folders = {parent.as_posix() for name in files for parent in PurePosixPath(name).parents}
-    folders.add(run_layout.ARRAYS)
-    try:
-        for path in manifest.walk(checkpoint):
-            is_folder = path.is_dir() and not path.is_symlink()
-            if path.relative_to(checkpoint).as_posix() not in (folders if is_folder else files):
-                return False
-    except OSError:  # a folder that cannot be listed may hold files of the user
-        return False
-    return True
-
-
-def _delete(checkpoint: Path) -> None:
-    """Deletes a folder with jaxgan's mark."""
-    # The renaming makes a folder named N complete or absent.
-    name = f"{checkpoint.name.split('.')[0]}.{secrets.token_hex(4)}.deleting"
-    _remove(checkpoint.rename(checkpoint.with_name(name)))
-    _verified.pop(checkpoint, None)
-
-
-def _remove(folder: Path) -> None:
-    """Removes a folder, its marks last, so that the next save finds them after a kill."""
-    marks = (run_layout.MARK, run_layout.MANIFEST)
-    for path in (path for path in list(folder.iterdir()) if path.name not in marks):
-        is_folder = path.is_dir() and not path.is_symlink()
-        shutil.rmtree(path) if is_folder else path.unlink()
-    shutil.rmtree(folder)
-
-
 def _set_aside_later(folder: Path, step: int) -> None:
     """Renames the corrupted checkpoints of a step and of later steps to `N.damaged`.
 
@@ -275,16 +241,7 @@ def _set_aside_later(folder: Path, step: int) -> None:
         # Another thread may have saved this checkpoint since the check in `save`.
         if not run_layout.is_checkpoint(checkpoint) or not _is_corrupted(checkpoint):
             raise FileExistsError(f"step {later} exists")
-        checkpoint.rename(_free_name(folder / f"{later}.damaged"))
-
-
-def _free_name(aside: Path) -> Path:
-    """Returns a free name for a corrupted checkpoint, and deletes an older one of jaxgan."""
-    if run_layout.is_checkpoint(aside) and _has_only_our_files(aside):
-        _delete(aside)
-    numbered = (aside.with_name(f"{aside.name}.{i}") for i in itertools.count(2))
-    names = itertools.chain([aside], numbered)
-    return next(path for path in names if not os.path.lexists(path))
+        checkpoint.rename(removal.free_name(folder / f"{later}.damaged"))
 
 
 def _is_corrupted(checkpoint: Path) -> bool:
@@ -293,32 +250,6 @@ def _is_corrupted(checkpoint: Path) -> bool:
     except DamagedCheckpointError:
         return True
     return False
-
-
-def _remove_remnants(folder: Path) -> None:
-    """Removes the folders that killed saves left behind."""
-    paths = list(folder.iterdir()) if folder.is_dir() else []
-    for path in (path for path in paths if run_layout.REMNANT.fullmatch(path.name)):
-        if run_layout.is_checkpoint(path):
-            _delete(path)
-        else:  # a save that was killed before it wrote the mark leaves an empty folder
-            with contextlib.suppress(OSError):
-                path.rmdir()
-
-
-def _remove_staging(staging: Path) -> None:
-    """Removes the files of a failed save, until no new files appear.
-
-    Threads of Orbax and TensorStore cannot be joined, and may write after the error. The next save
-    removes files that appear even later.
-    """
-    start = quiet_since = time.monotonic()
-    while (now := time.monotonic()) < min(start + _MAX_WAIT_SECONDS, quiet_since + _QUIET_SECONDS):
-        if staging.exists():
-            with contextlib.suppress(OSError):
-                _remove(staging)
-            quiet_since = now
-        time.sleep(0.05)
 
 
 def _reset() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from jaxgan import Pair
 from jaxgan.checkpoint import _arrays as arrays
+from jaxgan.checkpoint import _compare as compare
 
 FOLDER = Path("run") / "3"
 TREE = Pair({"w": jnp.ones((2, 3)), "b": [jnp.zeros(3), jnp.int32(7)]}, jnp.arange(4.0))
@@ -78,7 +79,7 @@ def test_placed_copy_equals_its_leaf(leaf):
 
 def test_parts_are_selected_by_whole_names():
     saved = specs(**{".a.b": [1], ".a['b']": [1], ".ab": [1], ".c": [1]})
-    select = lambda at: list(arrays.select(saved, at, FOLDER))
+    select = lambda at: list(compare.select(saved, at, FOLDER))
     assert select("") == list(saved)
     assert select(".a") == [".a.b", ".a['b']"]
     assert select(".a.b") == [".a.b"]
@@ -86,30 +87,30 @@ def test_parts_are_selected_by_whole_names():
         select(".a.x")
     many = specs(**{f".n{i}": [1] for i in range(10)})
     with pytest.raises(ValueError, match=r"Choose \.n0, .*\.n7 or 2 more\."):
-        arrays.select(many, ".m", FOLDER)
-    assert arrays.select({}, ".m", FOLDER) == {}
+        compare.select(many, ".m", FOLDER)
+    assert compare.select({}, ".m", FOLDER) == {}
 
 
 def test_mismatch_error_names_at_most_eight_leaves():
     saved = specs(a=[2], b=[3])
     wanted = {"a": np.ones(2, "f"), "b": np.ones(4, "f"), "c": np.ones(1, "f")}
-    arrays.check_matches(saved, {"a": wanted["a"], "b": np.ones(3, "f")}, None, FOLDER)
+    compare.check_matches(saved, {"a": wanted["a"], "b": np.ones(3, "f")}, None, FOLDER)
     with pytest.raises(ValueError, match=r"must be of the same networks, .* as run.3") as caught:
-        arrays.check_matches(saved, wanted, None, FOLDER)
+        compare.check_matches(saved, wanted, None, FOLDER)
     assert [line.strip() for line in str(caught.value).splitlines()[1:]] == [
         "b: saved float32[3], wanted float32[4]",
         "c: saved nothing, wanted float32[1].",
     ]
     many = {f"n{i}": np.ones(1, "f") for i in range(10)}
     with pytest.raises(ValueError, match="and 2 more"):
-        arrays.check_matches({}, many, None, FOLDER)
+        compare.check_matches({}, many, None, FOLDER)
 
 
 def test_member_is_matched_without_the_first_axis():
     saved, one = specs(a=[3, 2], b=[3]), {"a": np.ones(2, "f"), "b": np.float32(1)}
-    arrays.check_matches(saved, one, 2, FOLDER)
+    compare.check_matches(saved, one, 2, FOLDER)
     with pytest.raises(IndexError, match=r"must be below 3, .*; got 3\."):
-        arrays.check_matches(saved, one, 3, FOLDER)
+        compare.check_matches(saved, one, 3, FOLDER)
     for single in (specs(a=[3, 2], b=[]), specs(a=[3, 2], b=[2]), {}):
         with pytest.raises(ValueError, match="holds one GAN"):
-            arrays.check_matches(single, one, 0, FOLDER)
+            compare.check_matches(single, one, 0, FOLDER)

@@ -11,8 +11,8 @@ from conftest import SHAPE, assert_trees_equal, make_gan
 
 import jaxgan
 from jaxgan import Pair, checkpoint, population, train_state
+from jaxgan.checkpoint import _compare as compare
 from jaxgan.checkpoint import _manifest as manifest
-from jaxgan.checkpoint import _read as read
 from jaxgan.checkpoint import _save as save
 from jaxgan.checkpoint import _storage as storage
 
@@ -166,7 +166,7 @@ def test_different_versions_give_a_warning(tmp_path, state, monkeypatch):
     checkpoint.save(tmp_path, state).result()
     now = jaxgan.environment()
     now = {**now, "versions": {**now["versions"], "jax": "9.9"}}
-    monkeypatch.setattr(read, "environment", lambda: now)
+    monkeypatch.setattr(compare, "environment", lambda: now)
     message = rf"another environment \(jax {re.escape(jax.__version__)} then, 9\.9 now\)"
     with pytest.warns(UserWarning, match=message):
         assert_trees_equal(checkpoint.restore(tmp_path, like=state), state)

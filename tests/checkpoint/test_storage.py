@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import shutil
 import stat
 import threading
 import time
@@ -179,7 +180,7 @@ def test_killed_deletion_keeps_the_mark(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as killed:
-        killed.setattr(storage.shutil, "rmtree", die)
+        killed.setattr(shutil, "rmtree", die)
         with pytest.raises(KeyboardInterrupt):
             storage.prune(tmp_path, 1, None)
     storage.write(tmp_path, LEAVES, header(3))
@@ -197,7 +198,7 @@ def test_killed_removal_of_a_failed_save_keeps_the_mark(tmp_path, monkeypatch):
 
     with monkeypatch.context() as killed:
         killed.setattr(storage.ocp, "save", fill)
-        killed.setattr(storage.shutil, "rmtree", die)
+        killed.setattr(shutil, "rmtree", die)
         with pytest.raises(KeyboardInterrupt):
             storage.write(tmp_path, LEAVES, header(3))
     [left] = tmp_path.glob("3.*.saving")
@@ -257,7 +258,7 @@ def test_checkpoint_that_cannot_be_deleted_is_named(tmp_path, monkeypatch):
         raise PermissionError(f"no right to delete {path}")
 
     with monkeypatch.context() as disk:
-        disk.setattr(storage.shutil, "rmtree", fail)
+        disk.setattr(shutil, "rmtree", fail)
         with pytest.raises(OSError, match=r"Step 2 is saved .*, but step 1 could not be deleted"):
             storage.prune(tmp_path, 1, None)
     assert storage.steps(tmp_path) == [2]

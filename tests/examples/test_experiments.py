@@ -5,6 +5,7 @@ import importlib
 import json
 import math
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -241,7 +242,7 @@ def test_more_epochs_continue_finished_trainings(modules, whole, tmp_path):
 
 def test_finished_trainings_need_no_checkpoints(modules, tmp_path):
     rows = run(modules, tmp_path, methods=["a"])
-    storage.shutil.rmtree(tmp_path / "checkpoints")
+    shutil.rmtree(tmp_path / "checkpoints")
     computed = []
     assert run(modules, tmp_path, computed.append, methods=["a"], resume=True) == rows
     assert not computed
