@@ -148,6 +148,16 @@ def verify(directory: storage.Directory, step: int) -> str | None:
     Raises:
       FileNotFoundError: If there is no such checkpoint.
       ValueError: If another version of jaxgan wrote the checkpoint in another format.
+
+    Example:
+      >>> import tempfile, jax, jaxgan, optax
+      >>> from jaxgan.train_state import create
+      >>> params, sgd = jaxgan.Pair(jax.numpy.ones(3), jax.numpy.ones(2)), optax.sgd(0.1)
+      >>> state = create(jax.random.key(0), params, jaxgan.Pair(sgd, sgd))
+      >>> directory = tempfile.mkdtemp()
+      >>> jaxgan.checkpoint.save(directory, state).result()
+      >>> jaxgan.checkpoint.verify(directory, 0) is None
+      True
     """
     checks.integer("step", step, 0)
     folder = storage.absolute(directory)
@@ -177,6 +187,18 @@ def info(directory: storage.Directory, *, step: int | None = None) -> Info:
     Raises:
       FileNotFoundError: If there is no such checkpoint.
       DamagedCheckpointError: If the checkpoint of `step`, or every checkpoint, is corrupted.
+      ValueError: If another version of jaxgan wrote the checkpoint in another format.
+
+    Example:
+      >>> import tempfile, jax, jaxgan, optax
+      >>> from jaxgan.train_state import create
+      >>> params, sgd = jaxgan.Pair(jax.numpy.ones(3), jax.numpy.ones(2)), optax.sgd(0.1)
+      >>> state = create(jax.random.key(0), params, jaxgan.Pair(sgd, sgd))
+      >>> directory = tempfile.mkdtemp()
+      >>> jaxgan.checkpoint.save(directory, state, metadata={"seed": 3}).result()
+      >>> info = jaxgan.checkpoint.info(directory)
+      >>> info.step, info.metadata, info.leaves[".params.generator"]
+      (0, {'seed': 3}, 'float32[3]')
     """
     folder = storage.absolute(directory)
     contents = search.newest_intact("checkpoint.info", folder, step, manifest.verify)
@@ -193,6 +215,11 @@ def steps(directory: storage.Directory) -> list[int]:
 
     Returns:
       The steps; an empty list if the folder is missing.
+
+    Example:
+      >>> import tempfile, jaxgan
+      >>> jaxgan.checkpoint.steps(tempfile.mkdtemp())
+      []
     """
     folder = storage.absolute(directory)
     return processes.first("checkpoint.steps", lambda: storage.steps(folder))
@@ -203,6 +230,14 @@ def latest(directory: storage.Directory) -> int | None:
 
     Args:
       directory: the run's folder of checkpoints; it may be missing.
+
+    Raises:
+      ValueError: If another version of jaxgan wrote the newest checkpoint in another format.
+
+    Example:
+      >>> import tempfile, jaxgan
+      >>> jaxgan.checkpoint.latest(tempfile.mkdtemp()) is None
+      True
     """
     folder = storage.absolute(directory)
     return processes.first("checkpoint.latest", lambda: _latest(folder))
