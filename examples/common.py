@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import hashlib
+import math
 import os
 import shlex
 import signal
@@ -15,6 +16,7 @@ from typing import Any, TextIO, TypeVar, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.multihost_utils import process_allgather
 from tqdm import tqdm
 
 import jaxgan
@@ -162,12 +164,23 @@ def add_mesh(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mesh", action="store_true", help=text)
 
 
-def make_mesh(args: argparse.Namespace) -> jax.sharding.Mesh | None:
-    """Makes a mesh of all devices if `--mesh` is given, which several processes need."""
+def gather(tree: T) -> T:
+    """Returns the whole arrays if the processes hold different members. All processes call it."""
+    is_whole = lambda x: x.is_fully_addressable or x.is_fully_replicated
+    whole = lambda x: local(x) if is_whole(x) else process_allgather(x, tiled=True)
+    return jax.tree.map(whole, tree)
+
+
+def make_mesh(args: argparse.Namespace, *, members: int = 0) -> jax.sharding.Mesh | None:
+    """Makes a mesh of all devices if `--mesh` is given, which several processes need.
+
+    Groups of devices split the members of a population, if there are any.
+    """
     if not args.mesh and (num := jax.process_count()) > 1:
         reason = "because each would compute the whole run without it"
         raise ValueError(f"--mesh must be given to {num} processes, {reason}; got no --mesh.")
-    return jaxgan.distributed.mesh() if args.mesh else None
+    groups = math.gcd(members, jax.device_count()) if members else None
+    return jaxgan.distributed.mesh(members=groups) if args.mesh else None
 
 
 def place(mesh: jax.sharding.Mesh | None, tree: T) -> T:

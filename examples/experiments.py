@@ -118,14 +118,15 @@ def compute(
         rows = _finished(read(workdir), trainings)
     done, saved, when = {row["training"] for row in rows}, True, ""
     message = f"The experiment stops after this {unit} and saves it."
-    bar = tqdm(total=sum(training.length for training in trainings), unit=unit)
+    length, hidden = sum(training.length for training in trainings), not common.is_first()
+    bar = tqdm(total=length, unit=unit, disable=hidden)
     with runs.stop_signals(message=message) as stopped, bar:
         for training in trainings:
             bar.set_postfix_str(training.name)
             if training.name in done:
                 bar.update(training.length)
                 continue
-            if stopped:
+            if runs.agree(stopped):
                 when = f"before {training.name}"
                 break
             state, history, is_kept = _train(args, workdir, training, stopped, bar)
@@ -137,7 +138,7 @@ def compute(
             rows += [{**label, **row} for row in training.finish(state, history)]
             del state  # frees memory for the next training
             saved = write(args, workdir, rows, summarize)  # also what an earlier write missed
-    exit_if_unfinished(stopped if when else [], saved, when)
+    exit_if_unfinished(runs.agree(stopped) if when else [], saved, when)
     return rows
 
 
@@ -162,8 +163,10 @@ def _train(
             history.append({**record, "seconds": time.perf_counter() - started})
             bar.update()
             is_last = len(history) == training.length
-            ends = is_last or bool(stopped)
-            if ends or time.monotonic() - clock >= 60 * args.save_every:
+            is_due = time.monotonic() - clock >= 60 * args.save_every
+            # All processes must save in the same epoch.
+            ends = is_last or bool(runs.agree(stopped))
+            if ends or any(runs.agree([is_due])):
                 if saving:
                     common.written(saving.result)
                 keep, metadata = 1 if is_last else 2, {"history": history}
@@ -180,7 +183,7 @@ def exit_if_unfinished(stopped: list[int], saved: bool, when: str = "") -> None:
         sys.exit("The last results are NOT SAVED. Free disk space, then continue with --resume.")
     if stopped:
         text = f"Stopped {when}. All results are saved."
-        print(f"{text} To continue: {common.command_to_continue()}", file=sys.stderr)
+        common.say(f"{text} To continue: {common.command_to_continue()}")
         sys.exit(128 + stopped[0])
 
 

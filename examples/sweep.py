@@ -4,8 +4,9 @@
 
 Prints a table of the medians and ranges over the seeds. Writes `sweep.png` (a plot), `samples.png`,
 checkpoints and `summary.json` to `runs/sweep`. Several devices split the members if they divide
-evenly. With `--mesh`, groups of devices split the members, and the devices of a group split each
-batch. To change more than the options, copy and edit this file and the files that it imports.
+evenly. With `--mesh`, groups of devices, also of several processes, split the members, and the
+devices of a group split each batch. To change more than the options, copy and edit this file and
+the files that it imports.
 
     python examples/sweep.py --resume                                # continues a stopped script
     python examples/sweep.py --learning-rates 1e-3 --workdir runs/a  # computes rates apart
@@ -14,7 +15,6 @@ batch. To change more than the options, copy and edit this file and the files th
 
 import argparse
 import functools
-import math
 import shlex
 import sys
 from collections.abc import Callable
@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import merging
 import numpy as np
 import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxgan
 from jaxgan import compilation, diagnostics, images, population
@@ -89,20 +90,26 @@ def make_population(gan: jaxgan.GAN, batch: jax.Array, rates: list[float], seeds
     return population.with_hyperparameters(states, generator=rate, discriminator=rate)
 
 
-def over_members(train, members: int, *, mesh: bool = False):
+def over_members(train, members: int, mesh: Mesh | None):
     """Maps `train` over all members, split over the devices if they divide evenly.
 
     With `mesh`, groups of devices split the members, and each batch of a member.
     """
-    devices = jax.devices()
     if mesh:
-        groups = jaxgan.distributed.mesh(members=math.gcd(members, len(devices)))
-        mapped = population.shard(population.each(functools.partial(train, mesh=groups)), groups)
+        mapped = population.shard(population.each(functools.partial(train, mesh=mesh)), mesh)
         return jax.jit(mapped, donate_argnums=0)
-    mapped = population.each(train)
+    mapped, devices = population.each(train), jax.devices()
     if len(devices) > 1 and members % len(devices) == 0:
         mapped = population.shard(mapped, devices)
     return jax.jit(mapped, donate_argnums=0)
+
+
+def split_members(mesh: Mesh | None, states: jaxgan.TrainState) -> jaxgan.TrainState:
+    """Copies new or restored members to the groups of devices that train them."""
+    sharding = states.step.sharding
+    if mesh is None or (isinstance(sharding, NamedSharding) and sharding.mesh == mesh):
+        return states
+    return jaxgan.distributed.place(mesh, states, PartitionSpec("members"))
 
 
 def print_table(history: dict[str, np.ndarray], args: argparse.Namespace) -> None:
@@ -130,7 +137,11 @@ def draw(path: Path, history: dict[str, np.ndarray], args: argparse.Namespace, r
 
 
 def make_training(
-    gan: jaxgan.GAN, program: Program, shared: dict[str, Any], args: argparse.Namespace
+    gan: jaxgan.GAN,
+    program: Program,
+    mesh: Mesh | None,
+    shared: dict[str, Any],
+    args: argparse.Namespace,
 ) -> experiments.Training:
     """Makes the training of all members, from the compiled program of an epoch."""
     seeds, latents = experiments.seeds(args, args.seeds), common.fixed_latents(LATENT_DIM)
@@ -138,11 +149,16 @@ def make_training(
     def draw(state: jaxgan.TrainState) -> jax.Array:
         return gan.sample(state, latents)
 
-    sample = jax.jit(population.each(draw))
+    draw_each = population.each(draw)
+    draw_each = jax.jit(population.shard(draw_each, mesh) if mesh else draw_each)
     diversity = jax.jit(population.each(diagnostics.pixel_diversity))
 
+    def sample(states: jaxgan.TrainState) -> jax.Array:
+        return common.gather(draw_each(split_members(mesh, states)))
+
     def advance(states: jaxgan.TrainState, done: int) -> tuple[jaxgan.TrainState, dict]:
-        states, metrics = program.train(states)  # metrics are [members, 1, updates]
+        states, metrics = program.train(states)
+        metrics = common.gather(metrics)  # [members, 1, updates]
         common.check_data(metrics, done + 1)
         record = {name: np.nanmean(values, axis=(1, 2)) for name, values in metrics.items()}
         for name in ("generator_skipped", "discriminator_skipped"):
@@ -188,8 +204,9 @@ def join_history(rows: list[experiments.Row]) -> dict[str, np.ndarray]:
 def compute(args: argparse.Namespace) -> tuple[Path, list[experiments.Row]]:
     members = len(args.learning_rates) * args.seeds
     with common.errors_in_a_line():
+        mesh = common.make_mesh(args, members=members)
         data = jaxgan.datasets.load("mnist", "train", args.data_dir)
-        train_images = jnp.asarray(data.images)
+        train_images = common.place(mesh, data.images)
         gan, seeds = (
             make_gan(train_images.shape[1:], args.beta1),
             experiments.seeds(args, args.seeds),
@@ -197,18 +214,18 @@ def compute(args: argparse.Namespace) -> tuple[Path, list[experiments.Row]]:
         batch = images.normalize(data.images[:1])
         init = functools.partial(make_population, gan, batch, args.learning_rates, seeds)
         epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
-        train = over_members(epoch, members, mesh=args.mesh)
+        train = over_members(epoch, members, mesh)
         lowered = train.lower(jax.eval_shape(init), train_images)
         facts = {"num_images": len(data.images), "images_sha256": common.digest(data)}
         workdir = common.begin(args, {**facts, **common.chosen(args)})
         compiled, seconds = common.timed(lowered.compile)
         compilation.check_memory(compiled)
-    print(f"data: {data.source}; {members} members", file=sys.stderr)
+    common.say(f"data: {data.source}; {members} members")
     real = float(diagnostics.pixel_diversity(images.normalize(data.images[:1000])))
     shared = {"source": data.source, **facts, "compile_seconds": seconds}
     shared["pixel_diversity_of_real_images"] = real
-    program = Program(init, lambda states: compiled(states, train_images))
-    training = make_training(gan, program, shared, args)
+    program = Program(init, lambda states: compiled(split_members(mesh, states), train_images))
+    training = make_training(gan, program, mesh, shared, args)
     return workdir, experiments.compute(args, workdir, [training], summarize=summarize)
 
 
@@ -229,13 +246,16 @@ def report(args: argparse.Namespace, workdir: Path, rows: list[experiments.Row])
 
 def main() -> None:
     args = parse_arguments()
+    if not args.merge:
+        common.join_processes()
     compilation.enable_compilation_cache()
     if args.merge:
         split = {"learning_rates": "learning_rate"}
         args, workdir, rows = merging.merge(args, split, "seeds", summarize)
     else:
         workdir, rows = compute(args)
-    report(args, workdir, rows)
+    if common.is_first():
+        report(args, workdir, rows)
 
 
 if __name__ == "__main__":
