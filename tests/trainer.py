@@ -1,26 +1,34 @@
-"""Trains a small GAN on the devices of all processes, with a save in each epoch.
+"""Trains a small GAN on a mesh of the devices of all processes, with a save in each epoch.
 
-    python tests/trainer.py FOLDER EPOCHS [--slow-saves]
+    python tests/trainer.py FOLDER EPOCHS [--batch-norm] [--slow-saves]
 
 Resumes the newest checkpoint in the folder. Prints each epoch and each save, and the digest of the
 last state. `tests/test_killed_processes.py` kills the processes.
 """
 
+import functools
 import hashlib
 import sys
 import time
 from pathlib import Path
 
 import jax
+import mesh_programs
 import numpy as np
 import optax
 import worker
 
-import jaxgan
-from jaxgan import checkpoint, runs
+from jaxgan import GAN, Pair, checkpoint, distributed, images, runs, training
 from jaxgan.checkpoint import _storage as storage
 
-STEPS = 5  # in each epoch
+STEPS, BATCH = 5, 28  # in each epoch of the 150 images; four devices divide the batch
+IMAGES = mesh_programs.IMAGES
+
+
+def make_gan(*, batch_norm: bool) -> GAN:
+    momentum = optax.sgd(0.05, momentum=0.9)  # Adam amplifies rounding
+    networks = mesh_programs.CONVOLUTIONS if batch_norm else {}
+    return mesh_programs.make_gan(optimizer=Pair(momentum, momentum), **networks)
 
 
 def main() -> None:
@@ -28,28 +36,23 @@ def main() -> None:
     worker.join(heartbeat_timeout_seconds=10, shutdown_timeout_seconds=10)
     if "--slow-saves" in sys.argv:
         slow_down()
-    gan = jaxgan.gan(
-        jaxgan.networks.MLPGenerator((4, 4, 1), features=(8,)),
-        jaxgan.networks.MLPDiscriminator(features=(8,)),
-        jaxgan.losses.non_saturating(),
-        jaxgan.Pair(optax.adam(1e-2), optax.adam(1e-2)),
-        latents=3,
-    )
-    images = np.random.default_rng(0).uniform(-1, 1, (STEPS, 8, 4, 4, 1)).astype(np.float32)
+    gan, mesh = make_gan(batch_norm="--batch-norm" in sys.argv), distributed.mesh()
     workdir = runs.begin(folder, {"epochs": epochs}, resume=(folder / "config.json").exists())
-    state = worker.place(gan.init(jax.random.key(0), images[0]))
+    state = distributed.init(gan, mesh, jax.random.key(0), images.normalize(IMAGES[:1]))
+    losses = []
     if checkpoint.steps(workdir / "checkpoints"):
         state = checkpoint.restore(workdir / "checkpoints", like=state)
-    batches = [worker.place(batch, "data") for batch in images]
-    replicated = jax.tree.map(lambda leaf: leaf.sharding, state)
-    update = jax.jit(gan.update, donate_argnums=0, out_shardings=(replicated, None))
+        losses = checkpoint.info(workdir / "checkpoints").metadata
+    data = distributed.place(mesh, IMAGES)
+    epoch = functools.partial(training.epochs, gan, batch_size=BATCH, mesh=mesh)
+    train = jax.jit(epoch, donate_argnums=0)
     saving, received = None, []
     with runs.stop_signals() as stopped:
-        for epoch in range(int(state.step) // STEPS, epochs):
-            for batch in batches:
-                state, _ = update(state, batch)
-            saving = checkpoint.save(workdir / "checkpoints", state)
-            print(f"epoch {epoch}", flush=True)
+        for number in range(int(state.step) // STEPS, epochs):
+            state, metrics = train(state, data)
+            losses += np.ravel(metrics["generator_loss"]).tolist()
+            saving = checkpoint.save(workdir / "checkpoints", state, metadata=losses)
+            print(f"epoch {number}", flush=True)
             if received := runs.agree(stopped):
                 break
         if saving:
