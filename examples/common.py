@@ -70,12 +70,18 @@ class Output:
             unwritten.setdefault(self._name, f"{self._name}: {error}")
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None], *, joins: bool = False) -> None:
     """Runs a script until its end, also if stdout, stderr or the disk of its files fails.
 
     The exit code is then 1, unless the script ends with another code. Ctrl-C ends the script at
     once, without a traceback, except in `runs.stop_signals`.
+
+    A script that does not call `join_processes` (`joins` is False) ends at once if it is one of
+    several processes of `python -m jaxgan.distributed`, because they would repeat the same work.
     """
+    num = os.environ.get("JAX_NUM_PROCESSES", "1")
+    if not joins and num != "1":
+        sys.exit(f"JAX_NUM_PROCESSES must be 1 for this script; got {num}.")
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # ignored in background jobs
         # Python's own handler waits until a compilation or a compiled program ends.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

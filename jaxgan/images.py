@@ -263,8 +263,7 @@ def _draw(axes: "Axes", label: str, members: np.ndarray) -> None:
 
 def _as_numpy(name: str, x: object) -> np.ndarray:
     """Converts an array of any library, or a list of numbers, to numpy."""
-    if checks.is_concrete(x):
-        checks.whole(name, x)
+    checks.readable(name, x)
     try:
         return np.asarray(x)
     except Exception:  # lists of different lengths, or any error of another library

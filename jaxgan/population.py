@@ -279,8 +279,9 @@ def shard(
     Raises:
       TypeError: If `function` is not a function, or `devices` is neither a list of devices nor a
         mesh.
-      ValueError: If `devices` is empty, the number of devices or groups does not divide the number
-        of members, or the mesh has no axis "members" or an axis that is not Auto.
+      ValueError: If `devices` is empty or contains a device twice, the number of devices or groups
+        does not divide the number of members, or the mesh has no axis "members" or an axis that is
+        not Auto.
 
     Example:
       >>> import jax, jax.numpy as jnp

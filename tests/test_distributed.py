@@ -242,10 +242,26 @@ class TestRefused:
             distributed.mesh(members=2)
         with pytest.raises(ValueError, match="devices must be a list of at least one device"):
             distributed.mesh([])
-        with pytest.raises(ValueError, match=r"spec must be of the mesh axes \('data',\); got"):
-            distributed.place(mesh, np.zeros(3), PartitionSpec("rows"))
+        devices = jax.devices() * 2
+        for call in (distributed.mesh, functools.partial(population.shard, jnp.sin)):
+            with pytest.raises(ValueError, match="devices must be different devices; got"):
+                call(devices)
+        for spec in (PartitionSpec("rows"), PartitionSpec("data", "data")):
+            with pytest.raises(ValueError, match=r"spec must be of .* \('data',\), each at"):
+                distributed.place(mesh, np.zeros((3, 3)), spec)
         with pytest.raises(ValueError, match=r"tree\['a'\] must be an array that .* shape \(\)"):
             distributed.place(mesh, {"a": np.float32(0)}, PartitionSpec("data"))
+
+    def test_leaves_without_numbers_are_refused(self, mesh):
+        for leaf in ("text", np.array([None]), jax.ShapeDtypeStruct((3,), jnp.float32)):
+            with pytest.raises(TypeError, match=r"tree\['a'\] must be numbers; got"):
+                distributed.place(mesh, {"a": leaf})
+        with pytest.raises(TypeError, match="tree must be an array with values; got an array"):
+            jax.jit(functools.partial(distributed.place, mesh))(jnp.ones(3))
+        donated = jnp.ones(3)
+        donated.delete()
+        with pytest.raises(ValueError, match=r"tree\['a'\] must be .*; got a donated"):
+            distributed.place(mesh, {"a": donated})
 
 
 def test_interleaved_shares_are_those_of_reordered_images(batch):

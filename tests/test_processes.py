@@ -142,6 +142,14 @@ def test_changed_hyperparameters_of_replicated_states_give_a_warning(results):
     assert line == f"  {path}: saved 0.01, in like 0.5"
 
 
+def test_arrays_and_devices_of_other_processes_are_refused(results):
+    for *errors, step in results["shared_arrays"]:
+        for text, name in zip(errors, ("mesh", "mesh", "tree", "images"), strict=True):
+            kind = "a mesh with devices" if name == "mesh" else "an array"
+            assert text.startswith(f"ValueError: {name} must be {kind} of this process; got ")
+        assert step == 1
+
+
 def test_missing_process_is_named(results):
     error, _ = results["missing_call"]
     expected = (
@@ -154,12 +162,6 @@ def test_process_0_alone_writes_files(results):
     summary, log, config = of_both(results, "begun_folder")
     assert json.loads(summary) == json.loads(log) == {"process": 0}
     assert json.loads(config) == {"seed": 0}
-
-
-def test_pictures_of_images_split_over_processes_are_refused(results):
-    message = of_both(results, "split_images")
-    assert "images must be whole in this process; got an array split over processes." in message
-    assert "process_allgather" in message
 
 
 def test_signal_of_one_process_reaches_both(results):

@@ -14,12 +14,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import mesh_programs
 import numpy as np
 import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 import jaxgan
-from jaxgan import checkpoint, runs, streaming
+from jaxgan import checkpoint, distributed, runs, streaming
 from jaxgan._internal import processes
 from jaxgan.checkpoint import DamagedCheckpointError
 from jaxgan.checkpoint import _read as read
@@ -308,12 +309,6 @@ def begun_folder(folder):
 
 
 @scenario
-def split_images(folder):
-    images = place(np.zeros((4, 2, 2, 1), np.uint8), "data")
-    return error(lambda: jaxgan.images.grid(images))
-
-
-@scenario
 def one_signal(folder):
     return runs.agree([15] if jax.process_index() == 1 else [])
 
@@ -331,6 +326,26 @@ def missing_call(folder):
     next(processes._numbers) if jax.process_index() else None
     processes.SECONDS = 60
     return called
+
+
+@scenario
+def shared_arrays(folder):
+    """Uses a mesh of other processes' devices, and an array of which this process has a part."""
+    mine = jax.process_index()
+    others = distributed.mesh([x for x in jax.devices() if x.process_index != mine])
+    images = mesh_programs.IMAGES[:8]
+    batch = distributed.place(
+        distributed.mesh(), jaxgan.images.normalize(images), PartitionSpec("data")
+    )
+    gan = mesh_programs.make_gan()
+    state = distributed.init(gan, distributed.mesh(), jax.random.key(0), np.zeros((1, 8, 8, 1)))
+    return [
+        error(lambda: distributed.place(others, images)).replace(f"process={1 - mine}", "other"),
+        error(lambda: distributed.split(others, images)).replace(f"process={1 - mine}", "other"),
+        error(lambda: distributed.place(distributed.mesh(), batch)),
+        error(lambda: jaxgan.images.grid(batch, 4)),
+        int(gan.update(state, batch)[0].step),  # without jit
+    ]
 
 
 @scenario

@@ -51,6 +51,20 @@ def check_mesh(mesh: object, axis: str | None = DATA) -> None:
     checks.require(fits, "mesh", expected, f"{shape}", advice)
 
 
+def check_local(mesh: Mesh) -> None:
+    """Checks that a mesh has devices of this process.
+
+    Args:
+      mesh: a mesh.
+
+    Raises:
+      ValueError: If all devices belong to other processes.
+    """
+    expected, got = "a mesh with devices of this process", f"{mesh.devices.ravel()[:2].tolist()}"
+    advice = "Create it with jaxgan.distributed.mesh() in all processes."
+    checks.require(bool(mesh.local_devices), "mesh", expected, got, advice)
+
+
 def check_placed(name: str, x: Any) -> None:
     """Checks that an array is not split over Explicit axes of a mesh.
 
@@ -76,7 +90,8 @@ def check_devices(devices: Any) -> Sequence[jax.Device]:
 
     Raises:
       TypeError: If `devices` is not a list of devices.
-      ValueError: If `devices` is empty, or JAX_NUM_PROCESSES names processes that were not joined.
+      ValueError: If `devices` is empty or contains a device twice, or JAX_NUM_PROCESSES names
+        processes that were not joined.
     """
     # Otherwise, each process would train alone, and write to the folder of the others.
     num = os.environ.get("JAX_NUM_PROCESSES") or "1"
@@ -88,6 +103,7 @@ def check_devices(devices: Any) -> Sequence[jax.Device]:
     got = checks.shown(devices)
     checks.require(are_devices, "devices", "a list of jax.Device", got, error=TypeError)
     checks.require(len(devices) > 0, "devices", "a list of at least one device", got)
+    checks.require(len({*devices}) == len(devices), "devices", "different devices", got)
     return devices
 
 

@@ -50,8 +50,9 @@ def mesh(devices: Sequence[jax.Device] | None = None, *, members: int | None = N
 
     Raises:
       TypeError: If `devices` is not a list of devices, or `members` is not an integer.
-      ValueError: If `devices` is empty, or `members` does not divide the number of devices. If
-        JAX_NUM_PROCESSES names several processes, and `jax.distributed` has not joined them.
+      ValueError: If `devices` is empty or contains a device twice, or `members` does not divide the
+        number of devices. If JAX_NUM_PROCESSES names several processes, and `jax.distributed` has
+        not joined them.
 
     Example:
       >>> import jax, jaxgan
@@ -84,9 +85,11 @@ def place(mesh: Mesh, tree: T, spec: PartitionSpec | None = None) -> T:
       The same pytree of JAX arrays. `jax.jit` can donate them.
 
     Raises:
-      TypeError: If `mesh` is not a mesh, or `spec` is not a `PartitionSpec`.
-      ValueError: If an axis of the mesh is not Auto, `spec` contains another axis, or `spec` does
-        not divide an array evenly.
+      TypeError: If `mesh` is not a mesh, `spec` is not a `PartitionSpec`, or a leaf is not an array
+        or is traced by `jax.jit`.
+      ValueError: If an axis of the mesh is not Auto, or the mesh has no device of this process. If
+        `spec` contains another axis or the same axis twice, or does not divide an array evenly. If
+        an array was donated, or other processes hold parts of it.
 
     Example:
       >>> import jax, jaxgan, numpy as np
@@ -96,30 +99,37 @@ def place(mesh: Mesh, tree: T, spec: PartitionSpec | None = None) -> T:
       True
     """
     meshes.check_mesh(mesh, None)
+    meshes.check_local(mesh)
+    checks.not_donated("tree", tree)
     spec = PartitionSpec() if spec is None else spec
     checks.instance("spec", spec, PartitionSpec, "a jax.sharding.PartitionSpec")
-    unknown = {*jax.tree.leaves(tuple(spec))} - {*mesh.axis_names}
-    checks.require(not unknown, "spec", f"of the mesh axes {mesh.axis_names}", f"{spec}")
+    named = jax.tree.leaves(tuple(spec))
+    fits = {*named} <= {*mesh.axis_names} and len({*named}) == len(named)
+    expected = f"of the mesh axes {mesh.axis_names}, each at most once"
+    checks.require(fits, "spec", expected, f"{spec}")
     sharding = NamedSharding(mesh, spec)
 
     def put(path: Any, x: Any) -> Array:
         name = f"tree{jax.tree_util.keystr(path)}"
+        data = _reader(name, x)
         shape = np.shape(x)
         parts = [math.prod(mesh.shape[axis] for axis in jax.tree.leaves(axes)) for axes in spec]
         fits = len(parts) <= len(shape) and not any(map(operator.mod, shape, parts))
         expected = f"an array that {spec} splits evenly over {dict(mesh.shape)}"
         checks.require(fits, name, expected, f"shape {shape}")
-        return jax.make_array_from_callback(shape, sharding, _reader(x))
+        return jax.make_array_from_callback(shape, sharding, data)
 
     return jax.tree_util.tree_map_with_path(put, tree)
 
 
-def _reader(x: Any) -> Callable[[Any], Any]:
+def _reader(name: str, x: Any) -> Callable[[Any], Any]:
     """Returns a function that copies a part of an array, from the memory of this process."""
+    is_known, got = checks.is_concrete(x), "an array traced by jax.jit"
+    checks.require(is_known, name, "an array with values", got, error=TypeError)
     if isinstance(x, Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        data, kind = np.asarray(jax.random.key_data(x)), jax.random.key_impl(x)
+        data, kind = checks.numpy_array(name, jax.random.key_data(x)), jax.random.key_impl(x)
         return lambda index: jax.random.wrap_key_data(data[index], impl=kind)
-    array = np.asarray(x)
+    array = checks.numpy_array(name, x)
     # On a CPU, a JAX array may share the memory of a numpy array.
     return lambda index: np.array(array[index])
 
@@ -143,7 +153,8 @@ def init(
 
     Raises:
       TypeError: If `gan` or `mesh` has the wrong type, or as `gan.init` does.
-      ValueError: If the mesh has no axis "data" or an axis that is not Auto, or as `gan.init` does.
+      ValueError: If the mesh has no axis "data", an axis that is not Auto, or no device of this
+        process; or as `gan.init` does.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxgan, optax
@@ -195,8 +206,8 @@ def split(mesh: Mesh, images: ArrayLike) -> SplitImages:
 
     Raises:
       TypeError: If `mesh` is not a mesh, or images are not uint8.
-      ValueError: If the mesh has no axis "data" or an axis that is not Auto, or images do not have
-        rank 4.
+      ValueError: If the mesh has no axis "data", an axis that is not Auto, or no device of this
+        process; or if images do not have rank 4.
 
     Example:
       >>> import jax, jaxgan, numpy as np
@@ -205,6 +216,7 @@ def split(mesh: Mesh, images: ArrayLike) -> SplitImages:
       5
     """
     meshes.check_mesh(mesh)
+    meshes.check_local(mesh)
     array = checks.numpy_array(
         "Training images", images, np.uint8, "[num, height, width, channels]"
     )

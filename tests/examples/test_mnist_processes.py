@@ -19,6 +19,23 @@ LAUNCH = f"""
 import runpy, sys
 sys.exit(runpy.run_path({launch.__file__!r})["launch"](2, sys.argv[1:]))
 """
+PROGRAM = """
+import os, runpy, sys, jaxgan
+number, load = int(os.environ["JAX_PROCESS_ID"]), jaxgan.datasets.load
+
+def load_changed(*args):
+    data = load(*args)
+    images = data.images.copy()
+    images[-1, 0, 0] = number
+    return jaxgan.datasets.Dataset(images, data.labels, data.source)
+
+if "{differing}" == "seed":
+    sys.argv += ["--seed", f"{{number}}"]
+if "{differing}" == "data":
+    jaxgan.datasets.load = load_changed
+sys.path.insert(0, os.path.dirname("{script}"))
+runpy.run_path("{script}", run_name="__main__")
+"""
 
 
 def train(workdir, *options):
@@ -64,18 +81,22 @@ def test_processes_without_a_mesh_are_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_different_options_or_data_are_refused(tmp_path):
-    command = [sys.executable, str(EXAMPLES / "mnist.py"), *arguments(tmp_path / "run", "--mesh")]
+@pytest.mark.parametrize(
+    ("differing", "expected"),
+    [
+        ("seed", "config must be the same in all processes; got seed 1 in process 1, 0 in process"),
+        ("data", "config must be the same in all processes; got images_sha256 "),
+    ],
+)
+def test_different_options_or_data_are_refused(tmp_path, differing, expected):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.format(script=EXAMPLES / "mnist.py", differing=differing))
     start = time.monotonic()
-    processes = [
-        subprocess.Popen([*command, "--seed", f"{i}"], env=env, stderr=subprocess.PIPE, text=True)
-        for i, env in enumerate(clusters.environments(2))
-    ]
-    errors = [process.communicate(timeout=60)[1] for process in processes]
+    done = clusters.run(program, *arguments(tmp_path / "run", "--mesh"))
     assert time.monotonic() < start + 30
-    expected = "config must be the same in all processes; got seed 1 in process 1, 0 in process 0."
-    assert all(expected in error for error in errors), errors
-    assert [process.returncode for process in processes] == [1, 1]
+    assert [process.returncode for process in done] == [1, 1]
+    for process in done:
+        assert expected in process.output
     assert not (tmp_path / "run").exists()
 
 

@@ -11,12 +11,13 @@ from jaxgan._internal.checks.arrays import (
     channels_first_note,
     finite,
     is_concrete,
+    is_readable,
     key,
     labels,
     not_donated,
     numpy_array,
+    readable,
     shape,
-    whole,
 )
 from jaxgan._internal.checks.ranges import SIGNED, images_in_range, plausible
 from jaxgan._internal.checks.trees import as_json, optimizers, pair, tree_matches
@@ -49,6 +50,7 @@ __all__ = [
     "instance",
     "integer",
     "is_concrete",
+    "is_readable",
     "key",
     "labels",
     "not_donated",
@@ -57,6 +59,7 @@ __all__ = [
     "pair",
     "path",
     "plausible",
+    "readable",
     "real",
     "require",
     "shape",
@@ -64,5 +67,4 @@ __all__ = [
     "shown",
     "text",
     "tree_matches",
-    "whole",
 ]

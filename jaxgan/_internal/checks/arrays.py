@@ -30,6 +30,34 @@ def is_concrete(value: object) -> bool:
     return not isinstance(value, jax.core.Tracer)
 
 
+def is_readable(value: object) -> bool:
+    """Returns whether a value is concrete, and this process can read all of it.
+
+    Several processes can hold different parts of an array.
+
+    Args:
+      value: any value.
+    """
+    if not isinstance(value, jax.Array) or not is_concrete(value):
+        return is_concrete(value)
+    return value.is_fully_addressable or value.is_fully_replicated
+
+
+def readable(name: str, x: object) -> None:
+    """Checks that no part of a concrete array is in other processes only.
+
+    Args:
+      name: the argument's name in an error.
+      x: any value.
+
+    Raises:
+      ValueError: If other processes hold parts of the array.
+    """
+    expected, got = "an array of this process", "an array with parts in other processes"
+    advice = "Gather it with jax.experimental.multihost_utils.process_allgather(x, tiled=True)."
+    require(not is_concrete(x) or is_readable(x), name, expected, got, advice)
+
+
 def array(
     name: str,
     x: object,
@@ -77,7 +105,7 @@ def numpy_array(
 
     Raises:
       TypeError: If `x` is not an array of that kind.
-      ValueError: If `x` does not have these axes, or is empty.
+      ValueError: If `x` does not have these axes, is empty, or other processes hold parts of it.
 
     Example:
       >>> from jaxgan._internal import checks
@@ -86,22 +114,8 @@ def numpy_array(
       ...
       TypeError: values must be numbers; got [[1.0], [2.0, 3.0]].
     """
+    readable(name, x)
     return _array(name, x, kind, form, np.asarray, True)
-
-
-def whole(name: str, x: object) -> None:
-    """Checks that this process has all values of an array, so that numpy can read them.
-
-    Args:
-      name: the array's name in an error.
-      x: any value.
-
-    Raises:
-      ValueError: If `x` is a JAX array that is split over several processes.
-    """
-    is_whole = not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated
-    advice = "Gather it with jax.experimental.multihost_utils.process_allgather(x, tiled=True)."
-    require(is_whole, name, "whole in this process", "an array split over processes", advice)
 
 
 def _array(
@@ -114,8 +128,6 @@ def _array(
 ) -> A:
     expected = _expected(kind, form)
     is_array = isinstance(given, jax.Array | np.ndarray | np.generic)
-    if convert is np.asarray and is_concrete(given):
-        whole(name, given)
     try:
         x = convert(given if is_array else _numbers(given, lists))
     except Exception:  # ragged lists, or any error of another library
@@ -173,7 +185,7 @@ def finite(name: str, x: object) -> None:
       ...
       ValueError: real must be finite; 1 of 2 values are not. The first is nan at [0, 1].
     """
-    if not is_concrete(x):
+    if not is_readable(x):
         return
     values: np.ndarray = np.asarray(x)
     wrong = ~np.isfinite(values)
@@ -188,7 +200,7 @@ def finite(name: str, x: object) -> None:
 def labels(
     x: object, batch: tuple[int, ...], num_classes: int | None, *, lists: bool = True
 ) -> jax.Array:
-    """Checks the shape and dtype of labels, and the range if they are concrete.
+    """Checks the shape and dtype of labels, and the range if this process can read them.
 
     Args:
       x: the labels.
@@ -203,7 +215,7 @@ def labels(
     integers = array("Labels", x, jnp.integer, form=None, lists=lists)
     fits, expected = integers.shape == batch, f"one for each example, of shape {batch}"
     require(fits, "Labels", expected, f"{integers.shape}")
-    if num_classes is not None and is_concrete(x) and integers.size:
+    if num_classes is not None and is_readable(x) and integers.size:
         low, high = np.min(np.asarray(x)), np.max(np.asarray(x))
         in_range = low >= 0 and high < num_classes
         got = f"{low} to {high}, shape {integers.shape}"

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgan._internal.checks.arrays import finite, is_concrete
+from jaxgan._internal.checks.arrays import finite, is_readable
 from jaxgan._internal.checks.values import require
 
 Range = tuple[float, float]
@@ -55,7 +55,8 @@ def images_in_range(
 
     Args:
       name: the argument's name in an error.
-      x: uint8, or floats; not empty. Traced arrays are not checked.
+      x: uint8, or floats; not empty. Traced arrays, and arrays with parts in other
+        processes, are not checked.
       data_range: the promised range of floats.
       real: whether to refuse images that are probably masks.
       few: whether the images are too few to guess that they are masks or in [0, 1].
@@ -74,7 +75,7 @@ def images_in_range(
       ValueError: Images must be in [-1, 1], some below 0; got 0 to 1. Scale images in [0, 1] by
       2 * x - 1.
     """
-    if not is_concrete(x):
+    if not is_readable(x):
         return
     values: np.ndarray = np.asarray(x)
     low, high = float(values.min()), float(values.max())
