@@ -110,21 +110,35 @@ def join_processes() -> None:
     of Kubernetes sets JOB_COMPLETION_INDEX instead of the last one. The hosts of other TPU pods
     need only JAX_NUM_PROCESSES, because JAX gets the rest from Google Cloud.
     """
-    number = os.environ.get("JAX_PROCESS_ID", os.environ.get("JOB_COMPLETION_INDEX"))
+    names = [name for name in ("JAX_PROCESS_ID", "JOB_COMPLETION_INDEX") if name in os.environ]
     address = os.environ.get("JAX_COORDINATOR_ADDRESS")
     known = ("JAX_NUM_PROCESSES", "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
-    num, *sizes = (int(os.environ.get(name, 1)) for name in known)
+    num, *sizes = map(integer_variable, known)
     hosts = os.environ.get("TPU_WORKER_HOSTNAMES", "").split(",")
     if max(num, *sizes, len(hosts)) == 1:
         return
     # A process that hears nothing from another for 30 seconds ends.
     options: dict[str, Any] = {"heartbeat_timeout_seconds": 30, "shutdown_timeout_seconds": 60}
     if address and num > 1:
-        place = {"num_processes": num, "process_id": None if number is None else int(number)}
+        number = integer_variable(names[0], num) if names else None
+        place = {"num_processes": num, "process_id": number}
         options |= {"coordinator_address": address, **place}
     # Otherwise JAX would handle SIGTERM itself, also outside of `runs.stop_signals`.
     jax.config.update("jax_enable_preemption_service", False)
     jax.distributed.initialize(**options)
+
+
+def integer_variable(name: str, end: float = float("inf")) -> int:
+    """Returns the integer in an environment variable, by default 1. Ends the script after an error.
+
+    Args:
+      name: the variable's name.
+      end: the integer must be below this number.
+    """
+    text, below = os.environ.get(name, "1"), f" below {end}" if end < float("inf") else ""
+    if not (text.isdecimal() and int(text) < end):
+        sys.exit(f"{name} must be an integer{below}; got {text!r}.")
+    return int(text)
 
 
 def is_first() -> bool:

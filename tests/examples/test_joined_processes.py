@@ -21,7 +21,15 @@ def joined(monkeypatch):
     It returns the arguments of `jax.distributed.initialize`, or None if there is no call.
     """
     monkeypatch.syspath_prepend(EXAMPLES)
-    known = ("SLURM_", "OMPI_", "TPU_WORKER", "JOB_COMPLETION", "JAX_COORD", "JAX_NUM_P")
+    known = (
+        "SLURM_",
+        "OMPI_",
+        "TPU_WORKER",
+        "JOB_COMPLETION",
+        "JAX_COORD",
+        "JAX_NUM_P",
+        "JAX_PROC",
+    )
     for name in [name for name in os.environ if name.startswith(known)]:
         monkeypatch.delenv(name)  # the tests may run in a job of SLURM
     common, calls = importlib.import_module("common"), []
@@ -59,3 +67,16 @@ def joined(monkeypatch):
 def test_script_joins_the_processes_that_the_environment_names(joined, environment, expected):
     seconds = {"heartbeat_timeout_seconds": 30, "shutdown_timeout_seconds": 60}
     assert joined(environment) == (None if expected is None else expected | seconds)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({**COORDINATOR, "JAX_NUM_PROCESSES": "two"}, "JAX_NUM_PROCESSES must be an integer; got"),
+        ({**COORDINATOR, "JAX_PROCESS_ID": "2"}, "JAX_PROCESS_ID must be an integer below 2; got"),
+        ({**COORDINATOR, "JOB_COMPLETION_INDEX": ""}, "JOB_COMPLETION_INDEX must be an integer"),
+    ],
+)
+def test_invalid_numbers_of_processes_are_refused(joined, environment, expected):
+    with pytest.raises(SystemExit, match=expected):
+        joined(environment)
