@@ -42,6 +42,7 @@ def check_close(folder, expected):
     close(checkpoint.info(folder / "checkpoints").metadata, losses)
 
 
+@pytest.mark.filterwarnings("ignore:.*another environment")  # of other devices
 def test_two_processes_train_like_one_device(tmp_path):
     assert train(tmp_path, 2, 2).startswith("step 10 ")
     check_close(tmp_path, train_here())
