@@ -9,6 +9,7 @@ from jaxgan import (
     datasets,
     diagnostics,
     distributed,
+    dynamics,
     evaluation,
     images,
     latents,
@@ -19,21 +20,24 @@ from jaxgan import (
     population,
     runs,
     streaming,
+    terms,
     train_state,
     training,
     types,
 )
-from jaxgan._game import GAN, gan
+from jaxgan._game import GAN, Game, game, gan, objective
 from jaxgan._internal.environment import environment
 from jaxgan.train_state import TrainState
-from jaxgan.types import Loss, Network, Pair
+from jaxgan.types import Loss, Network, Objective, Pair
 
 __version__ = "0.1.0"
 
 __all__ = [
     "GAN",
+    "Game",
     "Loss",
     "Network",
+    "Objective",
     "Pair",
     "TrainState",
     "augment",
@@ -42,18 +46,22 @@ __all__ = [
     "datasets",
     "diagnostics",
     "distributed",
+    "dynamics",
     "environment",
     "evaluation",
+    "game",
     "gan",
     "images",
     "latents",
     "losses",
     "networks",
+    "objective",
     "optimizers",
     "penalties",
     "population",
     "runs",
     "streaming",
+    "terms",
     "train_state",
     "training",
     "types",

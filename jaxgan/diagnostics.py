@@ -15,8 +15,8 @@ def of_logits(
     r"""Computes how well the discriminator separates real from fake images.
 
     Args:
-      real_logits: discriminator outputs of real images, float `[batch]`.
-      fake_logits: discriminator outputs of fake images, float `[batch]`.
+      real_logits: discriminator outputs of real images, float `[batch]` or `[batch, ...]`.
+      fake_logits: discriminator outputs of fake images, float `[batch]` or `[batch, ...]`.
       boundary: the logit of an undecided discriminator, as in `jaxgan.Loss`; or None if only
         differences of logits have a meaning.
 
@@ -34,7 +34,7 @@ def of_logits(
 
     Raises:
       TypeError: If the logits are not floats, or the boundary is not a number.
-      ValueError: If logits do not have rank 1, a batch is empty, or the boundary is non-finite.
+      ValueError: If logits are scalars, a batch is empty, or the boundary is non-finite.
 
     Example:
       >>> import jax.numpy as jnp
@@ -43,8 +43,8 @@ def of_logits(
       >>> {name: float(metrics[name]) for name in ("real_accuracy", "fake_accuracy", "logit_gap")}
       {'real_accuracy': 1.0, 'fake_accuracy': 0.5, 'logit_gap': 1.25}
     """
-    real_logits = checks.array("real_logits", real_logits, jnp.floating, "[batch]")
-    fake_logits = checks.array("fake_logits", fake_logits, jnp.floating, "[batch]")
+    real_logits = checks.array("real_logits", real_logits, jnp.floating, "[...]")
+    fake_logits = checks.array("fake_logits", fake_logits, jnp.floating, "[...]")
     gap = {"logit_gap": jnp.mean(real_logits) - jnp.mean(fake_logits)}
     if boundary is None:
         return gap

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxgan._internal import checks, whole_file
+from jaxgan.types import PyTree
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,6 +48,30 @@ def normalize(images: jax.Array | np.ndarray) -> jax.Array:
     is_uint8 = isinstance(images, jax.Array | np.ndarray) and images.dtype == np.uint8
     checks.require(is_uint8, "images", "a uint8 array", checks.show(images), error=TypeError)
     return jnp.asarray(images, jnp.float32) / 127.5 - 1.0
+
+
+def normalize_batch(batch: PyTree) -> PyTree:
+    """Scales the uint8 images of a batch to floats in [-1, 1], and leaves other arrays unchanged.
+
+    `jaxgan.training` applies this function to each batch by default.
+
+    Args:
+      batch: a pytree of arrays with a batch axis, such as images or `(images, labels)`. uint8
+        arrays `[batch, ...]` of rank 2 or more are images; those of rank 1 are labels.
+
+    Returns:
+      The batch, with images as float32 in [-1, 1].
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxgan.images import normalize_batch
+      >>> images, labels = jnp.array([[0, 255]], jnp.uint8), jnp.array([7], jnp.uint8)
+      >>> images, labels = normalize_batch((images, labels))
+      >>> print(images, labels)
+      [[-1.  1.]] [7]
+    """
+    is_image = lambda x: x.dtype == np.uint8 and x.ndim > 1
+    return jax.tree.map(lambda x: normalize(x) if is_image(x) else x, batch)
 
 
 def quantize(images: ArrayLike) -> np.ndarray:

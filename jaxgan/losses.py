@@ -1,23 +1,24 @@
-r"""Defines adversarial losses: pairs of functions from logits to one value per image.
+r"""Defines adversarial losses: pairs of functions from logits to one value per logit.
 
 Most functions return a `jaxgan.Loss`, with one loss for each network. A loss is a function
-`(real_logits, fake_logits) -> [batch]`, and works with any network. `jaxgan.gan` takes the mean
-over the batch. `jaxgan.gan` also accepts a plain `jaxgan.Pair` of losses.
+`(real_logits, fake_logits) -> values`, and works with any network. `jaxgan.gan` takes the mean of
+the values. `jaxgan.gan` also accepts a plain `jaxgan.Pair` of losses.
 
 All losses have these properties:
 
 - `real_logits` and `fake_logits` are the discriminator's raw outputs for real and fake images,
-  float `[batch]`, of the same shape. In the formulas, $r$ is a real logit and $f$ a fake logit.
+  float, of the same shape: `[batch]`, or `[batch, ...]` for a discriminator that returns several
+  logits for an image. In the formulas, $r$ is a real logit and $f$ a fake logit.
 - The generator minimizes $L_G$, and the discriminator minimizes $L_D$.
 - A loss is elementwise, as in optax: value $i$ depends only on real logit $i$ and fake logit $i$.
-  Only `relativistic_average` also uses means over the batch.
+  Only `relativistic_average` also uses means over all logits.
 - `boundary` is the logit of an undecided discriminator, which minimizes $L_D$ if $r = f$. For
   `hinge`, it is the middle of the minimizers. It is None for `wasserstein` and the relativistic
   losses: adding a constant to all logits does not change their $L_D$.
 - The result has the dtype of the logits. In float32 and bfloat16, values and gradients are finite
   for logits up to 1e4 in magnitude.
-- At trace time, a loss raises a `ValueError` if the logits are not `[batch]`, are empty, or differ
-  in shape. A loss raises a `TypeError` if the logits are not arrays of floats.
+- At trace time, a loss raises a `ValueError` if the logits are a scalar, are empty, or differ in
+  shape. A loss raises a `TypeError` if the logits are not arrays of floats.
 
 The formulas use $\sigma(x) = 1 / (1 + e^{-x})$ and $\mathrm{softplus}(x) = \log(1 + e^x)$, with
 $-\log\sigma(x) = \mathrm{softplus}(-x)$ and $-\log(1 - \sigma(x)) = \mathrm{softplus}(x)$.
@@ -52,7 +53,7 @@ def as_loss(loss: Loss | Pair[LossFn]) -> Loss:
 
     Args:
       loss: a `jaxgan.Loss`, or a `jaxgan.Pair` of functions `(real_logits, fake_logits) ->
-        [batch]`.
+        values`.
 
     Returns:
       A `jaxgan.Loss`.
@@ -314,7 +315,7 @@ def relativistic() -> Loss:
 def relativistic_average() -> Loss:
     r"""Returns the relativistic average loss (RaGAN), which compares each logit with a mean logit.
 
-    With $\bar r$ and $\bar f$ the means over the batch, the losses are
+    With $\bar r$ and $\bar f$ the means over all logits, the losses are
 
     $$L_D = \mathrm{softplus}(\bar f - r) + \mathrm{softplus}(f - \bar r),$$
     $$L_G = \mathrm{softplus}(r - \bar f) + \mathrm{softplus}(\bar r - f).$$
@@ -399,8 +400,8 @@ def _loss(generator: LossFn, discriminator: LossFn, boundary: float | None) -> L
 
 def _checked(formula: LossFn) -> LossFn:
     def loss(real_logits: Array, fake_logits: Array) -> Array:
-        checks.array("real_logits", real_logits, jnp.floating, "[batch]", lists=False)
-        checks.array("fake_logits", fake_logits, jnp.floating, "[batch]", lists=False)
+        checks.array("real_logits", real_logits, jnp.floating, "[...]", lists=False)
+        checks.array("fake_logits", fake_logits, jnp.floating, "[...]", lists=False)
         # Without this check, broadcasting would pair one real logit with all fake logits.
         fits, got = real_logits.shape == fake_logits.shape, (real_logits.shape, fake_logits.shape)
         checks.require(fits, "real_logits and fake_logits", "of the same shape", f"{got}")

@@ -1,22 +1,20 @@
-r"""Defines penalties, which `jaxgan.gan` adds to the discriminator's loss.
+r"""Defines penalties: terms that regularize the discriminator.
 
 Unlike a loss, a penalty can use the images and the discriminator itself, for example its gradient.
-A penalty is a pair of pure functions, like an optax transformation: `init` creates its state, often
-empty, and `apply` computes its values.
+A penalty is a `jaxgan.terms.Term`: `jaxgan.gan` adds the mean of its values to the discriminator's
+loss. Pass one penalty as `penalty`, or several in `terms`.
 
-`apply` receives the discriminator as `critic`, a function from images to logits. The images are
-packed, as in a discriminator step, but not augmented: the critic augments them, with the random
+Gradient penalties use the images before augmentation. The critic augments them, with the random
 draws of the loss. A gradient penalty on an augmentation $T$ therefore uses $\nabla_x D(T(x))$, as
 StyleGAN2-ADA and R3GAN do, so their values of $\gamma$ carry over.
 
-`jaxgan.gan` also accepts a plain function `(critic, real, fake, key) -> values`, with values
-`[batch]` or a scalar. It adds the mean of the values to the discriminator's loss.
+$D$ is one number for each image. If the discriminator returns several logits for an image, such as
+one for each patch, $D$ is their mean. With `augment.pack`, $x$ is a pack of images.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,17 +23,12 @@ from jax.typing import ArrayLike
 
 from jaxgan._internal import checks
 from jaxgan.augment import PlainAugmentation
+from jaxgan.terms import Critic, PlainTerm, Term, View, as_term
 from jaxgan.types import PyTree
 
 __all__ = [
-    "Critic",
     "Injected",
-    "Penalty",
-    "PenaltyApply",
-    "PlainPenalty",
-    "StepCritic",
     "add",
-    "as_penalty",
     "consistency",
     "dragan",
     "inject",
@@ -46,105 +39,8 @@ __all__ = [
     "wgan_gp",
 ]
 
-Critic = Callable[[Array], Array]
-"""The discriminator as a function from images `[batch, ...]` to logits `[batch]`."""
 
-
-@dataclasses.dataclass(frozen=True)
-class StepCritic:
-    """Holds the critic of a discriminator step, for real and for fake images.
-
-    Both functions apply the same discriminator, after an augmentation with the random draws of the
-    real or of the fake images in the loss. Calling the `StepCritic` calls `real`. Without dropout,
-    `real` of the real images and `fake` of the fake images are the logits of the loss.
-
-    Args:
-      real: a `Critic` with the draws of the real images.
-      fake: a `Critic` with the draws of the fake images.
-
-    Example:
-      >>> from jaxgan import penalties
-      >>> critic = penalties.StepCritic(real=lambda x: x[:, 0], fake=lambda x: x[:, 0])
-    """
-
-    real: Critic
-    fake: Critic
-
-    def __call__(self, images: Array, /) -> Array:
-        """Applies `real`."""
-        return self.real(images)
-
-
-class PlainPenalty(Protocol):
-    """Computes a penalty without a state: `(critic, real, fake, key) -> values`."""
-
-    def __call__(self, critic: StepCritic, real: Array, fake: Array, key: Array, /) -> Array: ...
-
-
-class PenaltyApply(Protocol):
-    """Computes a penalty: `(state, critic, real, fake, *, key, step) -> (values, state)`."""
-
-    def __call__(
-        self,
-        state: PyTree,
-        critic: StepCritic,
-        real: Array,
-        fake: Array,
-        /,
-        *,
-        key: Array,
-        step: Array,
-    ) -> tuple[Array, PyTree]: ...
-
-
-class Penalty(NamedTuple):
-    """Holds a penalty as two pure functions.
-
-    Args:
-      init: `() -> state`, a pytree of arrays; `()` for a penalty without a state.
-      apply: `(state, critic, real, fake, *, key, step) -> (values, state)`. `real` and `fake` are
-        float `[batch, ...]`. `values` is `[batch]` or a scalar. `step` is an int32 scalar that
-        counts discriminator steps.
-    """
-
-    init: Callable[[], PyTree]
-    apply: PenaltyApply
-
-
-def as_penalty(penalty: Penalty | PlainPenalty) -> Penalty:
-    """Converts a plain function to a `Penalty`, and returns a `Penalty` unchanged.
-
-    Args:
-      penalty: a `Penalty`, or a function `(critic, real, fake, key) -> values`, with values
-        `[batch]` or a scalar.
-
-    Returns:
-      A `Penalty`. For a plain function, its state is `()`.
-
-    Raises:
-      TypeError: If `penalty` is neither a `Penalty` nor a function.
-
-    Example:
-      >>> from jaxgan import penalties
-      >>> drift = penalties.as_penalty(lambda critic, real, fake, key: 1e-3 * critic(real) ** 2)
-      >>> drift.init()
-      ()
-    """
-    if isinstance(penalty, Penalty):
-        return penalty
-    form = "(critic, real, fake, key) -> values, or a jaxgan.penalties.Penalty"
-    checks.function("A penalty", penalty, form, or_class=False)
-
-    def apply(
-        state: PyTree, critic: StepCritic, real: Array, fake: Array, *, key: Array, step: Array
-    ) -> tuple[Array, PyTree]:
-        del step
-        return penalty(critic, real, fake, key), state
-
-    return Penalty(lambda: (), apply)
-
-
-def r1(gamma: float = 10.0) -> Penalty:
+def r1(gamma: float = 10.0) -> Term:
     r"""Returns the gradient penalty on real images (R1), $\frac{\gamma}{2} \|\nabla_x D(x)\|^2$.
 
     R1 makes training locally convergent. It is the usual penalty with the non-saturating loss.
@@ -153,7 +49,7 @@ def r1(gamma: float = 10.0) -> Penalty:
       gamma: $\gamma$, at least 0. Use 10 for images of 256 x 256 pixels, 0.1 to 1 for small images.
 
     Returns:
-      A `Penalty` with a value for each real image, `[batch]`.
+      A `Term` with a value for each real image, `[batch]`.
 
     Raises:
       ValueError: If `gamma` is negative or non-finite.
@@ -161,12 +57,12 @@ def r1(gamma: float = 10.0) -> Penalty:
     Example:
       The gradient of a linear critic is its weight vector, here (3, 4):
 
-      >>> import jax, jax.numpy as jnp
-      >>> from jaxgan import penalties
-      >>> critic = lambda x: x @ jnp.array([3.0, 4.0])
-      >>> x = jnp.ones((2, 2))
+      >>> import jax.numpy as jnp
+      >>> from jaxgan import penalties, terms
+      >>> discriminator = lambda x: x @ jnp.array([3.0, 4.0])
+      >>> critic = terms.Critic(discriminator, discriminator)
       >>> penalty = penalties.r1(gamma=2.0)
-      >>> values, _ = penalty.apply((), critic, x, x, key=jax.random.key(0), step=0)
+      >>> values, _ = penalty.apply((), terms.View(images=jnp.ones((2, 2)), critic=critic))
       >>> print(values)
       [25. 25.]
 
@@ -175,12 +71,10 @@ def r1(gamma: float = 10.0) -> Penalty:
       https://arxiv.org/abs/1801.04406
     """
     checks.real("gamma", gamma, 0)
-    return _of_images(
-        lambda critic, real, fake, key: _times(gamma / 2, _squared_norm(critic, real))
-    )
+    return _of_view(lambda view: _times(gamma / 2, _squared_norm(view.critic.real, view.images)))
 
 
-def r2(gamma: float = 10.0) -> Penalty:
+def r2(gamma: float = 10.0) -> Term:
     r"""Returns the gradient penalty on fake images (R2), $\frac{\gamma}{2} \|\nabla_x D(G(z))\|^2$.
 
     The relativistic loss needs both `r1` and `r2` to converge (R3GAN).
@@ -189,7 +83,7 @@ def r2(gamma: float = 10.0) -> Penalty:
       gamma: $\gamma$, at least 0.
 
     Returns:
-      A `Penalty` with a value for each fake image, `[batch]`.
+      A `Term` with a value for each fake image, `[batch]`.
 
     Raises:
       ValueError: If `gamma` is negative or non-finite.
@@ -205,12 +99,10 @@ def r2(gamma: float = 10.0) -> Penalty:
       https://arxiv.org/abs/2501.05441
     """
     checks.real("gamma", gamma, 0)
-    return _of_images(
-        lambda critic, real, fake, key: _times(gamma / 2, _squared_norm(critic.fake, fake))
-    )
+    return _of_view(lambda view: _times(gamma / 2, _squared_norm(view.critic.fake, view.samples)))
 
 
-def wgan_gp(weight: float = 10.0, *, one_sided: bool = False) -> Penalty:
+def wgan_gp(weight: float = 10.0, *, one_sided: bool = False) -> Term:
     r"""Returns the gradient penalty of WGAN-GP, on points between real and fake images.
 
     With $\hat x = \epsilon x + (1 - \epsilon) G(z)$ and $\epsilon \sim U(0, 1)$ for each image, the
@@ -224,7 +116,7 @@ def wgan_gp(weight: float = 10.0, *, one_sided: bool = False) -> Penalty:
       one_sided: whether to penalize only gradient norms above 1.
 
     Returns:
-      A `Penalty` with a value for each pair of images, `[batch]`.
+      A `Term` with a value for each pair of images, `[batch]`.
 
     Raises:
       ValueError: If `weight` is negative or non-finite.
@@ -232,11 +124,12 @@ def wgan_gp(weight: float = 10.0, *, one_sided: bool = False) -> Penalty:
 
     Example:
       >>> import jax, jax.numpy as jnp
-      >>> from jaxgan import penalties
-      >>> critic = lambda x: x @ jnp.array([0.6, 0.8])  # gradient norm 1
+      >>> from jaxgan import penalties, terms
+      >>> discriminator = lambda x: x @ jnp.array([0.6, 0.8])  # gradient norm 1
+      >>> critic, key = terms.Critic(discriminator, discriminator), jax.random.key(0)
       >>> x, y = jnp.ones((2, 2)), jnp.zeros((2, 2))
-      >>> penalty = penalties.wgan_gp()
-      >>> print(penalty.apply((), critic, x, y, key=jax.random.key(0), step=0)[0].round(6))
+      >>> view = terms.View(images=x, samples=y, critic=critic, key=key)
+      >>> print(penalties.wgan_gp().apply((), view)[0].round(6))
       [0. 0.]
 
     References:
@@ -249,13 +142,14 @@ def wgan_gp(weight: float = 10.0, *, one_sided: bool = False) -> Penalty:
     checks.real("weight", weight, 0)
     checks.boolean("one_sided", one_sided)
 
-    def penalty(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
-        return _times(weight, _slope_excess(critic, _between(key, real, fake), one_sided))
+    def penalty(view: View) -> Array:
+        between = _between(view, view.key, view.images, view.samples)
+        return _times(weight, _slope_excess(view.critic.real, between, one_sided))
 
-    return _of_images(penalty)
+    return _of_view(penalty)
 
 
-def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Penalty:
+def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Term:
     r"""Returns the gradient penalty of DRAGAN, on points around the real images.
 
     As in the authors' notebook, the values are
@@ -269,7 +163,7 @@ def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Penalty:
         least 0.
 
     Returns:
-      A `Penalty` with a value for each real image, `[batch]`.
+      A `Term` with a value for each real image, `[batch]`.
 
     Raises:
       ValueError: If `weight` or `scale` is negative or non-finite.
@@ -285,17 +179,18 @@ def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Penalty:
     checks.real("weight", weight, 0)
     checks.real("scale", scale, 0)
 
-    def penalty(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
-        noise_key, between_key = jax.random.split(key)
+    def penalty(view: View) -> Array:
+        noise_key, between_key = jax.random.split(view.key)
+        real = view.images
         noise = jax.random.uniform(noise_key, real.shape, real.dtype)
         around = real + _times(scale, jnp.std(real)) * noise
-        between = _between(between_key, real, around)
-        return _times(weight, _slope_excess(critic, between, one_sided=False))
+        between = _between(view, between_key, real, around)
+        return _times(weight, _slope_excess(view.critic.real, between, one_sided=False))
 
-    return _of_images(penalty)
+    return _of_view(penalty)
 
 
-def consistency(augmentation: PlainAugmentation, weight: float = 10.0) -> Penalty:
+def consistency(augmentation: PlainAugmentation, weight: float = 10.0) -> Term:
     r"""Returns the consistency penalty, $\lambda\,(D(x) - D(T(x)))^2$ for real images $x$.
 
     Args:
@@ -303,7 +198,7 @@ def consistency(augmentation: PlainAugmentation, weight: float = 10.0) -> Penalt
       weight: $\lambda$, at least 0.
 
     Returns:
-      A `Penalty` with a value for each real image, `[batch]`.
+      A `Term` with a value for each real image, `[batch]`.
 
     Raises:
       TypeError: If `augmentation` is not a function.
@@ -319,13 +214,15 @@ def consistency(augmentation: PlainAugmentation, weight: float = 10.0) -> Penalt
     checks.function("augmentation", augmentation, "(key, images) -> images")
     checks.real("weight", weight, 0)
 
-    def penalty(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
-        return _times(weight, jnp.square(critic(real) - critic(augmentation(key, real))))
+    def penalty(view: View) -> Array:
+        changed = augmentation(view.key, view.images)
+        logits = _per_image(view.critic.real(view.images))
+        return _times(weight, jnp.square(logits - _per_image(view.critic.real(changed))))
 
-    return _of_images(penalty)
+    return _of_view(penalty)
 
 
-def lecam(weight: float = 0.3, *, decay: float = 0.99, one_sided: bool = True) -> Penalty:
+def lecam(weight: float = 0.3, *, decay: float = 0.99, one_sided: bool = True) -> Term:
     r"""Returns the LeCam penalty, which keeps real logits near the mean fake logit and vice versa.
 
     The values are, one-sided as in the authors' code, and two-sided as in the paper,
@@ -345,20 +242,20 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99, one_sided: bool = True) -
         $\alpha_R$.
 
     Returns:
-      A `Penalty` with a value for each pair of images, `[batch]`, and the averages as its state.
+      A `Term` with a value for each pair of images, `[batch]`, and the averages as its state.
 
     Raises:
       ValueError: If `weight` is negative or non-finite, or `decay` is outside [0, 1).
       TypeError: If `one_sided` is not a bool.
 
     Example:
-      >>> import jax, jax.numpy as jnp
-      >>> from jaxgan import penalties
+      >>> import jax.numpy as jnp
+      >>> from jaxgan import penalties, terms
       >>> penalty = penalties.lecam(weight=1.0)
-      >>> critic = lambda x: x[:, 0]
+      >>> critic = terms.Critic(lambda x: x[:, 0], lambda x: x[:, 0])
       >>> real, fake = jnp.full((2, 1), 2.0), jnp.full((2, 1), -1.0)
-      >>> key = jax.random.key(0)
-      >>> values, state = penalty.apply(penalty.init(), critic, real, fake, key=key, step=0)
+      >>> view = terms.View(images=real, samples=fake, critic=critic)
+      >>> values, state = penalty.apply(penalty.init(), view)
       >>> print(values.round(3))
       [18. 18.]
 
@@ -375,12 +272,11 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99, one_sided: bool = True) -
     def init() -> dict[str, Array]:
         return {"sum": jnp.zeros(2, jnp.float32), "weight": jnp.zeros((), jnp.float32)}
 
-    def apply(
-        state: PyTree, critic: StepCritic, real: Array, fake: Array, *, key: Array, step: Array
-    ) -> tuple[Array, PyTree]:
-        both, real, fake = _check(critic, real, fake)
+    def apply(state: PyTree, view: View) -> tuple[Array, PyTree]:
+        view = _check(view)
         checks.tree_matches("The state of lecam", state, jax.eval_shape(init))
-        logits = (both.real(real), both.fake(fake))
+        both = view.critic.real(view.images), view.critic.fake(view.samples)
+        logits = tuple(map(_per_image, both))
         means = jnp.stack([jnp.mean(jax.lax.stop_gradient(x), dtype=jnp.float32) for x in logits])
         # The weights of all batches add up with the rounding errors of the sum. The closed form
         # 1 - decay ** steps would cancel for a decay near 1.
@@ -393,10 +289,10 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99, one_sided: bool = True) -
         gaps = jax.tree.map(jax.nn.relu, gaps) if one_sided else gaps
         return _times(weight, jnp.square(gaps[0]) + jnp.square(gaps[1])), state
 
-    return Penalty(init, apply)
+    return Term(init, apply)
 
 
-def lazy(penalty: Penalty | PlainPenalty, every: int = 16) -> Penalty:
+def lazy(penalty: Term | PlainTerm, every: int = 16) -> Term:
     r"""Applies a penalty in every `every`-th discriminator step, with `every` times the weight.
 
     The average gradient stays the same, at a fraction of the cost. Under `vmap` the cost does not
@@ -413,11 +309,11 @@ def lazy(penalty: Penalty | PlainPenalty, every: int = 16) -> Penalty:
     optimizer, with `c = every / (every + 1)`.
 
     Args:
-      penalty: a `Penalty`, or a plain function `(critic, real, fake, key) -> values`.
+      penalty: a `Term`, or a plain function `(view) -> values`.
       every: the period in discriminator steps, at least 1.
 
     Returns:
-      A `Penalty` with a scalar value. In the other steps, its value is 0 and its state does not
+      A `Term` with a scalar value. In the other steps, its value is 0 and its state does not
       change.
 
     Raises:
@@ -433,29 +329,27 @@ def lazy(penalty: Penalty | PlainPenalty, every: int = 16) -> Penalty:
       https://arxiv.org/abs/1912.04958
     """
     checks.integer("every", every)
-    penalty = as_penalty(penalty)
+    penalty = as_term(penalty)
 
-    def apply(
-        state: PyTree, critic: StepCritic, real: Array, fake: Array, *, key: Array, step: Array
-    ) -> tuple[Array, PyTree]:
+    def apply(state: PyTree, view: View) -> tuple[Array, PyTree]:
         def now(state: PyTree) -> tuple[Array, PyTree]:
-            values, state = penalty.apply(state, critic, real, fake, key=key, step=step)
+            values, state = penalty.apply(state, view)
             return every * jnp.mean(values), state
 
         like = jax.eval_shape(now, state)[0]
-        return jax.lax.cond(step % every == 0, now, lambda s: (jnp.zeros_like(like), s), state)
+        return jax.lax.cond(view.step % every == 0, now, lambda s: (jnp.zeros_like(like), s), state)
 
-    return Penalty(penalty.init, apply)
+    return Term(penalty.init, apply)
 
 
-def add(*penalties: Penalty | PlainPenalty) -> Penalty:
+def add(*penalties: Term | PlainTerm) -> Term:
     """Adds the means of several penalties, which have separate keys and states.
 
     Args:
-      *penalties: at least one `Penalty` or plain function `(critic, real, fake, key) -> values`.
+      *penalties: at least one `Term` or plain function `(view) -> values`.
 
     Returns:
-      A `Penalty` with a scalar value.
+      A `Term` with a scalar value.
 
     Raises:
       ValueError: If there are no penalties.
@@ -467,24 +361,22 @@ def add(*penalties: Penalty | PlainPenalty) -> Penalty:
     """
     advice = "To train without a penalty, pass penalty=None to jaxgan.gan."
     checks.require(len(penalties) > 0, "penalties", "at least one", "none", advice)
-    parts = [as_penalty(penalty) for penalty in penalties]
+    parts = [as_term(penalty) for penalty in penalties]
 
     def init() -> tuple[PyTree, ...]:
         return tuple(part.init() for part in parts)
 
-    def apply(
-        state: PyTree, critic: StepCritic, real: Array, fake: Array, *, key: Array, step: Array
-    ) -> tuple[Array, PyTree]:
+    def apply(state: PyTree, view: View) -> tuple[Array, PyTree]:
         checks.tree_matches("The state of added penalties", state, jax.eval_shape(init))
-        keys = jax.random.split(key, len(parts))
+        keys = jax.random.split(view.key, len(parts))
         pairs = [
-            part.apply(s, critic, real, fake, key=k, step=step)
+            part.apply(s, view._replace(key=k))
             for part, s, k in zip(parts, state, keys, strict=True)
         ]
         total = sum((jnp.mean(values) for values, _ in pairs[1:]), jnp.mean(pairs[0][0]))
         return total, tuple(state for _, state in pairs)
 
-    return Penalty(init, apply)
+    return Term(init, apply)
 
 
 class Injected(NamedTuple):
@@ -494,7 +386,7 @@ class Injected(NamedTuple):
     inner_state: PyTree
 
 
-def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
+def inject(make: Callable[..., Term]) -> Callable[..., Term]:
     """Stores the hyper-parameters of a penalty in its state, like `optax.inject_hyperparams`.
 
     Hyper-parameters in the state can change during training, and differ between the members of a
@@ -515,63 +407,70 @@ def inject(make: Callable[..., Penalty]) -> Callable[..., Penalty]:
       {'gamma': Array(0.1, dtype=float32)}
     """
 
-    checks.function("make", make, "(**numbers) -> jaxgan.penalties.Penalty")
+    checks.function("make", make, "(**numbers) -> jaxgan.terms.Term")
 
     @functools.wraps(make)
-    def made(**numbers: float) -> Penalty:
+    def made(**numbers: float) -> Term:
         for name, x in numbers.items():
             checks.real(name, x)
         penalty = make(**numbers)  # also checks the numbers, while they are concrete
-        advice = "Use as_penalty to convert a function."
-        name, expected = "The result of make", "a jaxgan.penalties.Penalty, such as r1() returns"
-        checks.instance(name, penalty, Penalty, expected, advice)
+        advice = "Use as_term to convert a function."
+        name, expected = "The result of make", "a jaxgan.terms.Term, such as r1() returns"
+        checks.instance(name, penalty, Term, expected, advice)
 
         def init() -> Injected:
             hyperparams = {name: jnp.asarray(x, jnp.float32) for name, x in numbers.items()}
             return Injected(hyperparams, penalty.init())
 
-        def apply(
-            state: PyTree, critic: StepCritic, real: Array, fake: Array, *, key: Array, step: Array
-        ) -> tuple[Array, PyTree]:
+        def apply(state: PyTree, view: View) -> tuple[Array, PyTree]:
             checks.tree_matches("The state of an injected penalty", state, jax.eval_shape(init))
-            values, inner_state = make(**state.hyperparams).apply(
-                state.inner_state, critic, real, fake, key=key, step=step
-            )
+            values, inner_state = make(**state.hyperparams).apply(state.inner_state, view)
             return values, state._replace(inner_state=inner_state)
 
-        return Penalty(init, apply)
+        return Term(init, apply)
 
     return made
 
 
-def _of_images(penalty: Callable[[StepCritic, Array, Array, Array], Array]) -> Penalty:
-    """Creates a penalty without a state from a function, and checks the function's arguments."""
-
-    def checked(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
-        checks.key(key)
-        return penalty(*_check(critic, real, fake), key)
-
-    return as_penalty(checked)
+def _of_view(penalty: Callable[[View], Array]) -> Term:
+    """Creates a penalty without a state from a function, and checks the fields of its views."""
+    return as_term(lambda view: penalty(_check(view)))
 
 
-def _check(critic: Critic, real: Array, fake: Array) -> tuple[StepCritic, Array, Array]:
-    checks.function("critic", critic, "images -> logits")
-    both = critic if isinstance(critic, StepCritic) else StepCritic(critic, critic)
-    real = checks.array("real", real, jnp.floating)
-    fake = checks.array("fake", fake, jnp.floating)
-    # Without this check, broadcasting would repeat an image or a channel of the smaller array.
-    got = f"{real.shape} and {fake.shape}"
-    checks.require(real.shape == fake.shape, "real and fake", "of the same shape", got)
+def _check(view: View) -> View:
+    """Checks a view, and returns it with a critic that checks its logits."""
+    checks.instance("view", view, View, "a jaxgan.terms.View")
+    checks.instance("view.critic", view.critic, Critic, "a jaxgan.terms.Critic")
+    found: dict[str, Any] = {}
+    for name in ("images", "samples"):
+        if (x := getattr(view, name)) is not None:
+            found[name] = checks.array(f"view.{name}", x, jnp.floating)
+    view = view._replace(**found)
+    if view.images is not None and view.samples is not None:
+        # Without this check, broadcasting would repeat an image or a channel of the smaller array.
+        got = f"{view.images.shape} and {view.samples.shape}"
+        fits = view.images.shape == view.samples.shape
+        checks.require(fits, "view.images and view.samples", "of the same shape", got)
+    if view.key is not None:
+        checks.key(view.key)
+    return view._replace(critic=Critic(*(functools.partial(_checked, f) for f in view.critic)))
 
-    def checked(critic: Critic, images: Array) -> Array:
-        logits = critic(images)
-        expected, got = f"of shape {images.shape[:1]}, [batch]", f"{jnp.shape(logits)}"
-        fits = jnp.shape(logits) == images.shape[:1]
+
+def _checked(critic: Callable[[Array], PyTree], images: Array) -> PyTree:
+    """Checks that each image, or each pack of images, has its logits."""
+    logits = critic(images)
+    for x in jax.tree.leaves(logits):
+        fits = jnp.ndim(x) > 0 and x.shape[0] > 0 and images.shape[0] % x.shape[0] == 0
+        expected, got = f"of shape {images.shape[:1]}, [batch]", f"{jnp.shape(x)}"
         checks.require(fits, "The critic's logits", expected, got, "Drop the other axes.")
-        return logits
+    return logits
 
-    of_real, of_fake = (functools.partial(checked, part) for part in (both.real, both.fake))
-    return StepCritic(of_real, of_fake), real, fake
+
+def _per_image(logits: PyTree) -> Array:
+    """Returns the mean of all logits of an image, `[batch]`."""
+    arrays = jax.tree.leaves(logits)
+    means = [x if x.ndim == 1 else jnp.mean(x, axis=tuple(range(1, x.ndim))) for x in arrays]
+    return means[0] if len(means) == 1 else jnp.mean(jnp.stack(means), axis=0)
 
 
 def _times(number: ArrayLike, values: Array) -> Array:
@@ -579,12 +478,19 @@ def _times(number: ArrayLike, values: Array) -> Array:
     return jnp.asarray(number, values.dtype) * values
 
 
-def _squared_norm(critic: Critic, images: Array) -> Array:
-    grads = jax.grad(lambda x: jnp.sum(critic(x)))(images)
-    return jnp.sum(jnp.square(grads), axis=tuple(range(1, grads.ndim)))
+def _squared_norm(critic: Callable[[Array], PyTree], images: Array) -> Array:
+    """Returns the squared norm of each logit's gradient."""
+
+    def total(images: Array) -> tuple[Array, Array]:
+        logits = _per_image(critic(images))
+        return jnp.sum(logits), logits
+
+    grads, logits = jax.grad(total, has_aux=True)(images)
+    norms = jnp.sum(jnp.square(grads), axis=tuple(range(1, grads.ndim)))
+    return norms if norms.shape == logits.shape else jnp.sum(norms.reshape(*logits.shape, -1), 1)
 
 
-def _slope_excess(critic: Critic, images: Array, one_sided: bool) -> Array:
+def _slope_excess(critic: Callable[[Array], PyTree], images: Array, one_sided: bool) -> Array:
     squared = _squared_norm(critic, images)
     # The square root has an infinite gradient at 0, which becomes NaN even if `where` masks it.
     flat = squared == 0
@@ -593,6 +499,10 @@ def _slope_excess(critic: Critic, images: Array, one_sided: bool) -> Array:
     return jnp.square(excess)
 
 
-def _between(key: Array, a: Array, b: Array) -> Array:
-    share = jax.random.uniform(key, (a.shape[0],) + (1,) * (a.ndim - 1), a.dtype)
+def _between(view: View, key: Array, a: Array, b: Array) -> Array:
+    """Returns random points on the lines between images, with one position for each pack."""
+    num = jax.tree.leaves(view.real_logits)[0].shape[0] if view.real_logits is not None else len(a)
+    share = jax.random.uniform(key, (num,) + (1,) * (a.ndim - 1), a.dtype)
+    if num != len(a):
+        share = jnp.repeat(share, len(a) // num, axis=0)
     return share * a + (1.0 - share) * b

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from jaxgan._internal import checks, meshes
 from jaxgan._internal.environment import default_platform
 from jaxgan.train_state import TrainState
-from jaxgan.types import PyTree
+from jaxgan.types import Pair, PyTree
 
 __all__ = ["Numbers", "each", "hyperparameters", "pick", "shard", "stack", "with_hyperparameters"]
 
@@ -28,7 +28,7 @@ Numbers = Mapping[str, jax.typing.ArrayLike]
 """Hyper-parameters by name, each a scalar or `[members]`."""
 
 
-_INJECT = "Use optax.inject_hyperparams for an optimizer, jaxgan.penalties.inject for a penalty."
+_INJECT = "Use optax.inject_hyperparams for an optimizer, jaxgan.penalties.inject for a term."
 _STATE = "a jaxgan.TrainState, as gan.init returns"
 
 
@@ -50,9 +50,9 @@ def hyperparameters(state: TrainState) -> dict[str, dict[str, jax.Array]]:
       state: the state of one GAN or of a population.
 
     Returns:
-      A dict from "generator", "discriminator" and "penalty" to a dict from names to values, each a
+      A dict from "generator", "discriminator" and "terms" to a dict from names to values, each a
       scalar or `[members]`. Optimizers and penalties without stored hyper-parameters have no entry.
-      If two parts of an optimizer or penalty share a name, the value is that of the last part.
+      If two parts of an optimizer, or two terms, share a name, the value is that of the last part.
 
     Raises:
       TypeError: If `state` is not a `TrainState`.
@@ -72,7 +72,7 @@ def hyperparameters(state: TrainState) -> dict[str, dict[str, jax.Array]]:
       >>> found = jaxgan.population.hyperparameters(state)
       >>> sorted(found["generator"]), float(found["generator"]["b1"])
       (['b1', 'b2', 'eps', 'eps_root', 'learning_rate'], 0.5)
-      >>> found["penalty"]
+      >>> found["terms"]
       {'gamma': Array(0.1, dtype=float32)}
     """
     checks.instance("state", state, TrainState, _STATE)
@@ -88,17 +88,17 @@ def with_hyperparameters(
     *,
     generator: Numbers | None = None,
     discriminator: Numbers | None = None,
-    penalty: Numbers | None = None,
+    terms: Numbers | None = None,
 ) -> TrainState:
     """Sets hyper-parameters of one GAN, or of each member of a population.
 
     Args:
       state: the state of one GAN or of a population. An optimizer whose hyper-parameters are set
-        must come from `optax.inject_hyperparams`, and a penalty from `jaxgan.penalties.inject`.
+        must come from `optax.inject_hyperparams`, and a term from `jaxgan.penalties.inject`.
       generator: new hyper-parameters of the generator's optimizer, such as
         `{"learning_rate": rates}`. Each value is a scalar, or `[members]` for a population.
       discriminator: the same for the discriminator's optimizer.
-      penalty: the same for the penalty.
+      terms: the same for the penalty and the other terms of both networks.
 
     Returns:
       The state with the new values. Training keeps them, and checkpoints save them.
@@ -108,7 +108,7 @@ def with_hyperparameters(
         is not a number.
       KeyError: If the state does not store a hyper-parameter of that name.
       ValueError: If a value is non-finite or has the wrong shape, a schedule sets the
-        hyper-parameter in every step, or two parts of an optimizer or penalty share the name.
+        hyper-parameter in every step, or two parts of an optimizer or two terms share the name.
 
     Example:
       Set two learning rates for the generator, with the same seed:
@@ -131,7 +131,7 @@ def with_hyperparameters(
       [0.001  0.0001]
     """
     checks.instance("state", state, TrainState, _STATE)
-    given = {"generator": generator, "discriminator": discriminator, "penalty": penalty}
+    given = {"generator": generator, "discriminator": discriminator, "terms": terms}
     trees = _owners(state)
     for owner, numbers in given.items():
         numbers = {} if numbers is None else numbers
@@ -141,10 +141,11 @@ def with_hyperparameters(
     opt_state = state.opt_state._replace(
         generator=trees["generator"], discriminator=trees["discriminator"]
     )
-    game_state = state.game_state
-    if penalty:
-        game_state = {**game_state, "penalty": trees["penalty"]}
-    return state.replace(opt_state=opt_state, game_state=game_state)
+    model_state = state.model_state
+    if terms:
+        own = zip(model_state, trees["terms"], strict=True)
+        model_state = Pair(*(player | {"terms": new} for player, new in own))
+    return state.replace(opt_state=opt_state, model_state=model_state)
 
 
 def pick(population: T, members: ArrayLike) -> T:
@@ -327,8 +328,8 @@ def _size(population: PyTree) -> int:
 
 def _owners(state: TrainState) -> dict[str, PyTree]:
     """Returns the pytrees that can store hyper-parameters."""
-    game_state = state.game_state if isinstance(state.game_state, dict) else {}
-    return {**state.opt_state._asdict(), "penalty": game_state.get("penalty", ())}
+    of = lambda own: own.get("terms", ()) if isinstance(own, dict) else ()
+    return {**state.opt_state._asdict(), "terms": Pair(*map(of, state.model_state))}
 
 
 def _holds(node: object) -> bool:

@@ -4,7 +4,7 @@ import concurrent.futures
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Concatenate, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -22,11 +22,11 @@ __all__ = ["Chunk", "Source", "Train", "chunks", "stream"]
 Record = TypeVar("Record")
 Record_co = TypeVar("Record_co", covariant=True)
 
-Train = Callable[Concatenate[TrainState, ...], tuple[TrainState, Metrics]]
-"""A function that trains on one chunk, `(state, *chunk) -> (state, metrics)`."""
+Train = Callable[[TrainState, PyTree], tuple[TrainState, Metrics]]
+"""A function that trains on one chunk, `(state, chunk) -> (state, metrics)`."""
 
-Chunk = tuple[np.ndarray, ...]
-"""One chunk in host memory: images, and for a GAN with labels also labels."""
+Chunk = PyTree
+"""One chunk in host memory: an array, or a pytree of arrays such as `(images, labels)`."""
 
 
 class Source(Protocol[Record_co]):
@@ -44,7 +44,7 @@ class Source(Protocol[Record_co]):
 def stream(
     train: Train,
     state: TrainState,
-    chunks: Iterable[np.ndarray | Chunk],
+    chunks: Iterable[Chunk],
     *,
     device: jax.Device | jax.sharding.Sharding | None = None,
     mesh: Mesh | None = None,
@@ -58,14 +58,14 @@ def stream(
     resume, start with chunk `state.step // n` of the same source.
 
     Args:
-      train: `(state, *chunk) -> (state, metrics)`, such as a jitted `training.epochs` that donates
+      train: `(state, chunk) -> (state, metrics)`, such as a jitted `training.epochs` that donates
         the state (JAX reuses its memory). If `train` is a `functools.partial` of `training.epochs`
-        or `training.steps`, also jitted or vmapped, images and labels are checked before
-        training.
+        or `training.steps` without `preprocess`, also jitted or vmapped, the images and labels of
+        a GAN are checked before training.
       state: the `TrainState` to start from.
-      chunks: uint8 images `[num, height, width, channels]` as numpy arrays, or tuples of images
-        and labels, integers `[num]`. JAX compiles a jitted `train` again for each new shape. Each
-        chunk is copied, so the source may reuse its buffers.
+      chunks: numpy arrays, such as uint8 images `[num, height, width, channels]`, or pytrees of
+        arrays, such as tuples `(images, labels)`. JAX compiles a jitted `train` again for each new
+        shape. Each chunk is copied, so the source may reuse its buffers.
       device: a device or sharding of this process for the chunks; by default JAX's default device.
       mesh: a mesh of `jaxgan.distributed`, instead of `device`. Each device receives whole chunks.
         Pass the same mesh to `train`. In several processes, all read the same chunks.
@@ -77,8 +77,8 @@ def stream(
 
     Raises:
       TypeError: If `train` is not a function, `chunks` is not an iterable of chunks, or `mesh` is
-        not a mesh. During iteration: if a chunk is not an array or a tuple of arrays that numpy can
-        read, or labels are not integers.
+        not a mesh. During iteration: if a chunk is not an array or a pytree of arrays that numpy
+        can read, or labels are not integers.
       ValueError: If `mesh` is given with `device`, or its axes are not Auto, or `device` has
         devices of other processes. During iteration, if a label is not in [0, gan.num_classes),
         labels and images differ in number, or uint8 images are probably masks (0 and 1 only).
@@ -104,7 +104,7 @@ def stream(
       4
       6
     """
-    checks.function("train", train, "(state, *chunk) -> (state, metrics)")
+    checks.function("train", train, "(state, chunk) -> (state, metrics)")
     is_source = isinstance(chunks, Iterable) and not isinstance(chunks, str | bytes | dict)
     is_source = is_source and not hasattr(chunks, "ndim") and not _is_batch(chunks)
     got, advice = checks.shown(chunks), "Pass [(images, labels)] or [images] for a single chunk."
@@ -124,24 +124,20 @@ def stream(
 def _stream(
     train: Train,
     state: TrainState,
-    chunks: Iterator[np.ndarray | Chunk],
-    put: Callable[[Chunk], tuple[jax.Array, ...]],
+    chunks: Iterator[Chunk],
+    put: Callable[[Chunk], PyTree],
 ) -> Iterator[tuple[TrainState, Metrics]]:
     numbered, gan = enumerate(chunks), _trained_gan(train)
 
-    def load() -> tuple[jax.Array, ...] | None:
+    def load() -> PyTree | None:
         try:
             number, chunk = next(numbered)
         except StopIteration:
             return None
         # On a CPU, device_put may share a numpy array's memory, even with may_alias=False.
-        copy = _copy(chunk if isinstance(chunk, tuple) else (chunk,), number)
-        is_images = copy and copy[0].ndim == 4 and copy[0].dtype == np.uint8 and copy[0].size
-        if gan is not None and is_images:  # inside jit, the chunk has no values
-            if gan.data_range is not None:
-                checks.images_in_range(f"Chunk {number}", copy[0], real=True)
-            if len(copy) == 2:
-                checks.labels(copy[1], copy[0].shape[:1], gan.num_classes)
+        copy = _copy(chunk, number)
+        if gan is not None:  # inside jit, the chunk has no values
+            _check_values(gan, copy, number)
         # Wait for the transfer, so that chunks do not accumulate on the device.
         return jax.block_until_ready(put(copy))
 
@@ -149,19 +145,32 @@ def _stream(
         chunk = reader.submit(load).result()
         while chunk is not None:
             following = reader.submit(load)
-            state, metrics = train(state, *chunk)
+            state, metrics = train(state, chunk)
             yield state, metrics
             chunk = following.result()
 
 
+def _check_values(gan: GAN, chunk: Chunk, number: int) -> None:
+    """Checks the values of uint8 images and of labels."""
+    images = chunk[0] if isinstance(chunk, tuple) else chunk
+    is_images = isinstance(images, np.ndarray) and images.ndim == 4 and images.dtype == np.uint8
+    if is_images and images.size:
+        if gan.data_range is not None:
+            checks.images_in_range(f"Chunk {number}", images, real=True)
+        if isinstance(chunk, tuple) and len(chunk) == 2 and gan.num_classes is not None:
+            checks.labels(chunk[1], images.shape[:1], gan.num_classes)
+
+
 def _trained_gan(train: Any) -> GAN | None:
-    """Returns the GAN that `training.epochs` or `training.steps` trains, if known.
+    """Returns the GAN that `training.epochs` or `training.steps` trains on normalized images.
 
     `train` may be any nesting of `functools.partial`, `jax.jit` and `jax.vmap`.
     """
     bound: list[object] = []
     while train is not epochs and train is not steps:
         if isinstance(train, functools.partial):
+            if "preprocess" in train.keywords:
+                return None
             bound += [*train.args, *train.keywords.values()]
             train = train.func
         elif hasattr(train, "__wrapped__"):
@@ -179,10 +188,12 @@ def _is_batch(value: object) -> bool:
     return len(ranks) > 1 and None not in ranks
 
 
-def _copy(chunk: tuple[object, ...], number: int) -> Chunk:
+def _copy(chunk: Chunk, number: int) -> Chunk:
     """Checks that a chunk consists of arrays, and copies them."""
-    name, expected = f"Chunk {number}", "an array, or a tuple of arrays"
-    return tuple(np.array(_as_array(name, part, expected)) for part in chunk)
+    name, expected = f"Chunk {number}", "an array, or a tuple or dict of arrays"
+    copy = lambda part: np.array(_as_array(name, part, expected))
+    is_leaf = lambda x: isinstance(x, list) or x is None
+    return jax.tree.map(copy, chunk, is_leaf=is_leaf)
 
 
 def _as_array(name: str, value: object, expected: str) -> np.ndarray:

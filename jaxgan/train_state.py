@@ -28,10 +28,12 @@ class TrainState:
       key: typed PRNG key, fixed for the whole run.
       params: float parameters of both networks.
       opt_state: optimizer states of both networks.
-      model_state: arrays that forward passes change, such as batch statistics; often empty.
+      model_state: arrays that a player's loss changes. In a GAN, each player has a dict:
+        "network" (such as batch statistics) and "terms" (the states of the player's terms by name);
+        the discriminator also has "augmentation". Their values are often empty.
       ema_params: an exponential moving average of the generator's parameters, float32 or wider;
         or None.
-      game_state: the states of the penalty and of an adaptive augmentation; often empty.
+      dynamics_state: the memory of the game's dynamics; often empty.
 
     Example:
       >>> import jax, optax
@@ -49,7 +51,7 @@ class TrainState:
     opt_state: Pair[optax.OptState]
     model_state: Pair[ModelState]
     ema_params: Params | None = None
-    game_state: PyTree = ()
+    dynamics_state: PyTree = ()
 
     def replace(self, **changes: Any) -> "TrainState":
         """Returns a copy with the named fields changed.
@@ -74,7 +76,7 @@ def create(
     model_state: Pair[ModelState] | None = None,
     *,
     ema: bool = False,
-    game_state: PyTree = (),
+    dynamics_state: PyTree = (),
 ) -> TrainState:
     """Creates the state of step 0 from initialized parameters.
 
@@ -86,7 +88,7 @@ def create(
       ema: whether to keep a moving average of the generator's parameters. The average starts as a
         copy, because JAX cannot donate two fields that share a buffer. The copy is at least
         float32, because bfloat16 would round small changes to zero.
-      game_state: the initial states of the penalty and the augmentation.
+      dynamics_state: the initial memory of the game's dynamics.
 
     Returns:
       A `TrainState` at step 0.
@@ -111,7 +113,7 @@ def create(
         opt_state=opt_states.init(optimizer, params),
         model_state=model_state,
         ema_params=jax.tree.map(_start_average, params.generator) if ema else None,
-        game_state=game_state,
+        dynamics_state=dynamics_state,
     )
 
 

@@ -1,4 +1,4 @@
-"""Defines the types that the modules share: pairs, networks, losses and batches."""
+"""Defines the types that the modules share: pairs, networks, losses, games and batches."""
 
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -6,7 +6,9 @@ import jax
 
 __all__ = [
     "Batch",
-    "Labels",
+    "Condition",
+    "Generate",
+    "Inputs",
     "Loss",
     "LossFn",
     "Metrics",
@@ -14,8 +16,11 @@ __all__ = [
     "Network",
     "NetworkApply",
     "NetworkInit",
+    "Objective",
+    "ObjectiveInit",
     "Pair",
     "Params",
+    "PlayerLoss",
     "PyTree",
 ]
 
@@ -30,11 +35,14 @@ Params = PyTree
 ModelState = PyTree
 """A pytree of arrays that a forward pass may change, such as batch statistics. Often empty."""
 
-Batch = jax.Array
-"""Images, float in [-1, 1], `[batch, height, width, channels]`."""
+Condition = PyTree
+"""What both networks receive beside their input, `[batch, ...]` arrays: labels or images."""
 
-Labels = jax.Array
-"""Integers in [0, num_classes), `[batch]`."""
+Batch = PyTree
+"""The data of a training step. For `jaxgan.gan`, images or a tuple `(images, condition)`.
+
+Images are float, `[batch, height, width, channels]`, in [-1, 1]; or other data, `[batch, ...]`.
+"""
 
 Metrics = dict[str, jax.Array]
 """Metrics by name: scalars for one training step; arrays with one value per step for several."""
@@ -59,8 +67,8 @@ class Pair(NamedTuple, Generic[T]):
 class NetworkInit(Protocol):
     """Initializes a network: `(key, x) -> (params, model_state)`.
 
-    `key` is a typed PRNG key, and `x` is an example input with a batch axis. In a GAN with labels,
-    the arguments are `(key, x, labels)`.
+    `key` is a typed PRNG key, and `x` is an example input with a batch axis. In a GAN with
+    conditions, the arguments are `(key, x, condition)`.
     """
 
     def __call__(
@@ -71,9 +79,9 @@ class NetworkInit(Protocol):
 class NetworkApply(Protocol):
     """Applies a network: `(params, model_state, x, *, train, key) -> (y, model_state)`.
 
-    In a GAN with labels, the labels follow `x`. jaxgan always passes `train` and `key`. `train` is
-    a Python bool. If true, the pass may change `model_state` and use dropout. `key` is a typed PRNG
-    key, or None if `train` is false.
+    In a GAN with conditions, the condition follows `x`. jaxgan always passes `train` and `key`.
+    `train` is a Python bool. If true, the pass may change `model_state` and use dropout. `key` is a
+    typed PRNG key, or None if `train` is false.
     """
 
     def __call__(
@@ -105,10 +113,11 @@ class Network(NamedTuple):
 
 
 class LossFn(Protocol):
-    """Computes the loss of one network: `(real_logits, fake_logits) -> [batch]`.
+    """Computes the loss of one network: `(real_logits, fake_logits) -> [batch, ...]`.
 
-    Both arguments are float `[batch]`, the discriminator outputs for real and fake images. `gan`
-    takes the mean of the result over the batch.
+    Both arguments are float, the discriminator outputs for real and fake images: `[batch]`, or
+    `[batch, ...]` for a discriminator of patches. The result has the shape of the logits. `gan`
+    takes its mean.
     """
 
     def __call__(self, real_logits: jax.Array, fake_logits: jax.Array, /) -> jax.Array: ...
@@ -118,7 +127,7 @@ class Loss(NamedTuple):
     """Holds the losses of both networks, and the logit of an undecided discriminator.
 
     Args:
-      generator: the generator's `LossFn`, `(real_logits, fake_logits) -> [batch]`.
+      generator: the generator's `LossFn`, `(real_logits, fake_logits) -> [batch, ...]`.
       discriminator: the discriminator's `LossFn`.
       boundary: the best logit for an image that is equally likely to be real and fake; or None if
         no such logit exists. `augment.adaptive` and the accuracies in the metrics need a boundary.
@@ -133,3 +142,69 @@ class Loss(NamedTuple):
     generator: LossFn
     discriminator: LossFn
     boundary: float | None = None
+
+
+class Inputs(NamedTuple):
+    """Holds everything that a player's loss depends on, except parameters.
+
+    Args:
+      model_state: the model states of both players.
+      batch: the data of the step.
+      key: typed PRNG key of the step.
+      step: int32 scalar that counts discriminator steps.
+    """
+
+    model_state: Pair[ModelState]
+    batch: Batch
+    key: jax.Array
+    step: jax.Array
+
+
+class ObjectiveInit(Protocol):
+    """Initializes both players: `(keys, batch) -> (params, model_state)`.
+
+    `keys` and the results are `Pair`s. Only shapes and dtypes of `batch` may affect the result.
+    """
+
+    def __call__(
+        self, keys: Pair[jax.Array], batch: Batch, /
+    ) -> tuple[Pair[Params], Pair[ModelState]]: ...
+
+
+class Generate(Protocol):
+    """Computes what both losses share: `(generator_params, inputs) -> (generated, aux)`.
+
+    `generated` is a pytree of float arrays, through which the generator's gradient flows. `aux` is
+    any pytree of arrays that is not differentiated, such as latents.
+    """
+
+    def __call__(self, params: Params, inputs: Inputs, /) -> tuple[PyTree, PyTree]: ...
+
+
+class PlayerLoss(Protocol):
+    """Computes a player's loss: `(params, generated, aux, inputs) -> (loss, (state, metrics))`.
+
+    `params` are those of both players. `state` is the player's new model state.
+    """
+
+    def __call__(
+        self, params: Pair[Params], generated: PyTree, aux: PyTree, inputs: Inputs, /
+    ) -> tuple[jax.Array, tuple[ModelState, Metrics]]: ...
+
+
+class Objective(NamedTuple):
+    """Holds the losses of two players as pure functions of the parameters of both.
+
+    The losses have two stages, so that both use one pass of the generator. `jaxgan.gan` builds the
+    objective of a GAN, and `jaxgan.objective` one from a function of both losses.
+
+    Args:
+      init: an `ObjectiveInit`, `(keys, batch) -> (params, model_state)`.
+      generate: a `Generate`, `(generator_params, inputs) -> (generated, aux)`.
+      losses: a `Pair` of `PlayerLoss`, `(params, generated, aux, inputs) -> (loss, (state,
+        metrics))`.
+    """
+
+    init: ObjectiveInit
+    generate: Generate
+    losses: Pair[PlayerLoss]

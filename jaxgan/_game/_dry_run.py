@@ -7,32 +7,28 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan._game._bounds import Bounds, bounds_of
-from jaxgan._game._config import GameConfig
-from jaxgan._game._discriminator import apply_discriminator, pack
-from jaxgan._game._half_steps import train_step
+from jaxgan._game._config import GameConfig, GANConfig
+from jaxgan._game._game import train_step
+from jaxgan._game._objective import also, discriminate
 from jaxgan._game._validation import promised_range
 from jaxgan._internal import checks
 from jaxgan.train_state import TrainState
-from jaxgan.types import Metrics, ModelState, Network, Pair
+from jaxgan.types import Batch, Condition, Metrics, ModelState, Network, Pair, PyTree
 
 
-def dry_run(
-    config: GameConfig, state: TrainState, images: jax.Array, labels: jax.Array | None
-) -> None:
+def dry_run(gan: GANConfig, game: GameConfig, state: TrainState, batch: Batch) -> None:
     """Traces one training step, and warns about model state that the step does not change."""
     unchanged = Pair[list[str]]([], [])
 
-    def step(
-        state: TrainState, images: jax.Array, labels: jax.Array | None
-    ) -> tuple[TrainState, Metrics]:
-        after, metrics = train_step(config, state, images, labels)
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        after, metrics = train_step(game, state, batch)
         for names, *states in zip(unchanged, state.model_state, after.model_state, strict=True):
-            names.extend(_unchanged(*states))
+            names.extend(_unchanged(*(x["network"] for x in states)))
         return after, metrics
 
-    size = 2 * config.batch_divisor
+    size = 2 * game.dynamics.shares * gan.packing
     like = lambda x: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype)
-    jax.eval_shape(step, state, like(images), None if labels is None else like(labels))
+    jax.eval_shape(step, state, jax.tree.map(like, batch))
     for player, names in unchanged._asdict().items():
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -55,45 +51,46 @@ def _unchanged(before: ModelState, after: ModelState) -> list[str]:
 
 
 def check_bounds(
-    config: GameConfig, state: TrainState, images: jax.Array, labels: jax.Array | None
+    config: GANConfig, state: TrainState, images: jax.Array, condition: Condition
 ) -> None:
     """Checks that the networks' last operations fit the range of images, and logits."""
-    state, images, labels = jax.eval_shape(lambda *x: x, state, images, labels)
+    state, images, condition = jax.eval_shape(lambda *x: x, state, images, condition)
     # Some networks need at least two images, as in minibatch statistics.
-    two_labels = None if labels is None else jax.ShapeDtypeStruct((2,), labels.dtype)
+    two = lambda x: jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype)
+    condition = jax.tree.map(two, condition)
     if (data_range := promised_range(config, images)) is not None:
-        latents = jax.ShapeDtypeStruct((2, config.latents), images.dtype)
+        latents = config.latents_like(2, images.dtype)
         generate = functools.partial(_generate, config)
-        _check_generator(bounds_of(generate, state, latents, two_labels), data_range)
+        _check_generator(bounds_of(generate, state, latents, condition), data_range)
     if not config.bounded_logits:
-        few = jax.ShapeDtypeStruct((2 * config.packing, *images.shape[1:]), images.dtype)
-        heads = ("logits",) if config.auxiliary is None else ("logits", "class logits")
-        for head, name in enumerate(heads):
-            logits = functools.partial(_logits, config, head)
-            _check_logits(name, bounds_of(logits, state, few, two_labels))
+        seen = (2, *images.shape[1:-1], images.shape[-1] * config.packing)
+        packs = jax.ShapeDtypeStruct(seen, images.dtype)
+        logits = functools.partial(_outputs, config)
+        shapes = jax.eval_shape(logits, state, packs, condition)
+        for name in shapes:
+            head = lambda *args, name=name: logits(*args)[name]
+            _check_logits(name, bounds_of(head, state, packs, condition))
 
 
 def _generate(
-    config: GameConfig, state: TrainState, latents: jax.Array, labels: jax.Array | None
+    config: GANConfig, state: TrainState, latents: PyTree, condition: Condition
 ) -> jax.Array:
-    inputs = (latents,) if labels is None else (latents, labels)
-    params, model_state = state.params.generator, state.model_state.generator
+    params, model_state = state.params.generator, state.model_state.generator["network"]
     apply = config.network.generator.apply
+    inputs = (latents, *also(condition))
     return apply(params, model_state, *inputs, train=True, key=state.key)[0]
 
 
-def _logits(
-    config: GameConfig, head: int, state: TrainState, images: jax.Array, labels: jax.Array | None
-) -> jax.Array:
-    output, _ = apply_discriminator(
-        config,
-        state.params.discriminator,
-        state.model_state.discriminator,
-        pack(images, config.packing),
-        labels=labels,
-        key=state.key,
-    )
-    return output[head] if isinstance(output, tuple) else output
+def _outputs(
+    config: GANConfig, state: TrainState, seen: jax.Array, condition: Condition
+) -> dict[str, jax.Array]:
+    """Returns the logits, and the class logits of an auxiliary classifier, by name."""
+    params, model_state = state.params.discriminator, state.model_state.discriminator["network"]
+    output, _ = discriminate(config, params, model_state, seen, condition, state.key)
+    found = {"logits": jax.tree.leaves(output.logits)[0]}
+    if hasattr(output.extras.get("classes"), "ndim"):
+        found["class logits"] = output.extras["classes"]
+    return found
 
 
 def _check_generator(found: Bounds, data_range: tuple[float, float]) -> None:
@@ -121,37 +118,41 @@ def _check_logits(head: str, found: Bounds) -> None:
     checks.require(not is_bounded, f"The discriminator's {head}", "unbounded", got, advice)
 
 
-def check_labels_are_taken(config: GameConfig, images: jax.Array, error: Exception) -> None:
-    """Raises a clear error if the cause of `error` is a network with or without labels.
+def check_conditions_are_taken(
+    config: GANConfig, images: jax.Array, condition: Condition, error: Exception
+) -> None:
+    """Raises a clear error if the cause of `error` is a network with or without a condition.
 
-    A network's signature does not show whether it takes labels, so this function runs the network
-    with and without labels.
+    A network's signature does not show whether it takes a condition, so this function runs the
+    network with and without one.
     """
     channels = images.shape[-1] * config.packing
-    num_classes, label = config.num_classes, jax.ShapeDtypeStruct((2,), jnp.int32)
+    two = lambda x: jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype)
+    given = jax.ShapeDtypeStruct((2,), jnp.int32) if condition is None else condition
     inputs = Pair(
-        jax.ShapeDtypeStruct((2, config.latents), images.dtype),
+        config.latents_like(2, images.dtype),
         jax.ShapeDtypeStruct((2, *images.shape[1:-1], channels), images.dtype),
     )
     for player, network, x in zip(Pair._fields, config.network, inputs, strict=True):
-        with_label, without = _runs(network, x, label), _runs(network, x)
-        if num_classes is None and with_label and not without:
-            expected = f"given for a {player} that takes labels"
-            checks.require(False, "num_classes", expected, "None")
-        if num_classes is not None and without and not with_label:
-            form = f"({'latents' if player == 'generator' else 'images'}, labels)"
-            expected = f"a network of {form} with {num_classes=}"
+        with_one = _runs(network, x, jax.tree.map(two, given) if condition is not None else given)
+        without = _runs(network, x)
+        if condition is None and with_one and not without:
+            expected = f"(images, labels) for a {player} that takes labels"
+            checks.require(False, "The batch", expected, "images")
+        if condition is not None and without and not with_one:
+            first = "latents" if player == "generator" else "images"
+            expected = f"a network of ({first}, condition) with a batch (images, condition)"
             got = (
                 f"{type(error).__name__}: {(str(error).splitlines() or [''])[0].rstrip('.')[:300]}"
             )
-            advice = "Let it take the labels, integers [batch], as its second argument."
+            advice = "Let it take the condition as its second argument."
             checks.require(False, f"The {player}", expected, got, advice, error=TypeError)
 
 
-def _runs(network: Network, *inputs: jax.ShapeDtypeStruct) -> bool:
+def _runs(network: Network, *inputs: PyTree) -> bool:
     """Returns whether a network can be initialized and applied."""
 
-    def one_pass(*inputs: jax.Array) -> object:
+    def one_pass(*inputs: PyTree) -> object:
         key = jax.random.key(0)
         params, model_state = network.init(key, *inputs)
         return network.apply(params, model_state, *inputs, train=True, key=key)

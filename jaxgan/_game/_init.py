@@ -9,114 +9,100 @@ import jax.numpy as jnp
 import numpy as np
 from jax.errors import JAXIndexError, JAXTypeError
 
-from jaxgan._game import _sample, _validation
-from jaxgan._game._config import GameConfig
-from jaxgan._game._discriminator import pack
-from jaxgan._game._dry_run import check_bounds, check_labels_are_taken, dry_run
+from jaxgan._game import _game, _sample, _validation
+from jaxgan._game._config import GameConfig, GANConfig
+from jaxgan._game._dry_run import check_bounds, check_conditions_are_taken, dry_run
+from jaxgan._game._objective import split_batch
 from jaxgan._internal import checks
-from jaxgan.train_state import TrainState, create
-from jaxgan.types import Batch, Labels, Pair
+from jaxgan.train_state import TrainState
+from jaxgan.types import Batch, Condition, PyTree
 
 
 class Example(NamedTuple):
-    """Holds the properties of the data on which the state of step 0 depends.
+    """Holds the properties of a batch on which the state of step 0 depends.
 
     Attributes:
-      shape: the shape of one image.
-      dtype: the dtype of images and latents.
-      label_dtype: the dtype of labels, or None.
+      structure: the structure of the batch.
+      rows: the shape of one row, and the dtype, of each array.
     """
 
-    shape: tuple[int, ...]
-    dtype: Any
-    label_dtype: Any
+    structure: Any
+    rows: tuple[tuple[tuple[int, ...], Any], ...]
+
+    def zeros(self) -> Batch:
+        """Returns a batch of one row of zeros."""
+        leaves = [jnp.zeros((1, *shape), dtype) for shape, dtype in self.rows]
+        return jax.tree.unflatten(self.structure, leaves)
 
 
-def example_of(images: jax.Array, labels: jax.Array | None) -> Example:
+def example_of(batch: Batch) -> Example:
     """Returns the properties of a batch."""
-    return Example(images.shape[1:], images.dtype, None if labels is None else labels.dtype)
+    leaves, structure = jax.tree.flatten(batch)
+    return Example(structure, tuple((x.shape[1:], x.dtype) for x in leaves))
 
 
-def make_init(config: GameConfig) -> Callable[..., TrainState]:
+def make_init(gan: GANConfig, game: GameConfig) -> Callable[..., TrainState]:
     """Returns the `init` of a GAN.
 
     Called outside of `jax.jit`, it runs two programs: one creates the state, one draws samples.
     Each operation would otherwise be a program, and compiling them takes longer.
     """
-    create = functools.partial(create_state, config)
+    create = functools.partial(create_state, game)
     compiled = jax.jit(create, static_argnames="example")
-    sample = jax.jit(functools.partial(_sample.sample, config))
+    sample = jax.jit(functools.partial(_sample.sample, gan))
 
-    def init(key: jax.Array, images: Batch, labels: Labels | None = None) -> TrainState:
-        images = _validation.check_images(images, config, 1)
+    def init(key: jax.Array, batch: Batch) -> TrainState:
+        images, condition = _validation.check_images_and_condition(batch, gan, 1)
         checks.finite("Images", images)
-        labels = _validation.check_labels(labels, images.shape[:1], config.num_classes)
         checks.key(key)
+        batch = images if condition is None else (images, condition)
         try:
-            return _create_checked(config, compiled, sample, key, images, labels)
+            return _create_checked(gan, game, compiled, sample, key, batch)
         except (JAXTypeError, JAXIndexError):
             pass  # a network reads or keeps values in its `init`; other errors occur again below
-        again = jax.jit(functools.partial(_sample.sample, config))
-        return _create_checked(config, create, again, key, images, labels)
+        again = jax.jit(functools.partial(_sample.sample, gan))
+        return _create_checked(gan, game, create, again, key, batch)
 
     return init
 
 
 def _create_checked(
-    config: GameConfig,
+    gan: GANConfig,
+    game: GameConfig,
     create: Callable[..., TrainState],
     sample: Callable[..., jax.Array],
     key: jax.Array,
-    images: jax.Array,
-    labels: jax.Array | None,
+    batch: Batch,
 ) -> TrainState:
     """Creates a state, and finds incompatible networks, losses and optimizers."""
+    images, condition = split_batch(batch)
     with checks.channels_first_note(images.shape):
         try:
-            state = create(key, example=example_of(images, labels))
-            dry_run(config, state, images, labels)
-            check_bounds(config, state, images, labels)
+            state = create(key, example=example_of(batch))
+            dry_run(gan, game, state, batch)
+            check_bounds(gan, state, images, condition)
         except Exception as error:
-            check_labels_are_taken(config, images, error)
+            check_conditions_are_taken(gan, images, condition, error)
             raise
     if all(map(checks.is_concrete, jax.tree.leaves((state, images)))):
-        samples = sample(state, *_first_inputs(config, images, labels))
-        _validation.check_samples(np.asarray(samples), _validation.promised_range(config, images))
+        samples = sample(state, *_first_inputs(gan, images, condition))
+        _validation.check_samples(np.asarray(samples), _validation.promised_range(gan, images))
     return state
 
 
-def create_state(config: GameConfig, key: jax.Array, *, example: Example) -> TrainState:
+def create_state(game: GameConfig, key: jax.Array, *, example: Example) -> TrainState:
     """Creates the state of step 0."""
-    generator_key, discriminator_key, run_key = jax.random.split(key, 3)
-    images = jnp.zeros((config.packing, *example.shape), example.dtype)
-    one_label = () if example.label_dtype is None else (jnp.zeros(1, example.label_dtype),)
-    latent = jnp.zeros((1, config.latents), example.dtype)
-    network = config.network
-    made = Pair(
-        network.generator.init(generator_key, latent, *one_label),
-        network.discriminator.init(discriminator_key, pack(images, config.packing), *one_label),
-    )
-    params, model_state = (Pair(*values) for values in zip(*made, strict=True))
-    _validation.check_params(params)
-    return create(
-        run_key,
-        params,
-        config.optimizer,
-        model_state,
-        ema=config.ema_half_life is not None,
-        game_state={
-            "penalty": () if config.penalty is None else config.penalty.init(),
-            "augmentation": () if config.augmentation is None else config.augmentation.init(),
-        },
-    )
+    return _game.create_state(game, key, example.zeros())
 
 
 def _first_inputs(
-    config: GameConfig, images: jax.Array, labels: jax.Array | None
-) -> tuple[np.ndarray, np.ndarray | None]:
+    gan: GANConfig, images: jax.Array, condition: Condition
+) -> tuple[PyTree, Condition]:
     """Returns inputs of a new generator, to compare the values of its samples with the images."""
-    num = 8 if labels is None else 1
+    num = 8 if condition is None else 1
     # numpy draws the latents, because a program that draws them takes longer to compile.
-    latents = np.random.default_rng(0).standard_normal((num, config.latents))
-    one_label = None if labels is None else np.zeros(1, labels.dtype)
-    return latents.astype(images.dtype), one_label
+    draw = np.random.default_rng(0).standard_normal
+    latents = jax.tree.map(
+        lambda x: draw(x.shape).astype(x.dtype), gan.latents_like(num, images.dtype)
+    )
+    return latents, jax.tree.map(lambda x: np.zeros((num, *x.shape[1:]), x.dtype), condition)

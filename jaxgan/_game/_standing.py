@@ -24,7 +24,7 @@ def standing_model_state(
     network: Network,
     params: Params,
     model_state: ModelState,
-    inputs: tuple[jax.Array, ...],
+    inputs: tuple[PyTree, ...],
     key: Key[Array, ""],
 ) -> ModelState:
     r"""Returns the model state with averages that weight all passes equally.
@@ -41,19 +41,20 @@ def standing_model_state(
       network: the generator.
       params: its parameters.
       model_state: its model state.
-      inputs: latents `[passes, batch, latents]`, and labels `[passes, batch]` if there are classes.
+      inputs: latents `[passes, batch, ...]`, and a condition `[passes, batch, ...]` if given.
       key: the key of the passes.
     """
     start = _floats(model_state)
 
-    def run(floats: Floats, inputs: tuple[jax.Array, ...], key: Key[Array, ""]) -> Floats:
+    def run(floats: Floats, inputs: tuple[PyTree, ...], key: Key[Array, ""]) -> Floats:
         given = _replace_floats(model_state, floats)
         _, moved = network.apply(params, given, *inputs, train=True, key=key)
         return [y.astype(x.dtype) for x, y in zip(floats, _floats(moved), strict=True)]
 
-    few = tuple(x[0, :2] for x in inputs)
+    few = jax.tree.map(lambda x: x[0, :2], inputs)
     memories = _memories(lambda floats: run(floats, few, key), start)
-    passes = (inputs, jax.random.split(key, len(inputs[0])))
+    num_passes = jax.tree.leaves(inputs)[0].shape[0]
+    passes = (inputs, jax.random.split(key, num_passes))
 
     def newton_step(floats: Floats, _: None) -> tuple[Floats, None]:
         rows = zip(floats, _mean_change(run, floats, passes), memories, strict=True)

@@ -1,5 +1,6 @@
-"""Checks the arguments of `jaxgan.gan` and of the functions that it returns."""
+"""Checks the arguments of `jaxgan.gan` and `jaxgan.game`, and of the functions that they return."""
 
+import functools
 import math
 from typing import Any
 
@@ -7,20 +8,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgan._game._config import GameConfig
+from jaxgan._game._config import GameConfig, GANConfig
 from jaxgan._internal import checks, meshes, opt_states
+from jaxgan.dynamics import Dynamics
 from jaxgan.train_state import TrainState
-from jaxgan.types import ModelState, Network, Pair, Params, PyTree
+from jaxgan.types import Batch, Condition, ModelState, Network, Pair, Params, PyTree
 
 OTHER_GAN = "Use the state of this GAN, not of another GAN."
 DECLARE = ", or pass data_range to jaxgan.gan"
 OTHER_OPTIMIZER = "To change the optimizer, pass it to jaxgan.checkpoint.restore as optimizer."
 
 
-def check_config(config: GameConfig) -> None:
-    """Checks all arguments of `jaxgan.gan` except networks, loss, penalty and augmentation."""
-    for name in ("latents", "discriminator_steps", "packing"):
-        checks.integer(name, getattr(config, name))
+BUILT_IN_METRICS = {
+    *(f"{player}_{x}" for player in Pair._fields for x in ("loss", "gradient_norm", "skipped")),
+    *(f"{kind}_{name}" for kind in ("real", "fake") for name in ("probability", "accuracy")),
+    *("logit_gap", "invalid_images", "invalid_labels", "augmentation_probability"),
+}
+"""The names of the metrics of every GAN, which terms cannot have."""
+
+
+def check_game(config: GameConfig) -> None:
+    """Checks the arguments that `jaxgan.game` and `jaxgan.gan` share."""
     for name, largest in (("ema_half_life", math.inf), ("ema_warmup", 1.0)):
         if getattr(config, name) is not None:
             checks.real(name, getattr(config, name), maximum=largest, positive=True)
@@ -28,11 +36,42 @@ def check_config(config: GameConfig) -> None:
     averages = config.ema_half_life is not None or config.ema_warmup is None
     expected = f"given with ema_warmup={config.ema_warmup}"
     checks.require(averages, "ema_half_life", expected, "None")
-    checks.boolean("diagnose", config.diagnose)
+    checks.instance("dynamics", config.dynamics, Dynamics, "a jaxgan.dynamics.Dynamics")
+    checks.optimizers("optimizer", config.rules.optimizer)
+
+
+def check_gan(config: GANConfig) -> None:
+    """Checks the arguments of `jaxgan.gan` from which its objective is built."""
     checks.boolean("bounded_logits", config.bounded_logits)
     _check_data_range(config.data_range)
-    checks.optimizers("optimizer", config.optimizer)
-    _check_classes(config)
+    if config.metrics is not None:
+        checks.function("metrics", config.metrics, "(view) -> dict of scalars", or_class=False)
+    if config.num_classes is not None:
+        checks.integer("num_classes", config.num_classes)
+        advice = "Packed images have more than one label."
+        fits, got = config.packing == 1, f"pack({config.packing})"
+        checks.require(fits, "augmentation", "without packing with num_classes", got, advice)
+    _check_names(config.terms)
+    _check_boundary(config)
+
+
+def _check_names(terms: Pair[dict[str, Any]]) -> None:
+    both = [name for own in terms for name in own]
+    for name in both:
+        checks.instance("The name of a term", name, str, "a string")
+        expected = "different from the metrics of every GAN"
+        checks.require(name not in BUILT_IN_METRICS, "The name of a term", expected, repr(name))
+        fits = both.count(name) == 1
+        checks.require(fits, "The names of terms", "different for both players", f"{name!r} twice")
+
+
+def _check_boundary(config: GANConfig) -> None:
+    """Checks that the loss has the boundary that an augmentation with a state needs."""
+    if config.augmentation is not None and config.loss.boundary is None:
+        adapts = jax.tree.leaves(jax.eval_shape(config.augmentation.init))
+        expected = "a jaxgan.Loss with a boundary for an augmentation that adapts"
+        advice = "Use a loss of jaxgan.losses with a boundary, such as non_saturating()."
+        checks.require(not adapts, "loss", expected, "boundary=None", advice)
 
 
 def _check_half_life(half_life: float | None) -> None:
@@ -52,20 +91,6 @@ def _check_data_range(data_range: Any) -> None:
         checks.real("data_range[0]", least)
         checks.real("data_range[1]", most)
         checks.require(least < most, "data_range", f"{expected} with lowest < highest", got)
-
-
-def _check_classes(config: GameConfig) -> None:
-    if config.num_classes is not None:
-        checks.integer("num_classes", config.num_classes)
-        advice = "Packed images have more than one label."
-        fits, expected = config.packing == 1, "1 with num_classes"
-        checks.require(fits, "packing", expected, f"{config.packing}", advice)
-    if config.auxiliary is not None:
-        checks.pair("auxiliary", config.auxiliary, "weights")
-        for player, weight in config.auxiliary._asdict().items():
-            checks.real(f"auxiliary.{player}", weight, 0.0)
-        known = config.num_classes is not None
-        checks.require(known, "num_classes", "given with auxiliary", "None")
 
 
 def checked(player: str, network: Network) -> Network:
@@ -101,7 +126,34 @@ def _check_pair(name: str, result: Any, form: str) -> tuple[PyTree, ModelState]:
     return result
 
 
-def check_images(x: object, config: GameConfig, divisor: int, *, few: int = 0) -> jax.Array:
+def check_batch(batch: Batch, divisor: int) -> None:
+    """Checks that the arrays of a batch have the same number of rows, a multiple of `divisor`."""
+    leaves = jax.tree.leaves(batch)
+    rows = {jnp.shape(x)[:1] for x in leaves}
+    got = f"{sorted(rows)}"
+    checks.require(len(rows) < 2, "The arrays of a batch", "of the same first axis", got)
+    if rows and divisor > 1:
+        (shape,) = rows
+        fits, expected = (
+            bool(shape) and shape[0] % divisor == 0,
+            f"a multiple of {divisor} (shares)",
+        )
+        checks.require(fits, "The batch size", expected, f"{shape}")
+
+
+def check_images_and_condition(
+    batch: Batch, config: GANConfig, divisor: int, *, few: int = 0
+) -> tuple[jax.Array, Condition]:
+    """Checks the batch of a GAN, and returns its images and condition as JAX arrays."""
+    form = "images, or a tuple (images, condition)"
+    fits = not isinstance(batch, tuple) or len(batch) == 2
+    checks.require(fits, "The batch", form, checks.shown(batch), error=TypeError)
+    images, condition = batch if isinstance(batch, tuple) else (batch, None)
+    images = check_images(images, config, divisor, few=few)
+    return images, check_condition(condition, images.shape[:1], config)
+
+
+def check_images(x: object, config: GANConfig, divisor: int, *, few: int = 0) -> jax.Array:
     """Checks images, and returns them as a JAX array.
 
     The range of a batch below `few` images is not guessed.
@@ -114,7 +166,7 @@ def check_images(x: object, config: GameConfig, divisor: int, *, few: int = 0) -
     )
     advice = "Convert uint8 with jaxgan.images.normalize."
     checks.require(is_float, "Images", "floats in [-1, 1]", got, advice, error=TypeError)
-    expected = f"a multiple of {divisor} (discriminator_steps times packing)"
+    expected = f"a multiple of {divisor} (discriminator steps times packing)"
     checks.require(array.shape[0] % divisor == 0, "The batch size", expected, got)
     if (data_range := promised_range(config, array)) is not None:
         is_few = len(array) < few
@@ -122,29 +174,53 @@ def check_images(x: object, config: GameConfig, divisor: int, *, few: int = 0) -
     return array
 
 
-def promised_range(config: GameConfig, images: jax.Array) -> tuple[float, float] | None:
+def promised_range(config: GANConfig, images: jax.Array) -> tuple[float, float] | None:
     """Returns the range of real images, or None if they can have any values, such as points."""
     return config.data_range if images.ndim > 2 else None
 
 
-def check_labels(x: object, batch: tuple[int, ...], num_classes: int | None) -> jax.Array | None:
-    """Checks labels of shape `batch`, which must be given if and only if the GAN has classes."""
-    if num_classes is None:
-        checks.require(x is None, "labels", f"omitted with {num_classes=}", checks.shown(x))
+def check_condition(x: Condition, batch: tuple[int, ...], config: GANConfig) -> Condition:
+    """Checks a condition of shape `[*batch, ...]`, and returns it as JAX arrays.
+
+    With `num_classes`, the condition must be labels. Packs have no conditions.
+    """
+    num_classes = config.num_classes
     if x is None:
-        advice = "Pass them after images or latents."
-        checks.require(num_classes is None, "labels", f"given with {num_classes=}", "None", advice)
+        advice = "Pass (images, labels), or labels after latents."
+        checks.require(num_classes is None, "Labels", f"given with {num_classes=}", "None", advice)
         return None
-    return checks.labels(x, batch, num_classes)
+    expected, advice = "omitted with pack", "Packed images have more than one condition."
+    checks.require(config.packing == 1, "The condition", expected, checks.shown(x), advice)
+    if num_classes is not None:
+        return checks.labels(x, batch, num_classes)
+    as_array = functools.partial(checks.array, "The condition", form=None)
+    arrays = jax.tree.map(as_array, x, is_leaf=lambda x: isinstance(x, list))
+    for leaf in jax.tree.leaves(arrays):
+        expected = f"arrays of shape ({', '.join(map(str, batch))}, ...)"
+        fits = leaf.shape[: len(batch)] == batch
+        checks.require(fits, "The condition", expected, f"shape {leaf.shape}")
+    return arrays
 
 
-def check_latents(x: object, num: int, *, axes: str = "n") -> jax.Array:
-    """Checks latents with the given leading axes, and returns them as a JAX array."""
-    array = checks.array("Latents", x, jnp.floating, None)
-    fits = array.ndim == len(axes.split(", ")) + 1 and array.shape[-1] == num and array.size > 0
-    checks.require(fits, "Latents", f"[{axes}, {num}]", f"{array.shape}")
-    checks.finite("Latents", x)
-    return array
+def check_latents(x: PyTree, config: GANConfig, *, axes: str = "n") -> PyTree:
+    """Checks latents with the given leading axes, and returns them as JAX arrays."""
+    as_array = functools.partial(checks.array, "Latents", kind=jnp.floating, form=None)
+    arrays = jax.tree.map(as_array, x, is_leaf=lambda x: isinstance(x, list))
+    like: PyTree = config.latents_like(1, jnp.float32)
+    expected, found = (str(jax.tree.structure(tree)) for tree in (like, arrays))
+    checks.require(found == expected, "Latents", f"of structure {expected}", found)
+    leading = len(axes.split(", "))
+    shapes = set()
+    for leaf, one in zip(jax.tree.leaves(arrays), jax.tree.leaves(like), strict=True):
+        own = one.shape[1:]
+        fits = leaf.ndim == leading + len(own) and leaf.shape[leading:] == own and leaf.size > 0
+        form = f"[{', '.join((axes, *map(str, own)))}]"
+        checks.require(fits, "Latents", form, f"{leaf.shape}")
+        shapes.add(leaf.shape[:leading])
+    checks.require(len(shapes) == 1, "Latents", "arrays of the same number", f"{sorted(shapes)}")
+    for leaf in jax.tree.leaves(x):
+        checks.finite("Latents", leaf)
+    return arrays
 
 
 def check_state(x: TrainState, config: GameConfig | None = None) -> None:
@@ -174,7 +250,7 @@ def check_single(x: TrainState) -> None:
 
 def check_opt_state(x: TrainState, config: GameConfig) -> None:
     """Checks that the optimizer states of both networks are states of the GAN's optimizers."""
-    for player, optimizer in config.optimizer._asdict().items():
+    for player, optimizer in config.rules.optimizer._asdict().items():
         params, opt_state = getattr(x.params, player), getattr(x.opt_state, player)
         try:
             expected = jax.eval_shape(optimizer.init, params)

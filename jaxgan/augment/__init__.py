@@ -14,6 +14,7 @@ from jaxgan.augment._adaptive import adaptive
 from jaxgan.augment._combine import compose, with_probability
 from jaxgan.augment._diffaugment import color, cutout, diffaugment, translation
 from jaxgan.augment._instance_noise import instance_noise
+from jaxgan.augment._pack import pack
 from jaxgan.augment._types import (
     Augmentation,
     AugmentationApply,
@@ -37,6 +38,7 @@ __all__ = [
     "cutout",
     "diffaugment",
     "instance_noise",
+    "pack",
     "translation",
     "with_probability",
 ]

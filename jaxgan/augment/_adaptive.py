@@ -22,7 +22,8 @@ def adaptive(
     $$\mathrm{clip}(p + \mathrm{sign}(r_t - \mathrm{target})\,B / \mathrm{images\_to\_full}, 0, 1),
     \quad r_t = \tfrac{1}{B} \textstyle\sum_n \mathrm{sign}(d_n).$$
 
-    $p$ does not change if $r_t$ equals the target to within $10^{-6}$.
+    If an image has several logits, $\mathrm{sign}(d_n)$ is the mean of their signs. $p$ does not
+    change if $r_t$ equals the target to within $10^{-6}$.
 
     Args:
       augmentation: a function `(key, images) -> images`. $p$ is the probability of the function
@@ -38,7 +39,7 @@ def adaptive(
     Raises:
       TypeError: If `augmentation` is not a plain augmentation, or `target` or `images_to_full` is
         not a number. From `adapt`: if logits are not floats.
-      ValueError: If a number is out of range. From `adapt`: if logits are not `[batch]`.
+      ValueError: If a number is out of range. From `adapt`: if there are no logits.
 
     Example:
       >>> import jax.numpy as jnp
@@ -63,11 +64,11 @@ def adaptive(
         return with_probability(augmentation, state["probability"])(key, images)
 
     def adapt(state: State, real_logits: Array) -> State:
-        real_logits = checks.array("real_logits", real_logits, jnp.floating, "[batch]")
+        real_logits = checks.array("real_logits", real_logits, jnp.floating, "[...]")
         checks.tree_matches("The state of an adaptive augmentation", state, jax.eval_shape(init))
         gap = jnp.mean(jnp.sign(real_logits).astype(jnp.float32)) - target
         gap = jnp.where(jnp.abs(gap) < _TOLERANCE, 0.0, gap)  # rounding depends on the device
-        move = jnp.sign(gap) * (real_logits.size / images_to_full)
+        move = jnp.sign(gap) * (real_logits.shape[0] / images_to_full)
         return {"probability": jnp.clip(state["probability"] + move, 0.0, 1.0)}
 
     return Augmentation(init, apply, adapt)

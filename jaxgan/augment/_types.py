@@ -37,17 +37,21 @@ class Augmentation(NamedTuple):
       apply: `(state, key, images, *, step) -> images`, of the same shape and dtype. `step` is an
         int32 scalar that counts discriminator steps.
       adapt: `(state, real_logits) -> state`, called after each discriminator step if the state is
-        not empty. `real_logits` are float `[batch]`, with one logit for each real image: that of
-        its pack, minus the loss's `boundary`. A logit of 0 is therefore undecided.
+        not empty. `real_logits` are float `[batch, ...]`, with the logits of each real image: those
+        of its pack, minus the loss's `boundary`. A logit of 0 is therefore undecided.
+      packing: the number of images that `apply` joins into one. Only `pack` changes it.
 
     Example:
       >>> from jaxgan import augment
-      >>> init, apply, adapt = augment.instance_noise(0.1)
+      >>> noise = augment.instance_noise(0.1)
+      >>> noise.packing
+      1
     """
 
     init: Callable[[], State]
     apply: AugmentationApply
     adapt: Callable[[State, Array], State]
+    packing: int = 1
 
 
 # Not a NamedTuple, because `jax.jit` needs functions with weak references and hashes.

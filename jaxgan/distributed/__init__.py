@@ -27,10 +27,10 @@ from jax import Array
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
-from jaxgan._game import GAN
+from jaxgan._game import GAN, Game
 from jaxgan._internal import checks, meshes
 from jaxgan.train_state import TrainState
-from jaxgan.types import Batch, Labels
+from jaxgan.types import Batch
 
 __all__ = ["SplitImages", "init", "mesh", "place", "split"]
 
@@ -134,19 +134,16 @@ def _reader(name: str, x: Any) -> Callable[[Any], Any]:
     return lambda index: np.array(array[index])
 
 
-def init(
-    gan: GAN, mesh: Mesh, key: Array, images: Batch, labels: Labels | None = None
-) -> TrainState:
+def init(gan: GAN | Game, mesh: Mesh, key: Array, batch: Batch = ()) -> TrainState:
     """Creates the state of step 0 on all devices of a mesh.
 
     Each process computes the state of `gan.init`, with all checks, and copies it to its devices.
 
     Args:
-      gan: a `jaxgan.GAN`.
+      gan: a `jaxgan.GAN`, or a `jaxgan.Game`.
       mesh: a mesh with an Auto axis "data", such as `distributed.mesh()`.
       key: typed PRNG key, the same in all processes.
-      images: example real images, as for `gan.init`.
-      labels: example labels, for a GAN with `num_classes`.
+      batch: an example batch, as for `gan.init`.
 
     Returns:
       A state that is bit-identical to that of `gan.init`. Each device has a copy.
@@ -170,9 +167,10 @@ def init(
       >>> state.step.sharding.mesh == mesh
       True
     """
-    checks.instance("gan", gan, GAN, "a jaxgan.GAN")
+    is_game, got = isinstance(gan, GAN | Game), checks.shown(gan)
+    checks.require(is_game, "gan", "a jaxgan.GAN or a jaxgan.Game", got, error=TypeError)
     meshes.check_mesh(mesh)
-    return place(mesh, gan.init(key, images, labels))
+    return place(mesh, gan.init(key, batch))
 
 
 @jax.tree_util.register_dataclass

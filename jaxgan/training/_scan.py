@@ -1,69 +1,84 @@
 """Runs many updates in one function, inside one `jax.jit`.
 
-The images stay on the device as uint8. The program first computes the indices of all batches. One
-`jax.lax.scan` then selects the batches, normalizes them and performs the updates. The batch of a
-step is a pure function of (key, step), so a resumed run is bit-identical to an uninterrupted one.
+The data stays on the device, images as uint8. The program first computes the indices of all
+batches. One `jax.lax.scan` then selects the batches, normalizes them and performs the updates. The
+batch of a step is a pure function of (key, step), so a resumed run is bit-identical to an
+uninterrupted one.
 """
 
 import functools
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh
-from jax.typing import ArrayLike
 
-from jaxgan._game import GAN
+from jaxgan._game import GAN, Game
 from jaxgan._internal import checks, meshes
-from jaxgan._internal.shapes import Integer
-from jaxgan.distributed import SplitImages
-from jaxgan.images import normalize
+from jaxgan.images import normalize_batch
 from jaxgan.train_state import TrainState
-from jaxgan.training._images import Images, check_batch_size, num_images_of, select
+from jaxgan.training._data import (
+    AnyGame,
+    Data,
+    check_batch_size,
+    check_data,
+    has_split,
+    num_rows_of,
+    select,
+)
 from jaxgan.training._metrics import StackedMetrics
 from jaxgan.training._shuffle import check_step, indices_of_step, steps_per_epoch
-from jaxgan.types import Metrics
+from jaxgan.types import Batch, Metrics, PyTree
+
+
+class Preprocess(Protocol):
+    """Maps a batch of training data to the batch of `update`: `(batch) -> batch`."""
+
+    def __call__(self, batch: PyTree, /) -> Batch: ...
 
 
 def steps(
-    gan: GAN,
+    gan: AnyGame,
     state: TrainState,
-    images: ArrayLike | SplitImages,
-    labels: ArrayLike | None = None,
+    data: Data,
     *,
     num_steps: int,
     batch_size: int,
     mesh: Mesh | None = None,
+    preprocess: Preprocess = normalize_batch,
 ) -> tuple[TrainState, Metrics]:
-    """Performs `num_steps` updates, on batches of the images.
+    """Performs `num_steps` updates, on batches of the data.
 
-    Call `steps` inside `jax.jit`, with the state donated. Step $i$ uses the images
+    Call `steps` inside `jax.jit`, with the state donated. Step $i$ uses the rows
     `training.batch_indices(key, i)`.
 
     Args:
-      gan: a `jaxgan.GAN`.
+      gan: a `jaxgan.GAN`, or a `jaxgan.Game`.
       state: the state to start from, at any step of an epoch.
-      images: all training images, uint8 `[num_images, height, width, channels]`, or the result of
-        `distributed.split`.
-      labels: integers `[num_images]`, for a GAN with `num_classes`.
+      data: all training data: an array `[num_rows, ...]`, such as uint8 images `[num_images,
+        height, width, channels]` or float points `[num_points, 2]`; the result of
+        `distributed.split`; or a pytree of such arrays, such as `(images, labels)`.
       num_steps: the number of updates, at least 1. The program first computes the indices of all
         batches, int32 `[num_steps, batch_size]`.
-      batch_size: images per update, in [1, num_images]. Each discriminator step takes an equal
-        share.
+      batch_size: rows per update, in [1, num_rows]. Each discriminator step takes an equal share.
       mesh: a mesh of `jaxgan.distributed`, over which each batch is split. `batch_size` is then a
         multiple of devices times discriminator steps times packing. If None, the program has no
         instructions for several devices.
+      preprocess: maps a batch of rows to the batch of `update`. By default,
+        `images.normalize_batch`, which scales uint8 images to [-1, 1].
 
     Returns:
       The state after the last update, and the metrics of every update, each `[num_steps]`.
 
     Raises:
-      TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state`
-        has the wrong type.
-      ValueError: If images do not have rank 4, a number is out of range, `gan.data_range`
-        excludes [-1, 1], or the axes of `mesh` are not Auto. Outside of jit, also if a label is
-        out of range, the images are probably masks (0 and 1 only, unless `gan.data_range` is
-        None), or the state was donated.
+      TypeError: If data is not an array or a pytree of arrays, labels or numbers are not integers,
+        or `gan`, `state` or `preprocess` has the wrong type.
+      ValueError: If arrays differ in length, a number is out of range, images are uint8 and
+        `gan.data_range` excludes [-1, 1], or the axes of `mesh` are not Auto. Outside of jit, also
+        if a label is out of range, images are out of range or probably masks (0 and 1 only), or the
+        state was donated. The range of images is not checked if `gan.data_range` is None, or with
+        another `preprocess`.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
@@ -81,53 +96,55 @@ def steps(
       >>> int(state.step), metrics["generator_loss"].shape
       (5, (5,))
     """
-    images, labels = _check(gan, state, images, labels, mesh)
+    data = _check(gan, state, data, mesh, preprocess)
     checks.integer("num_steps", num_steps)
-    steps_per_epoch(num_images_of(images), batch_size)
-    check_batch_size(gan, images, batch_size, mesh)
-    scan = functools.partial(_scan_steps, num_steps=num_steps, batch_size=batch_size, mesh=mesh)
-    return scan(gan, state, images, labels)
+    steps_per_epoch(num_rows_of(data), batch_size)
+    check_batch_size(gan, data, batch_size, mesh)
+    sizes = {"num_steps": num_steps, "batch_size": batch_size}
+    return _scan_steps(gan, state, data, **sizes, mesh=mesh, preprocess=preprocess)
 
 
 def epochs(
-    gan: GAN,
+    gan: AnyGame,
     state: TrainState,
-    images: ArrayLike | SplitImages,
-    labels: ArrayLike | None = None,
+    data: Data,
     *,
     num_epochs: int = 1,
     batch_size: int,
     mesh: Mesh | None = None,
+    preprocess: Preprocess = normalize_batch,
 ) -> tuple[TrainState, Metrics]:
-    """Performs `num_epochs` passes over the images, of `num_images // batch_size` updates each.
+    """Performs `num_epochs` passes over the data, of `num_rows // batch_size` updates each.
 
-    Each epoch has a new order, and skips the last `num_images % batch_size` images of the order.
+    Each epoch has a new order, and skips the last `num_rows % batch_size` rows of the order.
     All epochs run in one program. Use `steps` to set the number of updates instead.
 
     Args:
-      gan: a `jaxgan.GAN`.
+      gan: a `jaxgan.GAN`, or a `jaxgan.Game`.
       state: the state to start from, at any step of an epoch.
-      images: all training images, uint8 `[num_images, height, width, channels]`, or the result of
-        `distributed.split`.
-      labels: integers `[num_images]`, for a GAN with `num_classes`.
+      data: all training data: an array `[num_rows, ...]`, such as uint8 images `[num_images,
+        height, width, channels]` or float points `[num_points, 2]`; the result of
+        `distributed.split`; or a pytree of such arrays, such as `(images, labels)`.
       num_epochs: the number of passes, at least 1.
-      batch_size: images per update, in [1, num_images]. Each discriminator step takes an equal
-        share.
+      batch_size: rows per update, in [1, num_rows]. Each discriminator step takes an equal share.
       mesh: a mesh of `jaxgan.distributed`, over which each batch is split. `batch_size` is then a
         multiple of devices times discriminator steps times packing. If None, the program has no
         instructions for several devices.
+      preprocess: maps a batch of rows to the batch of `update`. By default,
+        `images.normalize_batch`, which scales uint8 images to [-1, 1].
 
     Returns:
       The state after the last update, and the metrics of every update, each `[num_epochs,
       updates]`.
 
     Raises:
-      TypeError: If images are not uint8, labels or numbers are not integers, or `gan` or `state`
-        has the wrong type.
-      ValueError: If images do not have rank 4, a number is out of range, `gan.data_range`
-        excludes [-1, 1], or the axes of `mesh` are not Auto. Outside of jit, also if a label is
-        out of range, the images are probably masks (0 and 1 only, unless `gan.data_range` is
-        None), or the state was donated.
+      TypeError: If data is not an array or a pytree of arrays, labels or numbers are not integers,
+        or `gan`, `state` or `preprocess` has the wrong type.
+      ValueError: If arrays differ in length, a number is out of range, images are uint8 and
+        `gan.data_range` excludes [-1, 1], or the axes of `mesh` are not Auto. Outside of jit, also
+        if a label is out of range, images are out of range or probably masks (0 and 1 only), or the
+        state was donated. The range of images is not checked if `gan.data_range` is None, or with
+        another `preprocess`.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
@@ -145,90 +162,63 @@ def epochs(
       >>> int(state.step), metrics["generator_loss"].shape
       (6, (2, 3))
     """
-    images, labels = _check(gan, state, images, labels, mesh)
-    num_steps = steps_per_epoch(num_images_of(images), batch_size)
+    data = _check(gan, state, data, mesh, preprocess)
+    num_steps = steps_per_epoch(num_rows_of(data), batch_size)
     checks.integer("num_epochs", num_epochs)
-    check_batch_size(gan, images, batch_size, mesh)
-    scan = functools.partial(_scan_steps, num_steps=num_steps, batch_size=batch_size, mesh=mesh)
+    check_batch_size(gan, data, batch_size, mesh)
+    sizes = {"num_steps": num_steps, "batch_size": batch_size}
 
     def epoch(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
-        return scan(gan, state, images, labels)
+        return _scan_steps(gan, state, data, **sizes, mesh=mesh, preprocess=preprocess)
 
     return jax.lax.scan(epoch, state, length=num_epochs)
 
 
 def _scan_steps(
-    gan: GAN,
+    gan: AnyGame,
     state: TrainState,
-    images: Images,
-    labels: Integer[Array, " num"] | None,
+    data: Data,
     *,
     num_steps: int,
     batch_size: int,
     mesh: Mesh | None,
+    preprocess: Preprocess,
 ) -> tuple[TrainState, Metrics]:
     """Performs the updates of `steps`, without checking the arguments."""
-    num_images = num_images_of(images)
+    num_rows = num_rows_of(data)
     # On a mesh, each device has a part of every discriminator step's share.
-    shares = 1 if mesh is None else gan.discriminator_steps
+    shares = 1 if mesh is None else gan.dynamics.shares
     update = gan.update if shares == 1 else functools.partial(gan.update, interleaved=True)
 
     def step(state: TrainState, indices: Array) -> tuple[TrainState, StackedMetrics]:
-        batch = meshes.constrain(normalize(select(images, indices, mesh)), mesh, meshes.DATA)
-        state, metrics = update(state, batch, None if labels is None else labels[indices])
+        batch = meshes.constrain(preprocess(select(data, indices, mesh)), mesh, meshes.DATA)
+        state, metrics = update(state, batch)
         return meshes.constrain((state, StackedMetrics.stack(metrics)), mesh)
 
     def indices(step: Array) -> Array:
-        sizes = {"num_images": num_images, "batch_size": batch_size, "shares": shares}
+        sizes = {"num_images": num_rows, "batch_size": batch_size, "shares": shares}
         return indices_of_step(state.key, step.astype(jnp.int32), **sizes)
 
     numbers = state.step + jnp.arange(num_steps, dtype=state.step.dtype)
     found = jax.vmap(indices)(meshes.constrain(numbers, mesh))
-    axes = (None, None if isinstance(images, SplitImages) else meshes.DATA)
+    axes = (None, None if has_split(data) else meshes.DATA)
     state, metrics = jax.lax.scan(step, state, meshes.constrain(found, mesh, *axes))
     return state, metrics.unstack()
 
 
 def _check(
-    gan: GAN,
-    state: TrainState,
-    images: ArrayLike | SplitImages,
-    labels: ArrayLike | None,
-    mesh: Mesh | None,
-) -> tuple[Images, Array | None]:
-    """Checks the arguments that `steps` and `epochs` share.
-
-    Returns JAX arrays, because traced indices cannot index numpy arrays.
-    """
-    checks.instance("gan", gan, GAN, "a jaxgan.GAN")
+    gan: AnyGame, state: TrainState, data: Data, mesh: Mesh | None, preprocess: Preprocess
+) -> Data:
+    """Checks the arguments that `steps` and `epochs` share, and returns the data as JAX arrays."""
+    is_game, got = isinstance(gan, GAN | Game), checks.shown(gan)
+    checks.require(is_game, "gan", "a jaxgan.GAN or a jaxgan.Game", got, error=TypeError)
     checks.instance("state", state, TrainState, "a jaxgan.TrainState")
     checks.not_donated("state", state)
-    expected, got = "the state of one GAN", f"a population of shape {jnp.shape(state.step)}"
+    expected, found = "the state of one GAN", f"a population of shape {jnp.shape(state.step)}"
     advice = "Map the function over the members with jax.vmap."
-    checks.require(jnp.ndim(state.step) == 0, "state", expected, got, advice)
+    checks.require(jnp.ndim(state.step) == 0, "state", expected, found, advice)
     check_step(state.step)
     if mesh is not None:
         meshes.check_mesh(mesh)
-    is_split = isinstance(images, SplitImages)
-    expected, advice = "given for split images", "Pass the mesh of jaxgan.distributed.split."
-    checks.require(mesh is not None or not is_split, "mesh", expected, "None", advice)
-    given = images.rows if isinstance(images, SplitImages) else images
-    array = checks.array("Training images", given, jnp.uint8, "[num, height, width, channels]")
-    meshes.check_placed("Training images", array)
-    _check_range(gan, None if is_split else given)  # a process has only a part of split images
-    found = images if isinstance(images, SplitImages) else array
-    if labels is None:
-        return found, None
-    return found, checks.labels(labels, (num_images_of(found),), gan.num_classes)
-
-
-def _check_range(gan: GAN, images: ArrayLike | None) -> None:
-    """Checks that a GAN accepts normalized images, and that images are not masks."""
-    if gan.data_range is None:
-        return
-    least, most = gan.data_range
-    expected = "None or include [-1, 1], the range of normalized images"
-    got = f"({least:g}, {most:g})"
-    checks.require(least <= -1 and most >= 1, "gan.data_range", expected, got)
-    if images is not None:
-        checks.images_in_range("Training images", images, real=True)
+    checks.function("preprocess", preprocess, "(batch) -> batch")
+    return check_data(gan, data, mesh, normalized=preprocess is normalize_batch)

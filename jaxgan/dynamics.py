@@ -1,0 +1,132 @@
+"""Defines dynamics: the order in which the two players of a game move.
+
+A dynamics is a pair of pure functions, like an optax transformation. Its memory is in the state, so
+it is saved, mapped and resumed with the rest of a run.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgan import _players
+from jaxgan._internal import checks
+from jaxgan.train_state import TrainState
+from jaxgan.types import Batch, Inputs, Metrics, Objective, Pair, Params, PyTree
+
+__all__ = ["Dynamics", "DynamicsUpdate", "Rules", "alternating"]
+
+
+class Rules(NamedTuple):
+    """Holds the losses of a game and the optimizers of its players.
+
+    Args:
+      objective: a `jaxgan.Objective`.
+      optimizer: one optax transformation for each player.
+    """
+
+    objective: Objective
+    optimizer: Pair[optax.GradientTransformation]
+
+
+class DynamicsUpdate(Protocol):
+    """Moves the players once: `(rules, state, shares, key) -> (state, metrics)`.
+
+    `shares` is a tuple with as many equal parts of the batch as `Dynamics.shares`. `key` is the
+    typed PRNG key of the training step. The step number and the average of the generator's
+    parameters are updated afterwards.
+    """
+
+    def __call__(
+        self, rules: Rules, state: TrainState, shares: tuple[Batch, ...], key: jax.Array, /
+    ) -> tuple[TrainState, Metrics]: ...
+
+
+class Dynamics(NamedTuple):
+    """Holds a dynamics as two pure functions.
+
+    Args:
+      init: `(params) -> memory`, a pytree of arrays that is kept in `TrainState.dynamics_state`;
+        `()` for a dynamics without memory. `params` is a `Pair`.
+      update: a `DynamicsUpdate`, `(rules, state, shares, key) -> (state, metrics)`.
+      shares: the number of equal parts into which each batch is cut.
+
+    Example:
+      >>> from jaxgan import dynamics
+      >>> dynamics.alternating(discriminator_steps=5).shares
+      5
+    """
+
+    init: Callable[[Pair[Params]], PyTree]
+    update: DynamicsUpdate
+    shares: int = 1
+
+
+def alternating(discriminator_steps: int = 1) -> Dynamics:
+    r"""Returns the usual dynamics: discriminator steps, then a generator step.
+
+    With the losses $L_D(\theta, \phi)$ and $L_G(\theta, \phi)$, one step is
+
+    $$\phi' = \phi + \mathrm{opt}_D(\nabla_\phi L_D(\theta, \phi)), \qquad
+    \theta' = \theta + \mathrm{opt}_G(\nabla_\theta L_G(\theta, \phi')).$$
+
+    The last discriminator step and the generator step share one pass of the generator. Each
+    discriminator step uses its own part of the batch and its own random numbers. A step needs one
+    gradient of each loss for one discriminator step, and no memory.
+
+    Args:
+      discriminator_steps: the number of discriminator steps per generator step, at least 1.
+
+    Returns:
+      A `Dynamics` without memory.
+
+    Raises:
+      TypeError: If `discriminator_steps` is not an integer.
+      ValueError: If `discriminator_steps` is below 1.
+
+    Example:
+      >>> import jaxgan, optax
+      >>> gan = jaxgan.gan(
+      ...     jaxgan.networks.MLPGenerator(),
+      ...     jaxgan.networks.MLPDiscriminator(),
+      ...     jaxgan.losses.wasserstein(),
+      ...     jaxgan.Pair(optax.adam(1e-4), optax.adam(1e-4)),
+      ...     latents=100,
+      ...     penalty=jaxgan.penalties.wgan_gp(),
+      ...     dynamics=jaxgan.dynamics.alternating(discriminator_steps=5),
+      ... )
+
+    References:
+      Goodfellow et al., Generative Adversarial Networks, 2014, https://arxiv.org/abs/1406.2661
+    """
+    checks.integer("discriminator_steps", discriminator_steps)
+    num = discriminator_steps
+
+    def update(
+        rules: Rules, state: TrainState, shares: tuple[Batch, ...], key: jax.Array
+    ) -> tuple[TrainState, Metrics]:
+        skipped = jnp.zeros((), jnp.int32)
+        for i, batch in enumerate(shares):
+            # split(key, 4)[i] equals fold_in(key, i), so numbers from 4 up avoid the last step's
+            # keys.
+            step_key = key if i == num - 1 else jax.random.fold_in(key, 4 + i)
+            inputs = Inputs(state.model_state, batch, step_key, state.step * num + i)
+            generated = _players.generate(rules.objective, state.params.generator, inputs)
+            evaluation = _players.evaluate_discriminator(
+                rules.objective, state.params, generated, inputs
+            )
+            state, metrics = _players.apply_gradients(
+                rules.optimizer, state, evaluation, player="discriminator"
+            )
+            skipped += metrics["discriminator_skipped"]
+            metrics |= evaluation.metrics
+        inputs = inputs._replace(model_state=state.model_state)
+        evaluation = _players.evaluate_generator(rules.objective, state.params, generated, inputs)
+        state, own = _players.apply_gradients(
+            rules.optimizer, state, evaluation, player="generator"
+        )
+        return state, metrics | own | evaluation.metrics | {"discriminator_skipped": skipped}
+
+    return Dynamics(lambda params: (), update, num)
