@@ -121,32 +121,40 @@ def _check_logits(head: str, found: Bounds) -> None:
 def check_conditions_are_taken(
     config: GANConfig, images: jax.Array, condition: Condition, error: Exception
 ) -> None:
+    """Raises a clear error if the cause of `error` is a network with or without a condition."""
+    channels = images.shape[-1] * config.packing
+    inputs = Pair(
+        config.latents_like(2, images.dtype),
+        jax.ShapeDtypeStruct((2, *images.shape[1:-1], channels), images.dtype),
+    )
+    two = jax.tree.map(lambda x: jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype), condition)
+    for player, network, x in zip(Pair._fields, config.network, inputs, strict=True):
+        check_condition_is_taken(player, network, x, two, error)
+
+
+def check_condition_is_taken(
+    player: str, network: Network, x: PyTree, condition: Condition, error: Exception
+) -> None:
     """Raises a clear error if the cause of `error` is a network with or without a condition.
 
     A network's signature does not show whether it takes a condition, so this function runs the
     network with and without one.
     """
-    channels = images.shape[-1] * config.packing
-    two = lambda x: jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype)
-    given = jax.ShapeDtypeStruct((2,), jnp.int32) if condition is None else condition
-    inputs = Pair(
-        config.latents_like(2, images.dtype),
-        jax.ShapeDtypeStruct((2, *images.shape[1:-1], channels), images.dtype),
+    num = jax.tree.leaves(x)[0].shape[0]
+    label = jax.ShapeDtypeStruct((num,), jnp.int32)
+    with_one, without = (
+        _runs(network, x, label if condition is None else condition),
+        _runs(network, x),
     )
-    for player, network, x in zip(Pair._fields, config.network, inputs, strict=True):
-        with_one = _runs(network, x, jax.tree.map(two, given) if condition is not None else given)
-        without = _runs(network, x)
-        if condition is None and with_one and not without:
-            expected = f"(images, labels) for a {player} that takes labels"
-            checks.require(False, "The batch", expected, "images")
-        if condition is not None and without and not with_one:
-            first = "latents" if player == "generator" else "images"
-            expected = f"a network of ({first}, condition) with a batch (images, condition)"
-            got = (
-                f"{type(error).__name__}: {(str(error).splitlines() or [''])[0].rstrip('.')[:300]}"
-            )
-            advice = "Let it take the condition as its second argument."
-            checks.require(False, f"The {player}", expected, got, advice, error=TypeError)
+    if condition is None and with_one and not without:
+        expected = f"(images, labels) for a {player} that takes labels"
+        checks.require(False, "The batch", expected, "images")
+    if condition is not None and without and not with_one:
+        first = "latents" if player == "generator" else "images"
+        expected = f"a network of ({first}, condition) with a batch (images, condition)"
+        got = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0].rstrip('.')[:300]}"
+        advice = "Let it take the condition as its second argument."
+        checks.require(False, f"The {player}", expected, got, advice, error=TypeError)
 
 
 def _runs(network: Network, *inputs: PyTree) -> bool:

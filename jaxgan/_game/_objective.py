@@ -132,6 +132,10 @@ def discriminate(
     has_extras = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)
     output = Output(*result) if has_extras else Output(result, {})
     _check_logits(output.logits, images.shape[0])
+    if config.num_classes is not None and "classes" in output.extras:
+        advice = "End the discriminator's second head with Dense(num_classes)."
+        shape = (images.shape[0], config.num_classes)
+        checks.shape("The class logits", output.extras["classes"], shape, advice)
     return output, state
 
 

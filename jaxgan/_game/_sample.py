@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxgan._game import _validation
 from jaxgan._game._config import GANConfig
+from jaxgan._game._dry_run import check_condition_is_taken
 from jaxgan._game._objective import also
 from jaxgan._game._standing import standing_model_state
 from jaxgan._internal import checks
@@ -90,7 +91,10 @@ def _named_errors(
     """Replaces an error of the generator by one that names the leaves of another GAN's state."""
     try:
         yield
-    except Exception:
+    except Exception as error:
+        network, (latents, *condition) = config.network.generator, inputs
+        given = condition[0] if condition else None
+        check_condition_is_taken("generator", network, latents, given, error)
         expected = jax.eval_shape(config.network.generator.init, state.key, *inputs)
         found = (state.params.generator, state.model_state.generator["network"])
         checks.tree_matches("The generator's state", found, expected, _validation.OTHER_GAN)

@@ -17,7 +17,7 @@ LABELS = jax.ShapeDtypeStruct((5,), jnp.int32)
 
 
 def trace_init(*labels, **changes):
-    return jax.eval_shape(make_gan(**changes).init, KEY, IMAGES, *labels)
+    return jax.eval_shape(make_gan(**changes).init, KEY, (IMAGES, *labels) if labels else IMAGES)
 
 
 class FixedLinen(nn.Module):
@@ -85,7 +85,9 @@ def test_model_state_that_training_does_not_change_causes_a_warning(discriminato
 
 
 def test_model_state_that_changes_and_buffers_cause_no_warning():
-    trace_init(discriminator=Averaged(), discriminator_steps=2)  # warnings are errors
+    trace_init(
+        discriminator=Averaged(), dynamics=jaxgan.dynamics.alternating(2)
+    )  # warnings are errors
 
 
 def dense(*results):
@@ -156,12 +158,12 @@ class UnlabeledNnx(nnx.Module):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"discriminator": labeled(())}, r"The generator must be .* \(latents, labels\)"),
-        ({"generator": labeled(SHAPE)}, r"The discriminator must be .* \(images, labels\)"),
+        ({"discriminator": labeled(())}, r"The generator must be .* \(latents, condition\)"),
+        ({"generator": labeled(SHAPE)}, r"The discriminator must be .* \(images, condition\)"),
         (
             {"generator": labeled(SHAPE), "discriminator": from_nnx(UnlabeledNnx)},
             r"The discriminator must be .* with num_classes=3; got TypeError: UnlabeledNnx.__call__"
-            r"\(\) takes 2 .* Let it take the labels",
+            r"\(\) takes 2 .* Let it take the condition",
         ),
     ],
 )
@@ -181,7 +183,9 @@ def test_networks_without_labels_in_a_gan_with_classes_are_rejected(changes, mes
     ],
 )
 def test_networks_with_labels_in_a_gan_without_classes_are_rejected(changes, player):
-    message = f"^num_classes must be given for a {player} that takes labels; got None."
+    message = (
+        rf"^The batch must be \(images, labels\) for a {player} that takes labels; got images."
+    )
     with pytest.raises(ValueError, match=message):
         trace_init(**changes)
 

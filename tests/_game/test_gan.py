@@ -14,8 +14,8 @@ import pytest
 from conftest import BATCH, LATENT_DIM, SHAPE, assert_trees_equal, make_gan, tree_differs
 
 import jaxgan
-from jaxgan import Network, Pair, augment, penalties, training
-from jaxgan._game import _half_steps
+from jaxgan import Network, Pair, _players, augment, penalties, terms, training
+from jaxgan.dynamics import alternating
 
 FROZEN = optax.set_to_zero()
 
@@ -91,7 +91,7 @@ def test_optimizers_receive_the_loss_and_the_gradient(batch, optimizer):
 
 def test_optimizers_receive_only_the_arguments_that_they_accept():
     extra = dict.fromkeys(("value", "grad", "value_fn"))
-    accepted = lambda optimizer: _half_steps._accepted(optimizer, extra)
+    accepted = lambda optimizer: _players._accepted(optimizer, extra)
     plain, several = optax.clip(1.0), optax.MultiSteps(optax.polyak_sgd(1.0), 2)
     assert accepted(plain) == accepted(optax.contrib.sam(plain, plain)) == {}
     assert accepted(several) == accepted(several.gradient_transformation()) == extra
@@ -259,7 +259,7 @@ def test_batch_statistics_include_the_real_then_the_fake_batch(batch):
     mean = lambda x: np.mean(np.asarray(x).reshape(BATCH, -1) @ np.asarray(dense["kernel"]), axis=0)
     # Momentum 0.5 from zero: one update by the real batch, then one by the fake batch.
     expected = 0.5 * (0.5 * mean(batch)) + 0.5 * mean(fake)
-    found = after.model_state.discriminator["batch_stats"]["BatchNorm_0"]["mean"]
+    found = after.model_state.discriminator["network"]["batch_stats"]["BatchNorm_0"]["mean"]
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
@@ -306,7 +306,7 @@ def test_generator_statistics_are_updated_once_and_used_in_sampling(batch):
     latents = np.asarray(jax.random.normal(latent_key, (BATCH, LATENT_DIM)))
     dense = jax.tree.map(np.asarray, before.params.generator["Dense_0"])
     mean = (latents @ dense["kernel"] + dense["bias"]).mean(0)
-    statistics = after.model_state.generator["batch_stats"]["BatchNorm_0"]
+    statistics = after.model_state.generator["network"]["batch_stats"]["BatchNorm_0"]
     statistics = jax.tree.map(np.asarray, statistics)
     np.testing.assert_allclose(statistics["mean"], 0.5 * mean, atol=1e-6)
     x = np.ones((2, LATENT_DIM)) @ dense["kernel"] + dense["bias"]
@@ -332,7 +332,7 @@ def test_every_forward_pass_has_its_own_key(batch):
     gan = make_gan(
         generator=watched(jaxgan.networks.MLPGenerator(SHAPE, features=(8,))),
         discriminator=watched(jaxgan.networks.MLPDiscriminator(features=(8,))),
-        discriminator_steps=2,
+        dynamics=alternating(2),
     )
     state = gan.init(jax.random.key(0), batch)
     update = jax.jit(gan.update)
@@ -448,7 +448,7 @@ class TestBadInput:
             gan.init(jax.random.key(0), batch)
 
     def test_out_of_range_numbers_are_rejected(self):
-        with pytest.raises(TypeError, match=r"latents must be an integer; got 3\.0"):
+        with pytest.raises(TypeError, match=r"latents must be .* got 3\.0"):
             make_gan(latents=3.0)
         with pytest.raises(ValueError, match="latents must be at least 1; got 0"):
             make_gan(latents=0)
@@ -459,8 +459,8 @@ class TestBadInput:
             match=r"at least 1 image; got 0\.999\. Pass a number of images",
         ):
             make_gan(ema_half_life=0.999)
-        with pytest.raises(TypeError, match="diagnose must be True or False; got 'no'"):
-            make_gan(diagnose="no")
+        with pytest.raises(TypeError, match=r"metrics must be a function \(view\) -> .* got 'no'"):
+            make_gan(metrics="no")
 
     def test_integer_images_are_rejected(self, gan, state, uint8_images):
         for call in (
@@ -509,7 +509,7 @@ class TestBadInput:
             lambda: gan.init(jax.random.key(0), torch_tensor),
             lambda: gan.update(state, torch_tensor),
             lambda: gan.sample(state, torch_tensor),
-            lambda: labels.init(jax.random.key(0), batch, torch_tensor),
+            lambda: labels.init(jax.random.key(0), (batch, torch_tensor)),
             lambda: jaxgan.training.steps(gan, state, torch_tensor, num_steps=1, batch_size=1),
         ):
             with pytest.raises(TypeError, match=r"got a torch tensor of .*, which x\.detach\(\)"):
@@ -530,14 +530,26 @@ class TestBadInput:
         images = jax.ShapeDtypeStruct((5, 3, 8, 8), jnp.float32)
         jax.eval_shape(gan.init, jax.random.key(0), images)
 
-    def test_logits_with_two_axes_are_rejected(self, batch):
-        class Column(nn.Module):
-            @nn.compact
-            def __call__(self, images):
-                return nn.Dense(1)(images.reshape(images.shape[0], -1))
+    @pytest.mark.parametrize(
+        ("end", "got"),
+        [
+            (jnp.sum, r"float32 of shape \(\)"),
+            (lambda x: x[:1], r"float32 of shape \(1, 1\)"),
+            (lambda x: jnp.argmax(x, 1), r"int32 of shape \(2,\)"),
+            (lambda x: {"logits": x}, "dict"),
+        ],
+    )
+    def test_invalid_logits_are_rejected(self, batch, end, got):
+        network = Scored(lambda x: x)
+        inner = jaxgan.networks.from_linen(network)
 
-        with pytest.raises(ValueError, match=r"of shape \(2,\); got \(2, 1\). Return one"):
-            make_gan(discriminator=Column()).init(jax.random.key(0), batch)
+        def apply(params, model_state, x, *, train, key):
+            y, model_state = inner.apply(params, model_state, x, train=train, key=key)
+            return end(y[:, None]), model_state
+
+        message = rf"logits must be float \[2\], or \[2, ...\]; got .*{got}"
+        with pytest.raises(ValueError, match=message):
+            make_gan(discriminator=inner._replace(apply=apply)).init(jax.random.key(0), batch)
 
     def test_scalar_losses_are_rejected(self, batch):
         mean = lambda real, fake: jnp.mean(fake - real)
@@ -849,13 +861,14 @@ class Headed(nn.Module):
     def __call__(self, x, labels):
         x = x.reshape(x.shape[0], -1)
         logits = nn.Dense(1)(x)[:, 0]
-        return logits if self.head is None else (logits, self.head(nn.Dense(10)(x)))
+        classes = {} if self.head is None else {"classes": self.head(nn.Dense(10)(x))}
+        return logits, classes
 
 
 @pytest.mark.parametrize(
     ("head", "error", "message"),
     [
-        (None, TypeError, r"must be \(logits, class_logits\) with auxiliary; got"),
+        (None, ValueError, r'must be \(logits, {"classes": class_logits}\) with a class loss; got'),
         (lambda x: x[:, :9], ValueError, r"class logits must be of shape \(\d, 10\); got \(\d, 9"),
         (jax.nn.softmax, ValueError, "class logits must be unbounded"),
     ],
@@ -865,9 +878,9 @@ def test_invalid_class_logits_are_rejected(batch, head, error, message):
 
     def init(head):
         generator = Labeled()
-        options = {"num_classes": 10, "auxiliary": Pair(1.0, 1.0)}
+        options = {"num_classes": 10, "terms": Pair({}, {"classes": terms.real_class_loss()})}
         gan = make_gan(generator=generator, discriminator=Headed(head), **options)
-        return jax.eval_shape(gan.init, jax.random.key(0), batch, labels)
+        return jax.eval_shape(gan.init, jax.random.key(0), (batch, labels))
 
     init(lambda x: x)
     with pytest.raises(error, match=message):

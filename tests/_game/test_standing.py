@@ -41,7 +41,8 @@ def test_standing_statistics_are_means_over_passes_of_the_averaged_generator():
     gan = make_gan(generator=Normed(), ema_half_life=10.0)
     state = gan.init(jax.random.key(0), IMAGES)
     averaged = jax.tree.map(lambda x: 0.7 * x + 0.1, state.params.generator)
-    old = jax.tree.map(lambda x: jnp.full_like(x, 9.0), state.model_state.generator)
+    own = state.model_state.generator
+    old = own | {"network": jax.tree.map(lambda x: jnp.full_like(x, 9.0), own["network"])}
     state = state.replace(
         ema_params=averaged, model_state=state.model_state._replace(generator=old)
     )
@@ -49,7 +50,7 @@ def test_standing_statistics_are_means_over_passes_of_the_averaged_generator():
 
     passes = [in_numpy(averaged, x)[1] for x in LATENTS]
     means = [[np.mean([one[i][k] for one in passes], axis=0) for k in (0, 1)] for i in (0, 1)]
-    found = standing.model_state.generator["batch_stats"]
+    found = standing.model_state.generator["network"]["batch_stats"]
     for i, expected in enumerate(means):
         for name, value in zip(("mean", "var"), expected, strict=True):
             # Rounding of the momentum, 2^-25, moves an average by up to 2^-25 / (1 - 0.99).
@@ -99,10 +100,10 @@ def test_standing_statistics_of_a_population_with_labels_keep_other_values():
     gan, one_pass = labeled_gan(), Rich(momentum=1e-30)
     keys = jax.vmap(jax.random.key)(jnp.arange(2))
     labels = jax.random.randint(jax.random.key(2), (PASSES, BATCH), 0, 3)
-    init = jax.jit(jax.vmap(gan.init, in_axes=(0, None, None)))
-    states = init(keys, IMAGES, jnp.zeros(1, jnp.int32))
+    init = jax.jit(jax.vmap(gan.init, in_axes=(0, None)))
+    states = init(keys, (IMAGES, jnp.zeros(1, jnp.int32)))
     standing = jax.jit(jax.vmap(gan.standing_statistics, in_axes=(0, None, None)))
-    found = standing(states, LATENTS, labels).model_state.generator
+    found = standing(states, LATENTS, labels).model_state.generator["network"]
 
     @jax.jit
     @jax.vmap
@@ -114,7 +115,7 @@ def test_standing_statistics_of_a_population_with_labels_keep_other_values():
 
         return jax.vmap(after)(LATENTS, labels)
 
-    old = states.model_state.generator
+    old = states.model_state.generator["network"]
     passes = after_each_pass(states.params.generator, old)
     for (path, x), y, z in zip(
         jax.tree_util.tree_flatten_with_path(found)[0],
@@ -150,7 +151,7 @@ def test_standing_statistics_reject_bad_inputs(gan, state):
         gan.standing_statistics(state, LATENTS[0])
     with pytest.raises(ValueError, match=r"Latents must be finite; 1 of 72 values are not"):
         gan.standing_statistics(state, LATENTS.at[0, 0, 0].set(jnp.nan))
-    with pytest.raises(ValueError, match="labels must be omitted with num_classes=None"):
+    with pytest.raises(TypeError, match=r"The generator must be a network of \(latents, cond"):
         gan.standing_statistics(state, LATENTS, jnp.zeros((PASSES, BATCH), jnp.int32))
     labeled = labeled_gan()
     with pytest.raises(ValueError, match=r"Labels must be in \[0, 3\); got 3 to 3"):

@@ -199,11 +199,50 @@ def test_training_changes_both_networks(state, uint8_images, epoch):
     assert_trees_equal(state.key, after.key)
 
 
-def test_non_uint8_and_non_image_arrays_are_rejected(gan, state):
-    with pytest.raises(TypeError, match=r"must be uint8.*got float32"):
-        training.epochs(gan, state, jnp.zeros((23, *SHAPE)), batch_size=5)
-    with pytest.raises(ValueError, match=r"\[num, height, width, channels\]; got shape \(23, 16\)"):
-        training.steps(gan, state, jnp.zeros((23, 16), jnp.uint8), num_steps=1, batch_size=5)
+def test_images_of_other_dtypes_are_rejected(gan, state):
+    steps = functools.partial(training.steps, gan, state, num_steps=1, batch_size=5)
+    with pytest.raises(ValueError, match=r"Training images must be in \[-1, 1\]; got 0 to 255"):
+        steps(np.linspace(0, 255, 23 * 16, dtype=np.float32).reshape(23, *SHAPE))
+    with pytest.raises(TypeError, match=r"Images must be floats in \[-1, 1\]; got int32"):
+        steps(jnp.ones((23, *SHAPE), jnp.int32))
+    for data in ((1, 2, 3), {"images": jnp.zeros((23, *SHAPE))}, "images"):
+        with pytest.raises(TypeError, match="Training (data|images) must be"):
+            steps(data)
+
+
+def test_float_images_equal_normalized_ones(gan, state, uint8_images, epoch):
+    by_hand, metrics = epoch(state, normalize(uint8_images))
+    expected, others = epoch(state, uint8_images)
+    assert_trees_close(by_hand.params, expected.params, atol=1e-6)
+    assert_trees_close(metrics, others, atol=1e-6)
+
+
+def test_preprocess_receives_the_rows_of_a_step(gan, state, uint8_images):
+    seen = []
+
+    def preprocess(images):
+        jax.debug.callback(lambda x: seen.append(np.asarray(x)), images)
+        return normalize(images)
+
+    run = functools.partial(training.steps, gan, num_steps=1, batch_size=BATCH)
+    jax.block_until_ready(
+        jax.jit(functools.partial(run, preprocess=preprocess))(state, uint8_images)
+    )
+    jax.effects_barrier()
+    np.testing.assert_array_equal(seen[0], uint8_images[indices_of(state.key, 0)])
+
+
+@pytest.mark.parametrize(
+    "shape", [(2,), (7, 3), (3, 3, 2, 1)], ids=["points", "signals", "volumes"]
+)
+def test_data_of_any_rank_trains(shape):
+    data = np.random.default_rng(0).uniform(-1, 1, (23, *shape)).astype(np.float32)
+    gan = make_gan(generator=jaxgan.networks.MLPGenerator(shape, features=(8,)))
+    state = gan.init(jax.random.key(0), data[:1])
+    run = jax.jit(functools.partial(training.epochs, gan, batch_size=BATCH))
+    after, metrics = run(state, data)
+    assert int(after.step) == UPDATES
+    assert int(metrics["generator_skipped"].sum()) == 0
 
 
 def test_zero_steps_and_epochs_are_rejected(gan, state, uint8_images):

@@ -11,9 +11,19 @@ import pytest
 from conftest import LATENT_DIM, SHAPE, assert_trees_equal, make_gan, tree_differs
 
 import jaxgan
-from jaxgan import Pair, augment, checkpoint, losses, optimizers, penalties, training
-from jaxgan._game._discriminator import pack, unpack
-from jaxgan._game._half_steps import average_rate
+from jaxgan import (
+    Pair,
+    augment,
+    checkpoint,
+    diagnostics,
+    losses,
+    optimizers,
+    penalties,
+    terms,
+    training,
+)
+from jaxgan._game._game import average_rate
+from jaxgan.dynamics import alternating
 
 SGD = Pair(optax.sgd(0.1), optax.sgd(0.1))
 FROZEN = optax.set_to_zero()
@@ -66,7 +76,8 @@ slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 @pytest.mark.parametrize(("critics", "packing"), [slow(1, 1), (3, 1), slow(1, 2), (2, 3)])
 def test_discriminator_steps_and_packing_match_the_reference(twelve, critics, packing):
-    gan = make_gan(optimizer=SGD, discriminator_steps=critics, packing=packing)
+    options = {"dynamics": alternating(critics), "augmentation": augment.pack(packing)}
+    gan = make_gan(optimizer=SGD, **options)
     state = gan.init(jax.random.key(0), twelve)
     kernel = state.params.discriminator["Dense_0"]["kernel"]
     assert kernel.shape == (16 * packing, 8)
@@ -81,10 +92,10 @@ def test_discriminator_steps_and_packing_match_the_reference(twelve, critics, pa
 
 def test_packing_concatenates_adjacent_images_along_channels():
     images = np.arange(4 * 2 * 2 * 3, dtype=np.float32).reshape(4, 2, 2, 3)
-    packed = pack(jnp.asarray(images), 2)
+    packing = augment.pack(2, lambda key, x: 2 * x)
+    packed = packing.apply(packing.init(), jax.random.key(0), jnp.asarray(images), step=0)
     assert packed.shape == (2, 2, 2, 6)
-    np.testing.assert_array_equal(packed[1], np.concatenate([images[2], images[3]], -1))
-    np.testing.assert_array_equal(unpack(packed, 2), images)
+    np.testing.assert_array_equal(packed[1], 2 * np.concatenate([images[2], images[3]], -1))
 
 
 def test_average_with_warmup_matches_the_reference(twelve):
@@ -133,7 +144,7 @@ class LabeledDiscriminator(nn.Module):
     def __call__(self, images, labels):
         features = nn.leaky_relu(nn.Dense(8)(images.reshape(images.shape[0], -1)))
         logits = nn.Dense(1)(features)[:, 0] + jnp.sum(features * nn.Embed(3, 8)(labels), -1)
-        return (logits, nn.Dense(3)(features)) if self.classify else logits
+        return (logits, {"classes": nn.Dense(3)(features)}) if self.classify else logits
 
 
 def labeled_gan(**changes):
@@ -147,24 +158,24 @@ LABELS = jnp.arange(12) % 3
 @pytest.mark.parametrize("run", [functools.partial(training.steps, num_steps=1), training.epochs])
 def test_invalid_labels_are_rejected_by_training(twelve, run):
     gan, images = labeled_gan(), np.zeros((12, *SHAPE), np.uint8)
-    state = gan.init(jax.random.key(0), twelve, LABELS)
+    state = gan.init(jax.random.key(0), (twelve, LABELS))
     with pytest.raises(ValueError, match=r"Labels must be in \[0, 3\); got 1 to 3"):
-        run(gan, state, images, LABELS + 1, batch_size=4)
+        run(gan, state, (images, LABELS + 1), batch_size=4)
 
 
 def test_invalid_labels_are_counted_inside_jit(twelve):
     gan = labeled_gan(num_classes=300)
-    state, update = gan.init(jax.random.key(0), twelve, LABELS), jax.jit(gan.update)
+    state, update = gan.init(jax.random.key(0), (twelve, LABELS)), jax.jit(gan.update)
     for labels, count in ((LABELS, 0), (LABELS - 1, 4), (LABELS + 299, 8)):
-        assert int(update(state, twelve, labels)[1]["invalid_labels"]) == count
-    assert int(update(state, twelve, LABELS.astype(jnp.uint8))[1]["invalid_labels"]) == 0
+        assert int(update(state, (twelve, labels))[1]["invalid_labels"]) == count
+    assert int(update(state, (twelve, LABELS.astype(jnp.uint8)))[1]["invalid_labels"]) == 0
 
 
 def test_labels_reach_both_networks(twelve):
     """The update equals the reference written here. Rows of other labels do not change."""
     gan, labels = labeled_gan(optimizer=SGD), jnp.array([0, 2])[jnp.arange(12) % 2]
-    state = gan.init(jax.random.key(0), twelve, labels)
-    after, _ = jax.jit(gan.update)(state, twelve, labels)
+    state = gan.init(jax.random.key(0), (twelve, labels))
+    after, _ = jax.jit(gan.update)(state, (twelve, labels))
     g, d = state.params
     key = jax.random.split(jax.random.fold_in(state.key, state.step), 4)[0]
     latents = jax.random.normal(key, (12, LATENT_DIM))
@@ -184,47 +195,50 @@ def test_labels_stay_with_their_images_when_shuffled(twelve):
     images = np.repeat(np.arange(12, dtype=np.uint8), 16).reshape(12, *SHAPE)
     seen = []
 
-    def update(state, batch, labels):
-        jax.debug.callback(lambda b, c: seen.append((b, c)), batch[:, 0, 0, 0], labels)
-        return gan.update(state, batch, labels)
+    def update(state, batch):
+        images, labels = batch
+        jax.debug.callback(lambda b, c: seen.append((b, c)), images[:, 0, 0, 0], labels)
+        return gan.update(state, batch)
 
-    state = gan.init(jax.random.key(0), twelve, LABELS)
+    state = gan.init(jax.random.key(0), (twelve, LABELS))
     watched = gan._replace(update=update)
     run = functools.partial(jaxgan.training.epochs, watched, batch_size=4)
-    jax.block_until_ready(jax.jit(run)(state, jnp.asarray(images), LABELS))
+    jax.block_until_ready(jax.jit(run)(state, (jnp.asarray(images), LABELS)))
     jax.effects_barrier()
     assert len(seen) == 3
     for batch, labels in seen:
         np.testing.assert_array_equal(np.rint((np.asarray(batch) + 1) * 127.5) % 3, labels)
 
 
-def test_auxiliary_term_matches_its_formula(twelve):
-    weights = Pair(generator=0.5, discriminator=2.0)
+def test_class_losses_match_their_formula(twelve):
     discriminator = LabeledDiscriminator(classify=True)
-    gan = labeled_gan(
-        discriminator=discriminator, auxiliary=weights, optimizer=Pair(FROZEN, FROZEN)
+    own = Pair(
+        {"generated": terms.fake_class_loss(0.5)},
+        {"real": terms.real_class_loss(2.0), "fake": terms.fake_class_loss(2.0)},
     )
-    without = labeled_gan(
-        discriminator=discriminator,
-        auxiliary=Pair(generator=0.0, discriminator=0.0),
-        optimizer=Pair(FROZEN, FROZEN),
-    )
-    state = gan.init(jax.random.key(0), twelve, LABELS)
-    _, metrics = jax.jit(gan.update)(state, twelve, LABELS)
-    _, plain = jax.jit(without.update)(state, twelve, LABELS)
+    options = {"discriminator": discriminator, "optimizer": Pair(FROZEN, FROZEN)}
+    gan, without = labeled_gan(terms=own, **options), labeled_gan(**options)
+    state = gan.init(jax.random.key(0), (twelve, LABELS))
+    _, metrics = jax.jit(gan.update)(state, (twelve, LABELS))
+    start = without.init(jax.random.key(0), (twelve, LABELS))
+    _, plain = jax.jit(without.update)(start, (twelve, LABELS))
     key = jax.random.split(jax.random.fold_in(state.key, 0), 4)[0]
     fake = gan.sample(state, jax.random.normal(key, (12, LATENT_DIM)), LABELS)
 
     def cross_entropy(images):
         variables = {"params": state.params.discriminator}
-        logits = np.asarray(discriminator.apply(variables, images, LABELS)[1], np.float64)
+        logits = np.asarray(
+            discriminator.apply(variables, images, LABELS)[1]["classes"], np.float64
+        )
         right = logits[np.arange(12), np.asarray(LABELS)]
         return (np.log(np.exp(logits).sum(-1)) - right).mean()
 
-    added = {k: float(metrics[f"{k}_loss"] - plain[f"{k}_loss"]) for k in weights._fields}
+    added = {k: float(metrics[f"{k}_loss"] - plain[f"{k}_loss"]) for k in Pair._fields}
     np.testing.assert_allclose(added["generator"], 0.5 * cross_entropy(fake), rtol=1e-4)
     expected = 2.0 * (cross_entropy(fake) + cross_entropy(twelve))
     np.testing.assert_allclose(added["discriminator"], expected, rtol=1e-4)
+    np.testing.assert_allclose(metrics["generated"], 0.5 * cross_entropy(fake), rtol=1e-4)
+    np.testing.assert_allclose(metrics["real"], 2.0 * cross_entropy(twelve), rtol=1e-4)
 
 
 def test_penalty_is_added_to_the_loss_and_reported(twelve):
@@ -243,13 +257,13 @@ def test_penalty_is_added_to_the_loss_and_reported(twelve):
 
 
 def test_lazy_penalties_count_discriminator_steps(twelve):
-    gan = make_gan(penalty=penalties.lazy(penalties.r1(1.0), every=4), discriminator_steps=2)
+    gan = make_gan(penalty=penalties.lazy(penalties.r1(1.0), every=4), dynamics=alternating(2))
     state, values = gan.init(jax.random.key(0), twelve), []
     for _ in range(4):
         state, metrics = jax.jit(gan.update)(state, twelve)
         values.append(float(metrics["penalty"]))  # at discriminator steps 1, 3, 5, 7
     assert values == [0, 0, 0, 0]
-    gan = make_gan(penalty=penalties.lazy(penalties.r1(1.0), every=3), discriminator_steps=2)
+    gan = make_gan(penalty=penalties.lazy(penalties.r1(1.0), every=3), dynamics=alternating(2))
     state, values = gan.init(jax.random.key(0), twelve), []
     for _ in range(4):
         state, metrics = jax.jit(gan.update)(state, twelve)
@@ -286,9 +300,8 @@ def test_gradient_penalties_differentiate_at_images_before_augmentation(make, pa
     """The gradient of w (x / 2) is w / 2, so with gamma = 2 the penalty is |w|^2 / 4."""
     gan = make_gan(
         discriminator=linear_discriminator(3.983),
-        augmentation=lambda key, images: images / 2,
+        augmentation=augment.pack(packing, lambda key, images: images / 2),
         penalty=make(gamma=2.0),
-        packing=packing,
     )
     _, metrics = jax.jit(gan.update)(gan.init(jax.random.key(0), twelve), twelve)
     np.testing.assert_allclose(metrics["penalty"], 0.99575, rtol=1e-5)
@@ -297,11 +310,11 @@ def test_gradient_penalties_differentiate_at_images_before_augmentation(make, pa
 def test_penalties_reuse_the_random_draws_of_the_loss(twelve):
     """LeCam and R2 need the logits of the loss, also of packed images in several steps."""
 
-    def gap(critic, real, fake, key):
-        return critic.real(real) - critic.fake(fake)
+    def gap(view):
+        return view.critic.real(view.images) - view.critic.fake(view.samples)
 
-    options = {"packing": 2, "discriminator_steps": 2, "penalty": gap}
-    gan = make_gan(augmentation=augment.instance_noise(1.0), **options)
+    noise = augment.pack(2, augment.instance_noise(1.0))
+    gan = make_gan(augmentation=noise, dynamics=alternating(2), penalty=gap)
     _, metrics = jax.jit(gan.update)(gan.init(jax.random.key(0), twelve), twelve)
     np.testing.assert_allclose(metrics["penalty"], metrics["logit_gap"], rtol=1e-5)
 
@@ -316,8 +329,9 @@ def adapted_probabilities(loss, logits, packing=1):
         discriminator=jaxgan.Network(lambda key, x: ({"logit": jnp.float32(0)}, {}), apply),
         optimizer=Pair(FROZEN, FROZEN),
         loss=loss,
-        augmentation=augment.adaptive(lambda key, images: images, images_to_full=1000),
-        packing=packing,
+        augmentation=augment.pack(
+            packing, augment.adaptive(lambda key, images: images, images_to_full=1000)
+        ),
         bounded_logits=True,
     )
     images = jnp.linspace(-1, 1, 80 * 16).reshape(80, *SHAPE)
@@ -342,7 +356,9 @@ def test_adaptive_probability_is_kept_in_the_state(twelve):
     assert max(seen) > 0.15  # a dominant discriminator raises it
     steps = np.diff([0.0, *seen])
     assert set(np.round(np.abs(steps), 5)) <= {0.0, 0.1}
-    assert float(state.game_state["augmentation"]["probability"]) == pytest.approx(seen[-1])
+    assert float(state.model_state.discriminator["augmentation"]["probability"]) == pytest.approx(
+        seen[-1]
+    )
 
 
 def test_adaptive_counts_images_and_not_packs():
@@ -370,8 +386,8 @@ def test_adaptive_needs_a_loss_with_a_boundary(loss, twelve):
     assert "real_accuracy" not in jax.eval_shape(gan.update, state, twelve)[1]
 
 
-def test_diagnose_adds_image_distances(twelve):
-    gan = make_gan(diagnose=True)
+def test_metrics_of_a_view_are_reported(twelve):
+    gan = make_gan(metrics=lambda view: diagnostics.of_images(view.images, view.samples))
     _, metrics = jax.jit(gan.update)(gan.init(jax.random.key(0), twelve), twelve)
     assert float(metrics["real_distance"]) > float(metrics["fake_distance"]) > 0
     plain = make_gan()
@@ -408,7 +424,6 @@ class TestNonFiniteSteps:
             assert_trees_equal(
                 getattr(after, name).discriminator, getattr(state, name).discriminator
             )
-        assert_trees_equal(after.game_state, state.game_state)
         assert tree_differs(after.params.generator, state.params.generator)
         assert int(after.step) == 2
         again, metrics = update(after, twelve)  # training continues
@@ -440,7 +455,7 @@ class TestNonFiniteSteps:
         assert all(np.isfinite(x).all() for x in jax.tree.leaves(after.ema_params))
 
     def test_skipped_discriminator_steps_are_counted(self, twelve):
-        gan = make_gan(discriminator_steps=3)
+        gan = make_gan(dynamics=alternating(3))
         bad = twelve.at[0].set(jnp.inf).at[11].set(jnp.nan)
         _, metrics = jax.jit(gan.update)(gan.init(jax.random.key(0), twelve), bad)
         assert int(metrics["discriminator_skipped"]) == 2
@@ -458,12 +473,13 @@ class TestNonFiniteSteps:
 EVERYTHING = {
     "loss": losses.least_squares(),
     "penalty": penalties.add(penalties.r1(0.1), penalties.lazy(penalties.lecam(), every=2)),
-    "augmentation": augment.adaptive(augment.translation(0.25), images_to_full=100),
-    "discriminator_steps": 2,
-    "packing": 2,
+    "augmentation": augment.pack(
+        2, augment.adaptive(augment.translation(0.25), images_to_full=100)
+    ),
+    "dynamics": alternating(2),
     "ema_half_life": 50.0,
     "ema_warmup": 0.1,
-    "diagnose": True,
+    "metrics": lambda view: diagnostics.of_images(view.images, view.samples),
 }
 
 
@@ -573,60 +589,57 @@ def test_every_objective_trains_a_mixture(name):
 
 class TestBadInput:
     def test_indivisible_batches_are_rejected(self, twelve):
-        gan = make_gan(discriminator_steps=2, packing=3)
+        gan = make_gan(dynamics=alternating(2), augmentation=augment.pack(3))
         state = gan.init(jax.random.key(0), twelve)
         with pytest.raises(
             ValueError, match=r"multiple of 6 .* got float32 of shape \(9, 4, 4, 1\)"
         ):
             gan.update(state, twelve[:9])
 
-    @pytest.mark.parametrize(
-        "name", ["discriminator_steps", "packing", "num_classes", "ema_warmup"]
-    )
+    @pytest.mark.parametrize("name", ["num_classes", "ema_warmup"])
     def test_non_positive_numbers_are_rejected(self, name):
         with pytest.raises(ValueError, match=f"{name} must be (positive|at least 1).*; got 0"):
             make_gan(**{name: 0})
 
     def test_missing_and_unexpected_labels_are_rejected(self, twelve):
         gan, plain = labeled_gan(), make_gan()
-        with pytest.raises(ValueError, match=r"given with num_classes=3; got None\. Pass them"):
+        with pytest.raises(ValueError, match=r"given with num_classes=3; got None\. Pass \(images"):
             gan.init(jax.random.key(0), twelve)
-        with pytest.raises(ValueError, match="labels must be omitted with num_classes=None"):
-            plain.init(jax.random.key(0), twelve, LABELS)
+        with pytest.raises(TypeError, match=r"The generator must be a network of \(latents, cond"):
+            plain.init(jax.random.key(0), (twelve, LABELS))
 
     def test_invalid_labels_are_rejected(self, twelve):
         gan = labeled_gan()
-        state = gan.init(jax.random.key(0), twelve, LABELS)
+        state = gan.init(jax.random.key(0), (twelve, LABELS))
         with pytest.raises(TypeError, match=r"integers; got float32 of shape \(12,\)"):
-            gan.update(state, twelve, LABELS.astype(jnp.float32))
+            gan.update(state, (twelve, LABELS.astype(jnp.float32)))
         with pytest.raises(
             ValueError, match=r"one for each example, of shape \(12,\); got \(11,\)"
         ):
-            jax.jit(gan.update).lower(state, twelve, LABELS[:11])
+            jax.jit(gan.update).lower(state, (twelve, LABELS[:11]))
         with pytest.raises(ValueError, match=r"in \[0, 3\); got 0 to 3, shape \(12,\)"):
-            gan.update(state, twelve, LABELS.at[5].set(3))
+            gan.update(state, (twelve, LABELS.at[5].set(3)))
         with pytest.raises(ValueError, match=r"in \[0, 3\); got -1 to 2"):
             gan.sample(state, jnp.zeros((2, LATENT_DIM)), jnp.array([-1, 2]))
 
-    def test_incompatible_options_are_rejected(self):
-        with pytest.raises(ValueError, match="num_classes must be given with auxiliary"):
-            make_gan(auxiliary=Pair(1.0, 1.0))
-        with pytest.raises(TypeError, match=r"auxiliary must be a jaxgan.Pair"):
-            labeled_gan(auxiliary=1.0)
-        with pytest.raises(ValueError, match="packing must be 1 with num_classes"):
-            labeled_gan(packing=2)
+    def test_packing_with_conditions_is_rejected(self, twelve):
+        with pytest.raises(ValueError, match=r"without packing with num_classes; got pack\(2\)"):
+            labeled_gan(augmentation=augment.pack(2))
+        gan = make_gan(augmentation=augment.pack(2))
+        with pytest.raises(ValueError, match=r"The condition must be omitted with pack; got"):
+            gan.init(jax.random.key(0), (twelve, LABELS))
 
     def test_invalid_penalties_and_augmentations_are_rejected(self):
-        with pytest.raises(TypeError, match=r"A penalty must be"):
+        with pytest.raises(TypeError, match=r"A term must be"):
             make_gan(penalty=10.0)
         with pytest.raises(TypeError):
             make_gan(augmentation="translation")
 
     def test_wrong_number_of_labels_is_rejected_in_an_epoch(self, twelve):
         gan = labeled_gan()
-        state = gan.init(jax.random.key(0), twelve, LABELS)
+        state = gan.init(jax.random.key(0), (twelve, LABELS))
         images = jnp.zeros((12, *SHAPE), jnp.uint8)
         with pytest.raises(
             ValueError, match=r"one for each example, of shape \(12,\); got \(11,\)"
         ):
-            jaxgan.training.epochs(gan, state, images, LABELS[:11], batch_size=4)
+            jaxgan.training.epochs(gan, state, (images, LABELS[:11]), batch_size=4)
