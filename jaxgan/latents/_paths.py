@@ -114,9 +114,8 @@ def slerp(a: jax.Array, b: jax.Array, weight: jax.Array | float) -> jax.Array:
       Shoemake, Animating Rotation with Quaternion Curves, 1985,
       https://doi.org/10.1145/325334.325242
     """
-    dtype = jnp.asarray(a).dtype
-    a, b, weight = _ends(a, b, weight)
-    a, b, weight = map(full_precision, (a, b, weight))
+    ends = _ends(a, b, weight)
+    a, b, weight = map(full_precision, ends)
     length = lambda x: jnp.linalg.norm(x, axis=-1, keepdims=True)
     # The arccosine of the inner product would lose half of the digits of small angles.
     scaled_a, scaled_b = a * length(b), b * length(a)
@@ -125,7 +124,7 @@ def slerp(a: jax.Array, b: jax.Array, weight: jax.Array | float) -> jax.Array:
     has_arc = sine > 16 * jnp.finfo(sine.dtype).eps  # less is rounding
     safe = jnp.where(has_arc, sine, 1)
     arc = (jnp.sin((1 - weight) * angle) * a + jnp.sin(weight * angle) * b) / safe
-    return jnp.where(has_arc, arc, (1 - weight) * a + weight * b).astype(dtype)
+    return jnp.where(has_arc, arc, (1 - weight) * a + weight * b).astype(ends[0].dtype)
 
 
 def truncate(latents: jax.Array, limit: float) -> jax.Array:
@@ -174,6 +173,7 @@ def _ends(a: object, b: object, weight: object) -> tuple[jax.Array, jax.Array, j
     b = checks.array("b", b, jnp.floating, "[...]")
     fits = (a.shape, a.dtype) == (b.shape, b.dtype)
     checks.require(fits, "b", f"{a.dtype} of shape {a.shape}, as a", checks.shown(b))
+    weight = float(weight) if isinstance(weight, int) else weight
     w = checks.array("weight", weight, jnp.floating, form=None).astype(a.dtype)
     for name, x in (("a", a), ("b", b), ("weight", w)):
         checks.finite(name, x)

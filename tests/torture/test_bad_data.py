@@ -122,6 +122,35 @@ def sampling_cases():
     yield Case("num", whole(), lambda x: walk(num=x))
     yield Case("start", number(), lambda x: walk(start=x))
     yield Case("walk.step", number(), lambda x: walk(step=x))
+    yield Case("as_sampler", st.one_of(NOTHING, whole()), latents.as_sampler)
+    sampler = latents.normal(3)
+    yield Case("sampler.key", NO_KEY, lambda x: sampler(x, 2, np.float32))
+    yield Case("sampler.num", whole(), lambda x: sampler(KEY, x, np.float32))
+    for make in (latents.normal, latents.uniform, latents.truncated_normal):
+        yield Case(make.__name__, whole(), make)
+    for name in ("low", "high"):
+        yield Case(
+            f"uniform.{name}", number(), lambda x, name=name: latents.uniform(3, **{name: x})
+        )
+    yield Case("uniform.empty", st.floats(-9, -1), lambda x: latents.uniform(3, high=x))
+    for name, least in (("noise", 0), ("continuous", 0)):
+        make = lambda x, name=name: latents.infogan(**{"noise": 3, name: x})
+        yield Case(f"infogan.{name}", whole(least), make)
+    no_tuple = st.sampled_from([None, 3, "ab", [10]])
+    yield Case("infogan.categories", no_tuple, lambda x: latents.infogan(3, x))
+    yield Case("infogan.category", whole(2), lambda x: latents.infogan(3, (10, x)))
+    limited = number(0, 5)
+    yield Case("truncated_normal.limit", limited, lambda x: latents.truncated_normal(3, x))
+    yield Case("truncate.limit", limited, lambda x: latents.truncate(z, x))
+    no_floats = array(1, "iubc", least=1).filter(lambda x: np.ndim(x) == 0 or not np.size(x))
+    yield Case("truncate", no_floats, lambda x: latents.truncate(x, 1.0))
+    yield Case("truncate.nan", NOT_FINITE, lambda x: latents.truncate(np.array([x], "f"), 1.0))
+    for function in (latents.lerp, latents.slerp):
+        name = function.__name__
+        yield Case(f"{name}.a", array(1), lambda x, f=function: f(x, z, 0.5))
+        yield Case(f"{name}.b", array(1), lambda x, f=function: f(z, x, 0.5))
+        far = st.one_of(NOTHING, NOT_FINITE, st.just(np.zeros(2, "i")))
+        yield Case(f"{name}.weight", far, lambda x, f=function: f(z, z, x))
     yield Case("pixel_diversity", array(2, least=2), diagnostics.pixel_diversity)
     yield Case(
         "diversity of nan", NOT_FINITE, lambda x: diagnostics.pixel_diversity(X + np.float32(x))
