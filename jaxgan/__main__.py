@@ -26,6 +26,7 @@ IMAGES: dict[str, tuple[int, ...]] = {
     "SNGANDiscriminator": (32, 32, 3),
 }
 IMAGES |= {"PacGANDiscriminator": (2,), "UnrolledDiscriminator": (28, 28, 3)}
+IMAGES |= {"UNetGenerator": (28, 28, 1)}  # the condition
 
 
 def families() -> dict[str, type[nn.Module]]:
@@ -43,7 +44,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("network", nargs="?", choices=families(), metavar="network")
     parser.add_argument("options", nargs="*", help="fields of the network, as name=value")
     parser.add_argument("--latent-dim", type=int, help="latent size (default: as in the paper)")
-    parser.add_argument("--images", type=int, nargs="+", help="shape of a discriminator's images")
+    parser.add_argument("--images", type=int, nargs="+", help="shape of a network's input images")
     return parser.parse_args()
 
 
@@ -64,13 +65,14 @@ def build(name: str, options: list[str]) -> nn.Module:
 def inputs_of(
     module: nn.Module, latent_dim: int | None, images: list[int] | None
 ) -> tuple[jax.Array, ...]:
-    """Returns an example input `[1, ...]`, and a label `[1]` if the network takes labels."""
+    """Returns an example input `[1, ...]`, and a condition if the network needs one."""
     name = type(module).__name__
-    shape = tuple(images or IMAGES.get(name, (28, 28, 1)))
-    if name.endswith("Generator"):
-        shape = (latent_dim or LATENTS.get(name, 100),)
+    image = jnp.zeros((1, *(images or IMAGES.get(name, (28, 28, 1)))))
+    latents = jnp.zeros((1, latent_dim or LATENTS.get(name, 100)))
     label = (jnp.zeros(1, jnp.int32),) if getattr(module, "num_classes", None) else ()
-    return (jnp.zeros((1, *shape)), *label)
+    if name == "UNetGenerator":
+        return (latents, image)
+    return (latents if name.endswith("Generator") else image, *label)
 
 
 def options_of(module: nn.Module) -> dict[str, Any]:

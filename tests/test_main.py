@@ -16,7 +16,7 @@ def test_all_networks_are_listed_without_a_name():
     done = run()
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert len(lines) == 14
+    assert len(lines) == 16
     assert "MLPGenerator           (100,)            130,576 parameters" in lines
     assert "SNGANDiscriminator     (32, 32, 3)     1,053,824 parameters" in lines
 

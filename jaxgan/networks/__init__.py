@@ -6,6 +6,7 @@ from jaxgan.networks._infogan import InfoGANDiscriminator, InfoGANGenerator
 from jaxgan.networks._layers import ConditionalBatchNorm, MinibatchStddev, UpConv
 from jaxgan.networks._mlp import MLPDiscriminator, MLPGenerator
 from jaxgan.networks._pacgan import PacGANDiscriminator, PacGANGenerator
+from jaxgan.networks._pix2pix import PatchDiscriminator, UNetGenerator
 from jaxgan.networks._r3gan import R3GANDiscriminator, R3GANGenerator
 from jaxgan.networks._sngan import SNGANDiscriminator, SNGANGenerator
 from jaxgan.networks._unrolled import UnrolledDiscriminator, UnrolledGenerator
@@ -23,10 +24,12 @@ __all__ = [
     "MinibatchStddev",
     "PacGANDiscriminator",
     "PacGANGenerator",
+    "PatchDiscriminator",
     "R3GANDiscriminator",
     "R3GANGenerator",
     "SNGANDiscriminator",
     "SNGANGenerator",
+    "UNetGenerator",
     "UnrolledDiscriminator",
     "UnrolledGenerator",
     "UpConv",

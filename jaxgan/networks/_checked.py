@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxgan._internal import checks
+from jaxgan.types import PyTree
 
 
 class Checked(nn.Module):
@@ -25,18 +26,43 @@ class Checked(nn.Module):
         super().__post_init__()
 
     @nn.nowrap
-    def as_floats(self, x: object, form: str) -> jax.Array:
+    def as_floats(self, x: object, form: str, name: str = "input") -> jax.Array:
         """Checks an input of the module, and returns it as a JAX array.
 
         Args:
           x: the input.
           form: its axes, as in `checks.array`.
+          name: the input's name in an error.
 
         Raises:
           TypeError: If the input is not an array of floats.
           ValueError: If the input does not have these axes, or is empty.
         """
-        return checks.array(f"The input of {type(self).__name__}", x, jnp.floating, form)
+        return checks.array(f"The {name} of {type(self).__name__}", x, jnp.floating, form)
+
+    @nn.nowrap
+    def as_latents(self, latents: PyTree) -> jax.Array:
+        """Checks latents, and joins the arrays of a pytree along the last axis.
+
+        The order is that of `jax.tree.leaves`: a dict's arrays in the order of the sorted keys.
+
+        Args:
+          latents: float `[batch, latent_dim]`, or a pytree of such arrays.
+
+        Raises:
+          TypeError: If the latents are not floats.
+          ValueError: If an array is not `[batch, latent_dim]`, or the arrays' batch sizes or dtypes
+            differ.
+        """
+        form, leaves = "[batch, latent_dim]", jax.tree_util.tree_leaves_with_path(latents)
+        if not leaves or isinstance(latents, list):  # a list is an array of numbers
+            return self.as_floats(latents, form)
+        names = ["input" + jax.tree_util.keystr(path) for path, _ in leaves]
+        arrays = [self.as_floats(x, form, name) for name, (_, x) in zip(names, leaves, strict=True)]
+        kind = lambda x: f"{x.dtype} with {len(x)} rows"
+        for name, x in zip(names, arrays, strict=True):
+            checks.require(kind(x) == kind(arrays[0]), name, kind(arrays[0]), kind(x))
+        return arrays[0] if len(arrays) == 1 else jnp.concatenate(arrays, axis=-1)
 
 
 def check_sides(

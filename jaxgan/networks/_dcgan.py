@@ -1,5 +1,6 @@
 """The deep convolutional GAN, for images of 28, 32, 64 and more pixels."""
 
+import functools
 import math
 
 import flax.linen as nn
@@ -9,6 +10,7 @@ from jax.typing import DTypeLike
 from jaxgan._internal import checks
 from jaxgan._internal.precision import full_precision
 from jaxgan.networks._checked import Checked
+from jaxgan.networks._classes import add_projection, append_one_hot, check_labels
 from jaxgan.networks._layers import (
     NEGATIVE_SLOPE,
     NORMAL_002,
@@ -17,6 +19,7 @@ from jaxgan.networks._layers import (
     batch_norm,
     logit,
 )
+from jaxgan.types import PyTree
 
 
 def halvings(height: int, width: int, stages: int | None) -> list[tuple[int, int]]:
@@ -65,6 +68,7 @@ class DCGANGenerator(Checked):
     28 pixels.
 
     Layers before a batch normalization have no bias, because the normalization would remove it.
+    With `num_classes` the input is the latents followed by the label in one-hot form.
 
     Args:
       image_shape: height, width and channels of one image.
@@ -73,13 +77,16 @@ class DCGANGenerator(Checked):
         and above 4 (28: 7, 14, 28; 64: 4, 8, 16, 32, 64). `UpConv` crops to odd sizes in between.
       kernel_size: 3, 4 or 5 (the paper's).
       dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32.
+      num_classes: the number of classes; if given, the call takes labels.
 
     Returns:
-      The call takes `latents`, `[batch, latent_dim]`, and `train`. It returns images in [-1, 1],
+      The call takes `latents`, `[batch, latent_dim]` or a pytree of such arrays, integer `labels`,
+      `[batch]`, if there are classes, and `train`. It returns images in [-1, 1],
       `[batch, *image_shape]`, in the dtype of the latents.
 
     Raises:
-      ValueError: If the image cannot be halved (raised by the call).
+      ValueError: If the image cannot be halved, or only one of labels and `num_classes` is given
+        (raised by the call).
 
     Example:
       >>> import jax, jaxgan
@@ -99,15 +106,18 @@ class DCGANGenerator(Checked):
     stages: int | None = None
     kernel_size: int = 5
     dtype: DTypeLike | None = None
+    num_classes: int | None = None
 
     @nn.compact
-    def __call__(self, latents: jax.Array, *, train: bool) -> jax.Array:
-        latents = self.as_floats(latents, "[batch, latent_dim]")
+    def __call__(
+        self, latents: PyTree, labels: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
+        latents = self.as_latents(latents)
         height, width, channels = self.image_shape
         *sizes, smallest = halvings(height, width, self.stages)
         shape = (*smallest, self.features * 2 ** (len(sizes) - 1))
         dense = nn.Dense(math.prod(shape), use_bias=False, kernel_init=NORMAL_002, dtype=self.dtype)
-        x = dense(latents).reshape(-1, *shape)
+        x = dense(append_one_hot(latents, labels, self.num_classes)).reshape(-1, *shape)
         for i, (height, width) in reversed(list(enumerate(sizes))):
             x = nn.relu(batch_norm(x, train, self.dtype))
             x = UpConv(
@@ -125,6 +135,9 @@ class DCGANDiscriminator(Checked):
     Leaky ReLU (slope 0.2) follows every convolution, with batch normalization before it in all but
     the first. The last layer is dense. With `features` $f$ the channels are $f, 2f, 4f, ...$
 
+    With `num_classes` it is a projection discriminator, like `SNGANDiscriminator`. The logit is
+    increased by $v_c^\top h(x)$, with the features $h$ and the embedding $v_c$ of the label.
+
     Args:
       features: channels after the first layer.
       stages: the number of halvings; by default as in `DCGANGenerator`.
@@ -132,13 +145,15 @@ class DCGANDiscriminator(Checked):
       minibatch_stddev: if given, the group size of a `MinibatchStddev` before the dense layer.
       dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32, logits are float32
         or wider.
+      num_classes: the number of classes; if given, the call takes labels.
 
     Returns:
-      The call takes `images`, `[batch, height, width, channels]`, and `train`. It returns logits,
-      `[batch]`.
+      The call takes `images`, `[batch, height, width, channels]`, integer `labels`, `[batch]`, if
+      there are classes, and `train`. It returns logits, `[batch]`.
 
     Raises:
-      ValueError: If the image cannot be halved (raised by the call).
+      ValueError: If the image cannot be halved, or only one of labels and `num_classes` is given
+        (raised by the call).
 
     Example:
       >>> import jax, jaxgan
@@ -151,6 +166,8 @@ class DCGANDiscriminator(Checked):
     References:
       Radford et al., Unsupervised Representation Learning with Deep Convolutional GANs, 2016,
       https://arxiv.org/abs/1511.06434
+
+      Miyato and Koyama, cGANs with Projection Discriminator, 2018, https://arxiv.org/abs/1802.05637
     """
 
     features: int = 64
@@ -158,10 +175,14 @@ class DCGANDiscriminator(Checked):
     kernel_size: int = 5
     minibatch_stddev: int | None = None
     dtype: DTypeLike | None = None
+    num_classes: int | None = None
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(
+        self, images: jax.Array, labels: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
         images = self.as_floats(images, "[batch, height, width, channels]")
+        check_labels(labels, len(images), self.num_classes)
         x = images
         for i in range(len(halvings(images.shape[1], images.shape[2], self.stages)) - 1):
             x = nn.Conv(
@@ -176,4 +197,10 @@ class DCGANDiscriminator(Checked):
             x = nn.leaky_relu(x, NEGATIVE_SLOPE)
         if self.minibatch_stddev is not None:
             x = MinibatchStddev(self.minibatch_stddev)(x)
-        return logit(x.reshape(x.shape[0], -1))
+        x = full_precision(x.reshape(x.shape[0], -1))
+
+        def by_class(num_classes: int) -> jax.Array:
+            dense = functools.partial(nn.Dense, use_bias=False, name="classes")
+            return dense(num_classes, kernel_init=NORMAL_002, dtype=x.dtype)(x)
+
+        return add_projection(logit(x), labels, self.num_classes, by_class)

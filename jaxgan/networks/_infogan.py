@@ -16,6 +16,7 @@ from jaxgan.networks._layers import (
     batch_norm,
     logit,
 )
+from jaxgan.types import PyTree
 
 
 class InfoGANGenerator(Checked):
@@ -33,8 +34,8 @@ class InfoGANGenerator(Checked):
       dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32.
 
     Returns:
-      The call takes `latents`, `[batch, latent_dim]`, and `train`. It returns images in [-1, 1],
-      `[batch, *image_shape]`, in the dtype of the latents.
+      The call takes `latents`, `[batch, latent_dim]` or a pytree of such arrays, and `train`. It
+      returns images in [-1, 1], `[batch, *image_shape]`, in the dtype of the latents.
 
     Raises:
       ValueError: If height or width is not a multiple of four (raised by the call).
@@ -59,8 +60,8 @@ class InfoGANGenerator(Checked):
     dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(self, latents: jax.Array, *, train: bool) -> jax.Array:
-        latents = self.as_floats(latents, "[batch, latent_dim]")
+    def __call__(self, latents: PyTree, *, train: bool) -> jax.Array:
+        latents = self.as_latents(latents)
         height, width, channels = self.image_shape
         check_sides("image_shape", self.image_shape, 4, "two doublings")
 

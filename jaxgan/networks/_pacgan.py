@@ -6,6 +6,7 @@ from jax.typing import DTypeLike
 
 from jaxgan.networks._checked import Checked
 from jaxgan.networks._layers import NORMAL_002, batch_norm, logit
+from jaxgan.types import PyTree
 
 
 class PacGANGenerator(Checked):
@@ -20,8 +21,8 @@ class PacGANGenerator(Checked):
       dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32.
 
     Returns:
-      The call takes `latents`, `[batch, latent_dim]`, and `train`. It returns points,
-      `[batch, num_dims]`, unbounded, in the dtype of the latents.
+      The call takes `latents`, `[batch, latent_dim]` or a pytree of such arrays, and `train`. It
+      returns points, `[batch, num_dims]`, unbounded, in the dtype of the latents.
 
     Example:
       >>> import jax, jaxgan
@@ -43,8 +44,8 @@ class PacGANGenerator(Checked):
     dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(self, latents: jax.Array, *, train: bool) -> jax.Array:
-        latents = self.as_floats(latents, "[batch, latent_dim]")
+    def __call__(self, latents: PyTree, *, train: bool) -> jax.Array:
+        latents = self.as_latents(latents)
         x = latents
         for width in self.features:
             x = nn.Dense(width, use_bias=False, kernel_init=NORMAL_002, dtype=self.dtype)(x)

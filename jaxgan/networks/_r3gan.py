@@ -12,6 +12,7 @@ from jaxgan._internal import checks
 from jaxgan._internal.precision import full_precision
 from jaxgan.networks._checked import Checked, check_sides
 from jaxgan.networks._layers import NEGATIVE_SLOPE, Initializer
+from jaxgan.types import PyTree
 
 
 def scaled(gain: float) -> Initializer:
@@ -108,8 +109,8 @@ class R3GANGenerator(Checked):
       dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32.
 
     Returns:
-      The call takes `latents`, `[batch, latent_dim]`. It returns images, `[batch, *image_shape]`,
-      in the dtype of the latents.
+      The call takes `latents`, `[batch, latent_dim]` or a pytree of such arrays. It returns images,
+      `[batch, *image_shape]`, in the dtype of the latents.
 
     Raises:
       ValueError: If the image sides or `group_size` do not divide evenly (raised by the call).
@@ -137,8 +138,8 @@ class R3GANGenerator(Checked):
     dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(self, latents: jax.Array) -> jax.Array:
-        latents = self.as_floats(latents, "[batch, latent_dim]")
+    def __call__(self, latents: PyTree) -> jax.Array:
+        latents = self.as_latents(latents)
         height, width, channels = self.image_shape
         times = stages(self.widths)
         check_sides("image_shape", self.image_shape, times, f"{len(self.widths)} widths")

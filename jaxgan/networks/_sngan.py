@@ -9,14 +9,15 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxgan._internal import checks
 from jaxgan._internal.precision import full_precision
 from jaxgan.networks._checked import Checked, check_sides
+from jaxgan.networks._classes import add_projection, check_labels
 from jaxgan.networks._layers import (
     ConditionalBatchNorm,
     Initializer,
     batch_norm,
 )
+from jaxgan.types import PyTree
 
 # Glorot uniform with a gain: sqrt(2) in the residual branch, 1 elsewhere.
 BRANCH: Initializer = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
@@ -97,15 +98,6 @@ def unit(x: jax.Array) -> jax.Array:
     return x / (jnp.linalg.norm(x) + 1e-12)
 
 
-def check_labels(labels: jax.Array | None, batch: int, num_classes: int | None) -> None:
-    """Checks the range of labels, which must be given if and only if `num_classes` is."""
-    expected = "None" if num_classes is None else "integers"
-    fits, got = (labels is None) == (num_classes is None), checks.show(labels)
-    checks.require(fits, "labels", f"{expected} with num_classes={num_classes}", got)
-    if labels is not None:
-        checks.labels(labels, (batch,), num_classes)
-
-
 class SNGANGenerator(Checked):
     """Maps latents to images: a dense layer, then residual blocks that double the size.
 
@@ -122,9 +114,9 @@ class SNGANGenerator(Checked):
       dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32.
 
     Returns:
-      The call takes `latents`, `[batch, latent_dim]`, integer `labels`, `[batch]`, if there are
-      classes, and `train`. It returns images in [-1, 1], `[batch, *image_shape]`, in the dtype of
-      the latents.
+      The call takes `latents`, `[batch, latent_dim]` or a pytree of such arrays, integer `labels`,
+      `[batch]`, if there are classes, and `train`. It returns images in [-1, 1],
+      `[batch, *image_shape]`, in the dtype of the latents.
 
     Raises:
       ValueError: If height or width is not a multiple of `2 ** blocks`, or only one of labels and
@@ -152,9 +144,9 @@ class SNGANGenerator(Checked):
 
     @nn.compact
     def __call__(
-        self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool
+        self, latents: PyTree, labels: jax.Array | None = None, *, train: bool
     ) -> jax.Array:
-        latents = self.as_floats(latents, "[batch, latent_dim]")
+        latents = self.as_latents(latents)
         check_labels(labels, len(latents), self.num_classes)
         height, width, channels = self.image_shape
         times = 2 ** min(self.blocks, 16)
@@ -259,8 +251,5 @@ class SNGANDiscriminator(Checked):
             return SpectralNorm(layer)(h, train=train)
 
         logits = product(1, "head")[:, 0]
-        if self.num_classes is None or labels is None:
-            return logits
-        # The columns of a dense layer without bias are the embeddings of the classes.
-        by_class = product(self.num_classes, "classes")
-        return logits + jnp.take_along_axis(by_class, labels[:, None], axis=1)[:, 0]
+        by_class = functools.partial(product, name="classes")
+        return add_projection(logits, labels, self.num_classes, by_class)

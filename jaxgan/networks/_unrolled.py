@@ -11,6 +11,7 @@ from jaxgan._internal.precision import full_precision
 from jaxgan.networks._checked import Checked
 from jaxgan.networks._dcgan import halvings
 from jaxgan.networks._layers import NORMAL_002, UpConv, batch_norm, logit
+from jaxgan.types import PyTree
 
 STAGES = 3
 NEGATIVE_SLOPE = 0.3
@@ -30,8 +31,8 @@ class UnrolledGenerator(Checked):
       dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32.
 
     Returns:
-      The call takes `latents`, `[batch, latent_dim]`, and `train`. It returns images in [-1, 1],
-      `[batch, *image_shape]`, in the dtype of the latents.
+      The call takes `latents`, `[batch, latent_dim]` or a pytree of such arrays, and `train`. It
+      returns images in [-1, 1], `[batch, *image_shape]`, in the dtype of the latents.
 
     Example:
       >>> import jax, jaxgan
@@ -53,8 +54,8 @@ class UnrolledGenerator(Checked):
     dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(self, latents: jax.Array, *, train: bool) -> jax.Array:
-        latents = self.as_floats(latents, "[batch, latent_dim]")
+    def __call__(self, latents: PyTree, *, train: bool) -> jax.Array:
+        latents = self.as_latents(latents)
         height, width, channels = self.image_shape
         *sizes, smallest = halvings(height, width, STAGES)
 

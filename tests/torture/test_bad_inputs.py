@@ -275,10 +275,32 @@ def network_cases():
         bad = array(rank) if rank and name != "MinibatchStddev" else array(2, least=2)
         takes = inspect.signature(network.__call__).parameters
         train = {"train": False} if "train" in takes else {}
-        more = (np.zeros(2, int),) if name == "ConditionalBatchNorm" else ()
+        conditions = {
+            "ConditionalBatchNorm": (np.zeros(2, int),),
+            "UNetGenerator": (np.zeros((2, 28, 28, 1), np.float32),),
+        }
+        more = conditions.get(name, ())
         init = functools.partial(network(**needed).init, KEY, **train)
         call = lambda x, init=init, more=more: jax.eval_shape(lambda: init(x, *more))
         yield Case(f"{name} sees", bad, call)
+    z, pixels, plain = np.zeros((2, 3), "f"), np.zeros((2, 28, 28, 1), "f"), {"train": False}
+    for name, module, x, options in (
+        ("MLPGenerator", networks.MLPGenerator(num_classes=3), z, {}),
+        ("MLPDiscriminator", networks.MLPDiscriminator(num_classes=3), pixels, {}),
+        ("DCGANGenerator", networks.DCGANGenerator(num_classes=3), z, plain),
+        ("DCGANDiscriminator", networks.DCGANDiscriminator(num_classes=3), pixels, plain),
+    ):
+        init = functools.partial(module.init, KEY, x, **options)
+        call = lambda x, init=init: jax.eval_shape(lambda: init(x))
+        yield Case(f"{name}.labels", array(1, "fbc"), call, "abels must be")
+    for name, network, first in (
+        ("UNetGenerator", networks.UNetGenerator(), z),
+        ("PatchDiscriminator", networks.PatchDiscriminator(), pixels),
+    ):
+        init = functools.partial(network.init, KEY, first, train=False)
+        wrong = array(4).filter(lambda x: x is not None)
+        call = lambda x, init=init: jax.eval_shape(lambda: init(x))
+        yield Case(f"{name}.condition", wrong, call, f"The condition of {name} must be")
     yield Case("as_network", NO_FUNCTION, networks.as_network, "A player must be")
     adapters = (networks.from_linen, networks.from_nnx, networks.from_equinox, networks.from_haiku)
     for adapter in adapters:
