@@ -61,7 +61,8 @@ class Checked(nn.Module):
         arrays = [self.as_floats(x, form, name) for name, (_, x) in zip(names, leaves, strict=True)]
         kind = lambda x: f"{x.dtype} with {len(x)} rows"
         for name, x in zip(names, arrays, strict=True):
-            checks.require(kind(x) == kind(arrays[0]), name, kind(arrays[0]), kind(x))
+            fits, full_name = kind(x) == kind(arrays[0]), f"The {name} of {type(self).__name__}"
+            checks.require(fits, full_name, kind(arrays[0]), kind(x))
         return arrays[0] if len(arrays) == 1 else jnp.concatenate(arrays, axis=-1)
 
 

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.typing import DTypeLike
 
@@ -61,6 +62,40 @@ def test_input_of_wrong_shape_or_dtype_is_rejected():
         jax.eval_shape(lambda: Module().apply({}, jnp.ones(3)))
     with pytest.raises(TypeError, match=r"got int32 of shape \(2, 3\)"):
         jax.eval_shape(lambda: Module().apply({}, jnp.ones((2, 3), int)))
+
+
+def test_arrays_of_latents_are_joined_in_the_order_of_the_leaves():
+    a, b, c = (jnp.full((2, n), float(n)) for n in (1, 2, 3))
+    assert Module().as_latents(a) is a
+    assert Module().as_latents({"noise": a}) is a
+    joined = Module().as_latents({"noise": a, "codes": (b, {"x": c})})
+    np.testing.assert_array_equal(joined, 2 * [[2.0, 2.0, 3.0, 3.0, 3.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("latents", "error", "message"),
+    [
+        ({}, TypeError, r"The input of Module must be float \[batch, latent_dim\]; got \{\}"),
+        (
+            {"z": jnp.ones(3)},
+            ValueError,
+            r"The input\['z'\] of Module must be float \[batch, latent_dim\]; got shape \(3,\)",
+        ),
+        (
+            (jnp.ones((2, 1)), jnp.ones((3, 1))),
+            ValueError,
+            r"The input\[1\] of Module must be float32 with 2 rows; got float32 with 3 rows",
+        ),
+        (
+            (jnp.ones((2, 1)), jnp.ones((2, 1), jnp.bfloat16)),
+            ValueError,
+            r"The input\[1\] of Module must be float32 with 2 rows; got bfloat16",
+        ),
+    ],
+)
+def test_latents_that_do_not_fit_are_rejected(latents, error, message):
+    with pytest.raises(error, match=message):
+        Module().as_latents(latents)
 
 
 def test_sides_must_be_multiples():

@@ -1,8 +1,9 @@
 """Compares the perceptrons with numpy and the recipe's numbers of parameters."""
 
+import jax
 import numpy as np
 import pytest
-from network_tools import apply, count, images, init, latents, random_like
+from network_tools import LABELS, apply, count, images, init, latents, random_like, shapes
 
 from jaxgan import networks
 
@@ -50,3 +51,34 @@ def test_mlp_discriminator_matches_numpy():
     assert logits.shape == (2,)
     expected = mlp_in_numpy(params, images(28, 1).reshape(2, -1))[:, 0]
     np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("module", "x"),
+    [
+        (networks.MLPGenerator((2, 2, 1), (5,), num_classes=3), latents(4)),
+        (networks.MLPDiscriminator((5,), num_classes=3), images(2, 1)),
+    ],
+)
+def test_label_is_appended_in_one_hot_form(module, x):
+    params = random_like(shapes(module, x, LABELS)["params"])
+    assert params["Dense_0"]["kernel"].shape == (4 + 3, 5)
+    joined = np.concatenate([np.reshape(x, (2, 4)), [[1, 0, 0], [0, 0, 1]]], axis=1)  # 0 and 2
+    expected = mlp_in_numpy(params, joined)
+    found = apply(module, {"params": params}, x, LABELS)
+    if isinstance(module, networks.MLPGenerator):
+        expected = np.tanh(expected)
+    np.testing.assert_allclose(np.reshape(found, expected.shape), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("module", "x"),
+    [(networks.MLPGenerator, latents(4)), (networks.MLPDiscriminator, images(2, 1))],
+)
+def test_labels_are_given_if_and_only_if_there_are_classes(module, x):
+    with pytest.raises(ValueError, match=r"labels must be None with num_classes=None; got int32"):
+        shapes(module(), x, LABELS)
+    with pytest.raises(ValueError, match="labels must be integers with num_classes=3; got None"):
+        shapes(module(num_classes=3), x)
+    with pytest.raises(ValueError, match=r"Labels must be in \[0, 2\); got 0 to 2"):
+        module(num_classes=2).init(jax.random.key(0), x, LABELS)

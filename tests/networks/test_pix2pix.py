@@ -66,7 +66,7 @@ def test_patch_discriminator_takes_any_size_with_and_without_a_condition(size, g
 
 
 def test_unet_depends_on_every_pixel_and_latent():
-    generator = networks.UNetGenerator(channels=2, features=(3, 4, 5, 6, 7))
+    generator = networks.UNetGenerator(channels=2, features=(3, 4, 5))
     inputs = {"a": latents(2, batch=1), "b": latents(1, batch=1)}, images(28, 1, batch=1)
     variables = shapes(generator, *inputs, **TRAIN)
     variables = {**variables, "params": random_like(variables["params"])}
