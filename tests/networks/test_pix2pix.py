@@ -122,3 +122,18 @@ def test_unet_appends_latents_as_equal_channels():
 def test_conditions_and_sizes_that_do_not_fit_are_rejected(module, inputs, message):
     with pytest.raises(ValueError, match=message):
         shapes(module, *inputs, **TRAIN)
+
+
+@pytest.mark.parametrize(
+    ("module", "first", "shape"),
+    [
+        (networks.UNetGenerator(features=(3, 4), dtype=jnp.bfloat16), latents(3), (2, 28, 28, 1)),
+        (networks.PatchDiscriminator((3, 4), jnp.bfloat16), images(28, 1), (2, 12, 12)),
+    ],
+)
+def test_bfloat16_is_used_only_for_computation(module, first, shape):
+    run = lambda *x: module.init_with_output(jax.random.key(0), *x, train=True)
+    text, (y, variables) = jax.make_jaxpr(run, return_shape=True)(first, images(28, 1))
+    assert "bf16" in str(text)
+    assert (y.shape, y.dtype) == (shape, jnp.float32)
+    assert {x.dtype.name for x in jax.tree.leaves(variables)} == {"float32"}
