@@ -184,16 +184,31 @@ def test_slerp_of_parallel_opposite_and_zero_vectors_is_linear():
         np.testing.assert_allclose(SLERP(*ends, weights), LERP(*ends, weights), rtol=1e-6)
 
 
-def test_slerp_keeps_the_length_and_computes_narrow_floats_in_float32():
+def test_slerp_keeps_the_length():
     b = B * (np.linalg.norm(A, axis=1) / np.linalg.norm(B, axis=1))[:, None]
     arc = SLERP(A, b, np.linspace(0.0, 1.0, 5, dtype=np.float32)[:, None])
     lengths = np.broadcast_to(np.linalg.norm(A, axis=1), (5, 3))
     np.testing.assert_allclose(np.linalg.norm(arc, axis=-1), lengths, rtol=1e-6)
-    narrow = [x.astype(jnp.bfloat16) for x in (A, b)]
-    found = SLERP(*narrow, 0.5)
-    expected = SLERP(*(x.astype(np.float32) for x in narrow), 0.5)
+
+
+@pytest.mark.parametrize("interpolate", [LERP, SLERP])
+def test_interpolation_computes_narrow_floats_in_float32(interpolate):
+    narrow = [x.astype(jnp.bfloat16) for x in (A, B)]
+    found = interpolate(*narrow, 0.3)
+    expected = interpolate(*(x.astype(np.float32) for x in narrow), 0.3)
     assert found.dtype == jnp.bfloat16
     np.testing.assert_allclose(np.float32(found), expected, rtol=2**-8)
+
+
+def test_results_have_the_dtype_of_the_latents_in_64_bits():
+    with jax.enable_x64(True):
+        for z in (A, np.float64(A)):
+            run = lambda z: (
+                latents.truncate(z, 1.0),
+                latents.lerp(z, z, 0.5),
+                latents.slerp(z, z, 0.5),
+            )
+            assert {x.dtype for x in jax.eval_shape(run, z)} == {z.dtype}
 
 
 @pytest.mark.parametrize("limit", [0.04, 0.5, 2.0, 5.0])

@@ -1,8 +1,9 @@
 """Functions that change given latents: lines, arcs and truncation."""
 
+import math
+
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxgan._internal import checks
 from jaxgan._internal.precision import full_precision
@@ -77,8 +78,8 @@ def lerp(a: jax.Array, b: jax.Array, weight: jax.Array | float) -> jax.Array:
        [1. 2.]
        [2. 0.]]
     """
-    a, b, weight = _ends(a, b, weight)
-    return (1 - weight) * a + weight * b
+    dtype, a, b, weight = _ends(a, b, weight)
+    return ((1 - weight) * a + weight * b).astype(dtype)
 
 
 def slerp(a: jax.Array, b: jax.Array, weight: jax.Array | float) -> jax.Array:
@@ -114,8 +115,7 @@ def slerp(a: jax.Array, b: jax.Array, weight: jax.Array | float) -> jax.Array:
       Shoemake, Animating Rotation with Quaternion Curves, 1985,
       https://doi.org/10.1145/325334.325242
     """
-    ends = _ends(a, b, weight)
-    a, b, weight = map(full_precision, ends)
+    dtype, a, b, weight = _ends(a, b, weight)
     length = lambda x: jnp.linalg.norm(x, axis=-1, keepdims=True)
     # The arccosine of the inner product would lose half of the digits of small angles.
     scaled_a, scaled_b = a * length(b), b * length(a)
@@ -124,7 +124,7 @@ def slerp(a: jax.Array, b: jax.Array, weight: jax.Array | float) -> jax.Array:
     has_arc = sine > 16 * jnp.finfo(sine.dtype).eps  # less is rounding
     safe = jnp.where(has_arc, sine, 1)
     arc = (jnp.sin((1 - weight) * angle) * a + jnp.sin(weight * angle) * b) / safe
-    return jnp.where(has_arc, arc, (1 - weight) * a + weight * b).astype(ends[0].dtype)
+    return jnp.where(has_arc, arc, (1 - weight) * a + weight * b).astype(dtype)
 
 
 def truncate(latents: jax.Array, limit: float) -> jax.Array:
@@ -162,24 +162,30 @@ def truncate(latents: jax.Array, limit: float) -> jax.Array:
     checks.real("limit", limit, 0.0, MAX_LIMIT, positive=True)
     x = full_precision(latents)
     bound = jnp.asarray(limit, x.dtype)
-    erf = lambda x: jax.scipy.special.erf(x / np.sqrt(2))
-    y = np.sqrt(2) * jax.scipy.special.erfinv(erf(x) * erf(bound))
+    erf = lambda x: jax.scipy.special.erf(x / math.sqrt(2))
+    y = math.sqrt(2) * jax.scipy.special.erfinv(erf(x) * erf(bound))
     return jnp.clip(y, -bound, bound).astype(latents.dtype)
 
 
-def _ends(a: object, b: object, weight: object) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Checks the arguments of an interpolation, and returns arrays of equal rank."""
+def _ends(
+    a: object, b: object, weight: object
+) -> tuple[jnp.dtype, jax.Array, jax.Array, jax.Array]:
+    """Checks the arguments of an interpolation.
+
+    Returns the dtype of `a`, and all arrays with equal ranks and at least float32.
+    """
     a = checks.array("a", a, jnp.floating, "[...]")
     b = checks.array("b", b, jnp.floating, "[...]")
     fits = (a.shape, a.dtype) == (b.shape, b.dtype)
     checks.require(fits, "b", f"{a.dtype} of shape {a.shape}, as a", checks.shown(b))
     weight = float(weight) if isinstance(weight, int) else weight
-    w = checks.array("weight", weight, jnp.floating, form=None).astype(a.dtype)
+    w = checks.array("weight", weight, jnp.floating, form=None)
     for name, x in (("a", a), ("b", b), ("weight", w)):
         checks.finite(name, x)
     fits = all(m in (1, n) or n == 1 for m, n in zip(w.shape[::-1], a.shape[-2::-1], strict=False))
     expected = f"a number, or of a shape that broadcasts with {a.shape[:-1]}"
     checks.require(fits, "weight", expected, f"{w.shape}")
     rank = max(a.ndim, w.ndim + 1)
-    wide = lambda x: x.reshape((1,) * (rank - x.ndim) + x.shape)
-    return wide(a), wide(b), wide(w[..., None])
+    wide_dtype = full_precision(a).dtype
+    wide = lambda x: x.reshape((1,) * (rank - x.ndim) + x.shape).astype(wide_dtype)
+    return a.dtype, wide(a), wide(b), wide(w[..., None])
