@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.typing import DTypeLike
+from network_tools import images, latents, shapes
 
+from jaxgan import networks
 from jaxgan.networks._checked import Checked, check_sides
 
 
@@ -96,6 +98,16 @@ def test_arrays_of_latents_are_joined_in_the_order_of_the_leaves():
 def test_latents_that_do_not_fit_are_rejected(latents, error, message):
     with pytest.raises(error, match=message):
         Module().as_latents(latents)
+
+
+@pytest.mark.parametrize("name", [x for x in networks.__all__ if x.endswith("Generator")])
+def test_every_generator_takes_a_pytree_of_latents(name):
+    module = getattr(networks, name)()
+    condition = (images(28, 1),) if name == "UNetGenerator" else ()
+    train = {} if name in ("MLPGenerator", "R3GANGenerator") else {"train": False}
+    tree = {"noise": latents(2), "codes": (latents(1), latents(3))}
+    joined = shapes(module, latents(6), *condition, **train)
+    assert shapes(module, tree, *condition, **train) == joined
 
 
 def test_sides_must_be_multiples():
