@@ -142,10 +142,8 @@ def check_condition_is_taken(
     """
     num = jax.tree.leaves(x)[0].shape[0]
     label = jax.ShapeDtypeStruct((num,), jnp.int32)
-    with_one, without = (
-        _runs(network, x, label if condition is None else condition),
-        _runs(network, x),
-    )
+    with_one = _runs(network, x, label if condition is None else condition)
+    without = _runs(network, x)
     if condition is None and with_one and not without:
         expected = f"(images, labels) for a {player} that takes labels"
         checks.require(False, "The batch", expected, "images")

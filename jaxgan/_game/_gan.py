@@ -333,6 +333,7 @@ def _update(
     batch = images if condition is None else (images, condition)
     _validation.check_state(state, game)
     _validation.check_opt_state(state, game)
+    _validation.check_own_states(state, config)
     try:
         with checks.channels_first_note(images.shape):
             step = functools.partial(_game.train_step, game, interleaved=interleaved)

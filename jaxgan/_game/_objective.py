@@ -147,10 +147,11 @@ def _check_logits(logits: PyTree, num: int) -> None:
     for x in parts:
         fits = getattr(x, "ndim", 0) > 0 and x.shape[0] == num
         fits = fits and jnp.issubdtype(x.dtype, jnp.floating)
-        checks.require(fits, name, expected, checks.shown(x), advice, error=checks.ShapeError)
+        got = f"{x.dtype} of shape {x.shape}" if hasattr(x, "dtype") else type(x).__name__
+        checks.require(fits, name, expected, got, advice, error=checks.ShapeError)
     ranks = {x.ndim for x in parts}
     advice = "Return other results in a dict, as (logits, {name: value})."
-    got = checks.shown(logits)
+    got = f"shapes {[x.shape for x in parts]}"
     checks.require(len(ranks) == 1, name, "arrays of the same rank", got, advice)
 
 

@@ -241,6 +241,23 @@ def check_state(x: TrainState, config: GameConfig | None = None) -> None:
         checks.require(fits, "state.ema_params", expected, got, OTHER_GAN)
 
 
+def check_own_states(x: TrainState, config: GANConfig) -> None:
+    """Checks that the states of terms and augmentation are those of this GAN."""
+
+    def expected() -> Pair[dict[str, PyTree]]:
+        terms = Pair(*({name: term.init() for name, term in own.items()} for own in config.terms))
+        augmentation = () if config.augmentation is None else config.augmentation.init()
+        both = {"terms": terms.discriminator, "augmentation": augmentation}
+        return Pair({"terms": terms.generator}, both)
+
+    for player, own in x.model_state._asdict().items():
+        fits = isinstance(own, dict) and "network" in own
+        form, got = 'a dict with "network", as returned by init', checks.shown(own)
+        checks.require(fits, f"state.model_state.{player}", form, got, OTHER_GAN)
+    rest = (({k: v for k, v in own.items() if k != "network"}) for own in x.model_state)
+    checks.tree_matches("state.model_state", Pair(*rest), jax.eval_shape(expected), OTHER_GAN)
+
+
 def check_single(x: TrainState) -> None:
     """Checks that a state is not a population."""
     expected, advice = "the state of one GAN", "Map the function over the members with jax.vmap."

@@ -162,7 +162,7 @@ class UnlabeledNnx(nnx.Module):
         ({"generator": labeled(SHAPE)}, r"The discriminator must be .* \(images, condition\)"),
         (
             {"generator": labeled(SHAPE), "discriminator": from_nnx(UnlabeledNnx)},
-            r"The discriminator must be .* with num_classes=3; got TypeError: UnlabeledNnx.__call__"
+            r"The discriminator must be .* with a batch .*; got TypeError: UnlabeledNnx.__call__"
             r"\(\) takes 2 .* Let it take the condition",
         ),
     ],
@@ -177,7 +177,7 @@ def test_networks_without_labels_in_a_gan_with_classes_are_rejected(changes, mes
     ("changes", "player"),
     [
         ({"generator": labeled(SHAPE)}, "generator"),
-        ({"discriminator": labeled(()), "packing": 2}, "discriminator"),
+        ({"discriminator": labeled(()), "augmentation": jaxgan.augment.pack(2)}, "discriminator"),
         ({"discriminator": from_haiku(lambda x, labels: x)}, "discriminator"),
         ({"discriminator": jaxgan.networks.SNGANDiscriminator(num_classes=3)}, "discriminator"),
     ],

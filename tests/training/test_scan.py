@@ -206,7 +206,7 @@ def test_images_of_other_dtypes_are_rejected(gan, state):
     with pytest.raises(TypeError, match=r"Images must be floats in \[-1, 1\]; got int32"):
         steps(jnp.ones((23, *SHAPE), jnp.int32))
     for data in ((1, 2, 3), {"images": jnp.zeros((23, *SHAPE))}, "images"):
-        with pytest.raises(TypeError, match="Training (data|images) must be"):
+        with pytest.raises(TypeError, match=r"Training (data|images) must be"):
             steps(data)
 
 
