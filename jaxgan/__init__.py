@@ -24,6 +24,7 @@ from jaxgan import (
     train_state,
     training,
     types,
+    updates,
 )
 from jaxgan._game import GAN, Game, game, gan, objective
 from jaxgan._internal.environment import environment
@@ -65,6 +66,7 @@ __all__ = [
     "train_state",
     "training",
     "types",
+    "updates",
 ]
 
 

@@ -86,6 +86,33 @@ def evaluate_generator(
     return Evaluation(value, grads, value_fn, *aux)
 
 
+def discriminator_step(
+    objective: Objective,
+    optimizer: Pair[optax.GradientTransformation],
+    state: TrainState,
+    generated: Generated,
+    inputs: Inputs,
+) -> tuple[TrainState, Metrics]:
+    """Updates the discriminator."""
+    evaluation = evaluate_discriminator(objective, state.params, generated, inputs)
+    state, metrics = apply_gradients(optimizer, state, evaluation, player="discriminator")
+    return state, metrics | evaluation.metrics
+
+
+def generator_step(
+    objective: Objective,
+    optimizer: Pair[optax.GradientTransformation],
+    state: TrainState,
+    generated: Generated,
+    inputs: Inputs,
+) -> tuple[TrainState, Metrics]:
+    """Updates the generator, against the discriminator of `state`."""
+    inputs = inputs._replace(model_state=state.model_state)
+    evaluation = evaluate_generator(objective, state.params, generated, inputs)
+    state, metrics = apply_gradients(optimizer, state, evaluation, player="generator")
+    return state, metrics | evaluation.metrics
+
+
 def apply_gradients(
     optimizer: Pair[optax.GradientTransformation],
     state: TrainState,

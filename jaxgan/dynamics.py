@@ -114,19 +114,9 @@ def alternating(discriminator_steps: int = 1) -> Dynamics:
             step_key = key if i == num - 1 else jax.random.fold_in(key, 4 + i)
             inputs = Inputs(state.model_state, batch, step_key, state.step * num + i)
             generated = _players.generate(rules.objective, state.params.generator, inputs)
-            evaluation = _players.evaluate_discriminator(
-                rules.objective, state.params, generated, inputs
-            )
-            state, metrics = _players.apply_gradients(
-                rules.optimizer, state, evaluation, player="discriminator"
-            )
+            state, metrics = _players.discriminator_step(*rules, state, generated, inputs)
             skipped += metrics["discriminator_skipped"]
-            metrics |= evaluation.metrics
-        inputs = inputs._replace(model_state=state.model_state)
-        evaluation = _players.evaluate_generator(rules.objective, state.params, generated, inputs)
-        state, own = _players.apply_gradients(
-            rules.optimizer, state, evaluation, player="generator"
-        )
-        return state, metrics | own | evaluation.metrics | {"discriminator_skipped": skipped}
+        state, own = _players.generator_step(*rules, state, generated, inputs)
+        return state, metrics | own | {"discriminator_skipped": skipped}
 
     return Dynamics(lambda params: (), update, num)

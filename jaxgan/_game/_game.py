@@ -40,7 +40,14 @@ class GameUpdate(Protocol):
     """Performs one training step."""
 
     def __call__(
-        self, state: TrainState, batch: Batch = (), /, *, interleaved: bool = False
+        self,
+        state: TrainState,
+        batch: Batch = (),
+        /,
+        *,
+        interleaved: bool = False,
+        dynamics: Dynamics | None = None,
+        key: jax.Array | None = None,
     ) -> tuple[TrainState, Metrics]: ...
 
 
@@ -60,9 +67,11 @@ class Game(NamedTuple):
 
     Args:
       init: `(key, batch=()) -> TrainState`. Only shapes and dtypes of `batch` affect the state.
-      update: `(state, batch=(), *, interleaved=False) -> (state, metrics)`. Performs one training
-        step. Each of several shares of a batch has consecutive rows or, with `interleaved`, every
-        n-th row. Interleaved shares of a batch that is split over devices stay on their devices.
+      update: `(state, batch=(), *, interleaved=False, dynamics=None, key=None) -> (state,
+        metrics)`. Performs one training step. Each of several shares of a batch has consecutive
+        rows or, with `interleaved`, every n-th row. Interleaved shares of a batch that is split
+        over devices stay on their devices. `dynamics` replaces the game's dynamics in this step,
+        and `key` the key of the step, `fold_in(state.key, state.step)`.
       losses: `(params, state, batch, key) -> (losses, aux)`. Computes both losses as a pure
         function of both players' parameters, a `Pair` of scalars; `aux` is a `Pair` of the new
         model state and metrics. `key` is the key of a step, `fold_in(state.key, state.step)`.
@@ -208,14 +217,19 @@ def game(
         return create_state(config, key, batch)
 
     def update(
-        state: TrainState, batch: Batch = (), *, interleaved: bool = False
+        state: TrainState,
+        batch: Batch = (),
+        *,
+        interleaved: bool = False,
+        dynamics: Dynamics | None = None,
+        key: jax.Array | None = None,
     ) -> tuple[TrainState, Metrics]:
-        checks.boolean("interleaved", interleaved)
-        _validation.check_state(state, config)
-        _validation.check_opt_state(state, config)
-        _validation.check_batch(batch, dynamics.shares)
-        step = functools.partial(train_step, config, interleaved=interleaved)
-        return fast_if_traced(step)(state, batch)
+        own = with_options(config, interleaved=interleaved, dynamics=dynamics, key=key)
+        _validation.check_state(state, own)
+        _validation.check_opt_state(state, own)
+        _validation.check_batch(batch, own.dynamics.shares)
+        step = functools.partial(train_step, own, interleaved=interleaved)
+        return fast_if_traced(step)(state, batch, key)
 
     return Game(init, update, functools.partial(losses, config), config.rules, dynamics)
 
@@ -238,8 +252,26 @@ def create_state(config: GameConfig, key: jax.Array, batch: Batch) -> TrainState
     )
 
 
+def with_options(
+    config: GameConfig, *, interleaved: bool, dynamics: Dynamics | None, key: jax.Array | None
+) -> GameConfig:
+    """Checks the options of `update`, and returns the configuration of the step."""
+    checks.boolean("interleaved", interleaved)
+    if key is not None:
+        checks.key(key)
+    if dynamics is None:
+        return config
+    checks.instance("dynamics", dynamics, Dynamics, "a jaxgan.dynamics.Dynamics")
+    return config._replace(dynamics=dynamics)
+
+
 def train_step(
-    config: GameConfig, state: TrainState, batch: Batch, *, interleaved: bool = False
+    config: GameConfig,
+    state: TrainState,
+    batch: Batch,
+    key: jax.Array | None = None,
+    *,
+    interleaved: bool = False,
 ) -> tuple[TrainState, Metrics]:
     """Moves the players once, and updates the step number and the average."""
     num = config.dynamics.shares
@@ -247,7 +279,7 @@ def train_step(
         jax.tree.map(functools.partial(_share, index=i, num=num, interleaved=interleaved), batch)
         for i in range(num)
     )
-    key = jax.random.fold_in(state.key, state.step)
+    key = jax.random.fold_in(state.key, state.step) if key is None else key
     state, metrics = config.dynamics.update(config.rules, state, shares, key)
     rows = jax.tree.leaves(shares[-1])
     average = _average(config, state, batch_size=rows[0].shape[0] if rows else 1)

@@ -39,7 +39,13 @@ class UpdateFn(Protocol):
     """Performs one training step."""
 
     def __call__(
-        self, state: TrainState, batch: Batch, *, interleaved: bool = False
+        self,
+        state: TrainState,
+        batch: Batch,
+        *,
+        interleaved: bool = False,
+        dynamics: Dynamics | None = None,
+        key: jax.Array | None = None,
     ) -> tuple[TrainState, Metrics]: ...
 
 
@@ -84,11 +90,13 @@ class GAN(NamedTuple):
         of the images and of the generator fits `data_range`. `init` compiles itself, so `jax.jit`
         does not change its result. It calls the networks' `init` once for each shape and dtype, so
         their random numbers must come from `key`.
-      update: `(state, batch, *, interleaved=False) -> (state, metrics)`. Performs one training step
-        on real images, float in [-1, 1], `[batch, height, width, channels]`. Each of $n$
-        discriminator steps uses an equal share of the batch: consecutive images or, with
-        `interleaved`, every $n$-th image. Interleaved shares of a batch that is split over devices
-        stay on their devices. The generator step uses the last share.
+      update: `(state, batch, *, interleaved=False, dynamics=None, key=None) -> (state, metrics)`.
+        Performs one training step on real images, float in [-1, 1], `[batch, height, width,
+        channels]`. Each of $n$ discriminator steps uses an equal share of the batch: consecutive
+        images or, with `interleaved`, every $n$-th image. Interleaved shares of a batch that is
+        split over devices stay on their devices. The generator step uses the last share.
+        `dynamics` replaces the GAN's dynamics in this step, and `key` the key of the step,
+        `fold_in(state.key, state.step)`.
       sample: `(state, latents, condition=None, *, num=None) -> images`. Generates images, float in
         the generator's range. `latents` are `[n, latents]`, the pytree of the GAN's sampler, or a
         typed PRNG key, with which the sampler draws `num` latents, by default one for each row of
@@ -282,9 +290,15 @@ def gan(
     _validation.check_game(game)
 
     def update(
-        state: TrainState, batch: Batch, *, interleaved: bool = False
+        state: TrainState,
+        batch: Batch,
+        *,
+        interleaved: bool = False,
+        dynamics: Dynamics | None = None,
+        key: jax.Array | None = None,
     ) -> tuple[TrainState, Metrics]:
-        return _update(config, game, state, batch, interleaved=interleaved)
+        own = _game.with_options(game, interleaved=interleaved, dynamics=dynamics, key=key)
+        return _update(config, own, state, batch, key, interleaved=interleaved)
 
     def sample(
         state: TrainState,
@@ -325,9 +339,14 @@ def _all_terms(
 
 
 def _update(
-    config: GANConfig, game: GameConfig, state: TrainState, batch: Batch, *, interleaved: bool
+    config: GANConfig,
+    game: GameConfig,
+    state: TrainState,
+    batch: Batch,
+    key: jax.Array | None,
+    *,
+    interleaved: bool,
 ) -> tuple[TrainState, Metrics]:
-    checks.boolean("interleaved", interleaved)
     divisor = game.dynamics.shares * config.packing
     images, condition = _validation.check_images_and_condition(batch, config, divisor, few=FEW)
     batch = images if condition is None else (images, condition)
@@ -337,7 +356,7 @@ def _update(
     try:
         with checks.channels_first_note(images.shape):
             step = functools.partial(_game.train_step, game, interleaved=interleaved)
-            state, metrics = fast_if_traced(step)(state, batch)
+            state, metrics = fast_if_traced(step)(state, batch, key)
     except checks.ShapeError:
         raise
     except Exception:  # only after an error, because the comparison traces both networks

@@ -57,7 +57,21 @@ def test_earlier_checkpoint_is_restored_exactly(folder, like):
 
 def test_earlier_checkpoint_has_values_in_all_fields(like):
     fields = {field.name for field in dataclasses.fields(like)}
-    assert {field for field in fields if jax.tree.leaves(getattr(like, field))} == fields
+    # The memory of the default dynamics is empty.
+    filled = {field for field in fields if jax.tree.leaves(getattr(like, field))}
+    assert filled == fields - {"dynamics_state"}
+
+
+def test_states_with_a_game_state_are_refused_by_name(tmp_path, like):
+    """Before `model_state` had the states of terms, `game_state` had that of the penalty."""
+    with zipfile.ZipFile(write_format.HERE / "game_state.zip") as archive:
+        archive.extractall(tmp_path)
+    with pytest.raises(ValueError, match="like must be") as caught:
+        checkpoint.restore(tmp_path, like=like)
+    for name in (".game_state['penalty']['sum']", ".model_state.generator['batch_stats']"):
+        assert name in str(caught.value)
+    params = checkpoint.restore(tmp_path, like=like.params, at=".params")
+    assert jax.tree.structure(params) == jax.tree.structure(like.params)
 
 
 def test_run_continues_from_an_earlier_checkpoint(folder, like):

@@ -3,7 +3,7 @@
     python tests/checkpoint/write_format.py
 
 Later versions of jaxgan must restore the checkpoint of each version. Run this script only after a
-change of `FORMAT`, and add its two files to the repository.
+change of `FORMAT` or of `TrainState`, and add its two files to the repository.
 """
 
 import json
