@@ -43,8 +43,8 @@ def of_logits(
       >>> {name: float(metrics[name]) for name in ("real_accuracy", "fake_accuracy", "logit_gap")}
       {'real_accuracy': 1.0, 'fake_accuracy': 0.5, 'logit_gap': 1.25}
     """
-    real_logits = checks.array("real_logits", real_logits, jnp.floating, "[...]")
-    fake_logits = checks.array("fake_logits", fake_logits, jnp.floating, "[...]")
+    real_logits = checks.array("real_logits", real_logits, jnp.floating, "[batch] or [batch, ...]")
+    fake_logits = checks.array("fake_logits", fake_logits, jnp.floating, "[batch] or [batch, ...]")
     gap = {"logit_gap": jnp.mean(real_logits) - jnp.mean(fake_logits)}
     if boundary is None:
         return gap

@@ -400,8 +400,12 @@ def _loss(generator: LossFn, discriminator: LossFn, boundary: float | None) -> L
 
 def _checked(formula: LossFn) -> LossFn:
     def loss(real_logits: Array, fake_logits: Array) -> Array:
-        checks.array("real_logits", real_logits, jnp.floating, "[...]", lists=False)
-        checks.array("fake_logits", fake_logits, jnp.floating, "[...]", lists=False)
+        checks.array(
+            "real_logits", real_logits, jnp.floating, "[batch] or [batch, ...]", lists=False
+        )
+        checks.array(
+            "fake_logits", fake_logits, jnp.floating, "[batch] or [batch, ...]", lists=False
+        )
         # Without this check, broadcasting would pair one real logit with all fake logits.
         fits, got = real_logits.shape == fake_logits.shape, (real_logits.shape, fake_logits.shape)
         checks.require(fits, "real_logits and fake_logits", "of the same shape", f"{got}")

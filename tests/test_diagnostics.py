@@ -31,6 +31,13 @@ def test_accuracies_of_logits_use_the_boundary():
         diagnostics.of_logits(real, fake, boundary="zero")
 
 
+def test_of_logits_of_patches_is_that_of_flat_logits():
+    real, fake = (np.random.default_rng(i).normal(size=12).astype("float32") for i in range(2))
+    patches = diagnostics.of_logits(real.reshape(3, 2, 2), fake.reshape(3, 2, 2))
+    for name, value in diagnostics.of_logits(real, fake).items():
+        np.testing.assert_allclose(patches[name], value, rtol=1e-6)
+
+
 def test_of_images_is_the_mean_over_pairs():
     generator = np.random.default_rng(0)
     real = generator.normal(size=(7, 4, 4, 1)) + 100.0

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan import penalties
+from jaxgan import penalties, terms
 
 KEY = jax.random.key(7)
 REAL = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)), jnp.float32)
@@ -76,10 +76,13 @@ CASES = {
 }
 
 
-def mean_of(penalty, params, real=REAL, fake=FAKE, step=0):
-    values, _ = penalty.apply(
-        penalty.init(), critic_of(params), real, fake, key=KEY, step=jnp.int32(step)
-    )
+def view_of(critic, real=REAL, fake=FAKE, step=0):
+    both = terms.Critic(critic, critic)
+    return terms.View(images=real, samples=fake, critic=both, key=KEY, step=jnp.int32(step))
+
+
+def mean_of(penalty, params, step=0):
+    values, _ = penalty.apply(penalty.init(), view_of(critic_of(params), step=step))
     return jnp.mean(values)
 
 
@@ -142,7 +145,7 @@ def test_lecam_matches_its_moving_averages(one_sided):
     averages, weight_sum = np.zeros(2), 0.0
     for i in range(4):
         real, fake = REAL + i, FAKE - i
-        values, state = penalty.apply(state, critic, real, fake, key=KEY, step=jnp.int32(i))
+        values, state = penalty.apply(state, view_of(critic, real, fake, step=i))
         logits = [np.asarray(critic(np.asarray(x)), np.float64) for x in (real, fake)]
         averages = 0.9 * averages + 0.1 * np.array([x.mean() for x in logits])
         weight_sum = 0.9 * weight_sum + 0.1
@@ -156,7 +159,7 @@ def test_lecam_default_is_that_of_the_official_code():
     """The authors' `lecam_reg` gives 4.15625 with the means of the batch as averages."""
     real, fake = jnp.array([[1.5], [-0.5], [2.0], [-1.0]]), jnp.array([[0.5], [-1], [-2], [1.5]])
     penalty = penalties.lecam(weight=1.0)
-    values, _ = penalty.apply(penalty.init(), lambda x: x[:, 0], real, fake, key=KEY, step=0)
+    values, _ = penalty.apply(penalty.init(), view_of(lambda x: x[:, 0], real, fake))
     np.testing.assert_allclose(values.mean(), 4.15625, rtol=1e-5)
 
 
@@ -165,7 +168,7 @@ def test_lecam_averages_of_constant_logits_are_those_logits(decay):
     critic, penalty = lambda x: x[:, 0], penalties.lecam(weight=1.0, decay=decay)
     real, fake, state = jnp.full((2, 1), 3.0), jnp.full((2, 1), -1.0), penalty.init()
     for step in range(2):
-        values, state = penalty.apply(state, critic, real, fake, key=KEY, step=step)
+        values, state = penalty.apply(state, view_of(critic, real, fake, step=step))
         np.testing.assert_allclose(values, (3.0 + 1.0) ** 2 + (-1.0 - 3.0) ** 2, rtol=1e-6)
 
 
@@ -176,7 +179,7 @@ def test_lecam_averages_of_bfloat16_logits_are_float32(make):
     real, state, expected = jnp.asarray(logits, jnp.bfloat16), penalty.init(), np.zeros(2)
     for scale in (1.0, 0.25):
         batch, critic = (scale * real, -scale * real), lambda x: x[:, 0]
-        values, state = penalty.apply(state, critic, *batch, key=KEY, step=0)
+        values, state = penalty.apply(state, view_of(critic, *batch))
         means = [np.asarray(x, np.float64).mean() for x in batch]
         expected = 0.999 * expected + 0.001 * np.array(means)
     inner = getattr(state, "inner_state", state)
@@ -193,7 +196,7 @@ def test_lecam_anchors_carry_no_gradient():
     def value(shift):
         critic = lambda x: jnp.sum(x, -1) * shift
         real, fake = jnp.full((1, 1), 2.0), jnp.full((1, 1), -1.0)
-        return penalty.apply(penalty.init(), critic, real, fake, key=KEY, step=0)[0].sum()
+        return penalty.apply(penalty.init(), view_of(critic, real, fake))[0].sum()
 
     # (2 s - a_F)^2 + (-s - a_R)^2 with a_F = -1, a_R = 2 constant: 2 (3) 2 + 2 (-3) (-1) at s = 1.
     np.testing.assert_allclose(jax.grad(value)(1.0), 18.0, rtol=1e-5)
@@ -213,7 +216,7 @@ def test_lazy_applies_a_scaled_penalty_every_few_steps():
 def test_lazy_state_is_unchanged_between_penalties():
     penalty = penalties.lazy(penalties.lecam(), every=2)
     critic, start = critic_of(make_params(np.float32)), penalty.init()
-    apply = lambda state, i: penalty.apply(state, critic, REAL, FAKE, key=KEY, step=jnp.int32(i))
+    apply = lambda state, i: penalty.apply(state, view_of(critic, step=i))
     _, first = apply(start, 0)
     _, second = apply(first, 1)
     assert float(first["weight"]) > 0.0
@@ -222,14 +225,14 @@ def test_lazy_state_is_unchanged_between_penalties():
 
 def test_add_is_the_sum_and_keeps_every_state():
     params = jax.tree.map(jnp.float32, make_params())
-    both = penalties.add(penalties.r1(3.0), penalties.r2(3.0), lambda c, r, f, k: c(r))
+    both = penalties.add(
+        penalties.r1(3.0), penalties.r2(3.0), lambda view: view.critic(view.images)
+    )
     expected = by_hand("r1", make_params()) + by_hand("r2", make_params())
     expected += np.mean(critic_of(make_params())(np.asarray(REAL)))
     np.testing.assert_allclose(mean_of(both, params), expected, rtol=1e-4)
     with_state = penalties.add(penalties.r1(1.0), penalties.lecam())
-    _, state = with_state.apply(
-        with_state.init(), critic_of(params), REAL, FAKE, key=KEY, step=jnp.int32(0)
-    )
+    _, state = with_state.apply(with_state.init(), view_of(critic_of(params)))
     assert jax.tree.structure(state) == jax.tree.structure(with_state.init())
     assert float(state[1]["weight"]) > 0.0
 
@@ -252,13 +255,11 @@ def test_out_of_range_numbers_are_rejected(make, message):
         make()
 
 
-@pytest.mark.parametrize("wrong", [3, None, penalties.Penalty])
+@pytest.mark.parametrize("wrong", [3, None, terms.Term])
 def test_invalid_penalties_and_flags_are_rejected(wrong):
-    with pytest.raises(TypeError, match="A penalty must be"):
+    with pytest.raises(TypeError, match="A term must be"):
         penalties.add(wrong)
-    with pytest.raises(
-        TypeError, match=r"The result of make must be a jaxgan.penalties.Penalty.*; got"
-    ):
+    with pytest.raises(TypeError, match=r"The result of make must be a jaxgan.terms.Term.*; got"):
         penalties.inject(lambda: wrong)()
     with pytest.raises(TypeError, match="one_sided must be True or False; got"):
         penalties.wgan_gp(one_sided=wrong)

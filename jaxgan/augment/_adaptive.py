@@ -64,7 +64,9 @@ def adaptive(
         return with_probability(augmentation, state["probability"])(key, images)
 
     def adapt(state: State, real_logits: Array) -> State:
-        real_logits = checks.array("real_logits", real_logits, jnp.floating, "[...]")
+        real_logits = checks.array(
+            "real_logits", real_logits, jnp.floating, "[batch] or [batch, ...]"
+        )
         checks.tree_matches("The state of an adaptive augmentation", state, jax.eval_shape(init))
         gap = jnp.mean(jnp.sign(real_logits).astype(jnp.float32)) - target
         gap = jnp.where(jnp.abs(gap) < _TOLERANCE, 0.0, gap)  # rounding depends on the device

@@ -39,7 +39,7 @@ def images_like(shape, dtype=jnp.float32) -> jax.Array:
 @functools.cache
 def applied(name: str):
     """Returns jitted `(key, images) -> images`; adaptive augmentations have probability 0.5."""
-    init, apply, _ = augment.as_augmentation(EVERY[name])
+    init, apply, *_ = augment.as_augmentation(EVERY[name])
     state = jax.tree.map(lambda p: jnp.full_like(p, 0.5), init())
     return jax.jit(lambda key, images: apply(state, key, images, step=STEP))
 
@@ -117,7 +117,7 @@ def test_forward_and_reverse_derivatives_match_finite_differences(name):
 @pytest.mark.parametrize("name", ["compose", "with_probability", "adaptive", "instance_noise"])
 @pytest.mark.parametrize("shape", [(8, 2), (8, 2, 2, 2, 2)])
 def test_any_rank_of_at_least_two_is_accepted(name, shape):
-    init, apply, _ = augment.as_augmentation(
+    init, apply, *_ = augment.as_augmentation(
         augment.compose(FLIP) if name == "compose" else EVERY[name]
     )
     state = jax.tree.map(jnp.ones_like, init())
@@ -333,7 +333,7 @@ def test_choice_of_images_is_independent_of_the_draw():
 
 
 def adapted(logits, probability=0.5, **changes) -> float:
-    _, _, adapt = augment.adaptive(FLIP, **{"images_to_full": 100, **changes})
+    adapt = augment.adaptive(FLIP, **{"images_to_full": 100, **changes}).adapt
     state = adapt({"probability": jnp.float32(probability)}, jnp.array(logits))
     assert state["probability"].dtype == jnp.float32
     return float(state["probability"])
@@ -375,14 +375,21 @@ def test_adaptive_follows_the_given_target():
     assert adapted([1.0, 1.0, 1.0, -1.0], target=0.4, images_to_full=8) == 1.0
 
 
+def test_adaptive_counts_the_mean_sign_of_several_logits():
+    """Two images with mean signs 1 and 1/3 have the mean 2/3, and each counts once."""
+    logits = [[1.0, 2.0, 3.0], [9.0, -1.0, 0.5]]
+    assert adapted(logits, target=0.6) == pytest.approx(0.52)
+    assert adapted(logits, target=0.7) == pytest.approx(0.48)
+
+
 def test_adaptive_default_speed_is_that_of_the_paper():
-    _, _, adapt = augment.adaptive(FLIP)
+    adapt = augment.adaptive(FLIP).adapt
     state = adapt({"probability": jnp.float32(0.0)}, jnp.ones(64, jnp.bfloat16))
     assert float(state["probability"]) == pytest.approx(64 / 500_000)
 
 
 def test_adaptive_stays_between_zero_and_one_under_scan():
-    init, _, adapt = augment.adaptive(FLIP, images_to_full=20)
+    init, _, adapt, _ = augment.adaptive(FLIP, images_to_full=20)
 
     def step(state, logits):
         state = adapt(state, logits)
@@ -397,14 +404,14 @@ def test_adaptive_stays_between_zero_and_one_under_scan():
 @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
 def test_adaptive_augments_with_the_probability_of_its_state(probability):
     images = images_like((5000, 1))
-    _, apply, _ = augment.adaptive(FLIP)
+    apply = augment.adaptive(FLIP).apply
     state = {"probability": jnp.float32(probability)}
     share = np.mean(np.asarray(apply(state, KEY, images, step=STEP)) != images)
     assert abs(share - probability) < (0.03 if probability == 0.3 else 1e-9)
 
 
 def test_adaptive_starts_as_the_identity():
-    init, apply, _ = augment.adaptive(FLIP)
+    init, apply, *_ = augment.adaptive(FLIP)
     images = images_like((64, 1))
     np.testing.assert_array_equal(apply(init(), KEY, images, step=STEP), images)
 
@@ -453,6 +460,29 @@ def test_instance_noise_with_std_zero_is_the_identity():
 # Augmentations and plain functions.
 
 
+def test_pack_joins_adjacent_images_along_channels():
+    images = np.arange(4 * 2 * 2 * 3, dtype=np.float32).reshape(4, 2, 2, 3)
+    packing = augment.pack(2)
+    packed = packing.apply(packing.init(), KEY, jnp.asarray(images), step=STEP)
+    assert packing.packing == 2
+    assert packed.shape == (2, 2, 2, 6)
+    np.testing.assert_array_equal(packed[1], np.concatenate([images[2], images[3]], -1))
+
+
+def test_pack_augments_each_image_before_it_joins_them():
+    adaptive = augment.adaptive(augment.color(), images_to_full=10)
+    packing, images = augment.pack(2, adaptive), images_like((4, 3))
+    assert packing.adapt(packing.init(), jnp.ones(4))["probability"] == jnp.float32(0.4)
+    plain = augment.pack(2, lambda key, x: -x)
+    packed = plain.apply((), KEY, images, step=STEP)
+    np.testing.assert_array_equal(packed, -np.asarray(images).reshape(2, 6))
+
+
+def test_pack_of_packs_is_rejected():
+    with pytest.raises(ValueError, match=r"without packing; got pack\(2\). Pass the product"):
+        augment.pack(3, augment.pack(2))
+
+
 def test_as_augmentation_returns_an_augmentation_unchanged():
     noise = augment.instance_noise(0.1)
     assert augment.as_augmentation(noise) is noise
@@ -460,10 +490,11 @@ def test_as_augmentation_returns_an_augmentation_unchanged():
 
 def test_as_augmentation_wraps_a_plain_function():
     plain = augment.color()
-    init, apply, adapt = augment.as_augmentation(plain)
+    init, apply, adapt, packing = augment.as_augmentation(plain)
     images = images_like((4, 3, 3, 3))
     np.testing.assert_array_equal(apply(init(), KEY, images, step=STEP), plain(KEY, images))
     assert init() == adapt(init(), jnp.ones(4)) == ()
+    assert packing == 1
 
 
 @pytest.mark.parametrize(
@@ -555,10 +586,12 @@ def test_non_scalar_schedule_is_rejected():
         jax.jit(noise.apply)((), KEY, jnp.zeros((3, 3)), step=STEP)
 
 
-@pytest.mark.parametrize("shape", [(), (0,), (4, 1)])
+@pytest.mark.parametrize("shape", [(), (0,), (4, 0)])
 def test_logits_of_wrong_shape_are_rejected(shape):
-    init, _, adapt = augment.adaptive(FLIP)
-    with pytest.raises(ValueError, match=r"real_logits must be float \[batch\].*; got shape"):
+    init, _, adapt, _ = augment.adaptive(FLIP)
+    with pytest.raises(
+        ValueError, match=r"real_logits must be float \[batch\] or \[batch, ...\].*; got shape"
+    ):
         jax.jit(adapt)(init(), jnp.zeros(shape))
 
 

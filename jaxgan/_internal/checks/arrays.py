@@ -72,8 +72,8 @@ def array(
       name: the argument's name in an error.
       x: an array, or numbers in lists.
       kind: `jnp.floating`, `jnp.integer` or a dtype; None accepts all numbers and bools.
-      form: the axes; "..." means one or more axes. No axis may be empty. None accepts every shape,
-        including empty ones.
+      form: the axes, such as "[batch] or [batch, ...]"; "..." means one or more axes. No axis may
+        be empty. None accepts every shape, including empty ones.
       lists: whether to accept numbers in lists.
 
     Raises:
@@ -139,11 +139,19 @@ def _array(
     fits = any(jnp.issubdtype(x.dtype, one) for one in kinds)
     require(fits, name, expected, f"{x.dtype} of shape {x.shape}", error=TypeError)
     if form is not None:
-        axes = form.strip("[]").split(", ")
-        fits = x.ndim >= len(axes) if axes[-1] == "..." else x.ndim == len(axes)
-        require(fits, name, expected, f"shape {x.shape}")
+        require(
+            any(_fits(x.ndim, one) for one in form.split(" or ")),
+            name,
+            expected,
+            f"shape {x.shape}",
+        )
         require(x.size > 0, name, f"{expected} without empty axes", f"shape {x.shape}")
     return x
+
+
+def _fits(ndim: int, form: str) -> bool:
+    axes = form.strip("[]").split(", ")
+    return ndim >= len(axes) if axes[-1] == "..." else ndim == len(axes)
 
 
 def _expected(kind: DTypeLike | None, form: str | None) -> str:
