@@ -151,14 +151,17 @@ def _stream(
 
 
 def _check_values(gan: GAN, chunk: Chunk, number: int) -> None:
-    """Checks the values of uint8 images and of labels."""
+    """Checks the number of rows, and the values of uint8 images and of labels."""
+    shapes = [x.shape for x in jax.tree.leaves(chunk)]
+    fits = len({shape[:1] for shape in shapes}) == 1 and () not in shapes
+    name, expected = f"Chunk {number}", "arrays with the same first axis"
+    checks.require(fits, name, expected, f"the shapes {shapes[:5]}")
     images = chunk[0] if isinstance(chunk, tuple) else chunk
     is_images = isinstance(images, np.ndarray) and images.ndim == 4 and images.dtype == np.uint8
-    if is_images and images.size:
-        if gan.data_range is not None:
-            checks.images_in_range(f"Chunk {number}", images, real=True)
-        if isinstance(chunk, tuple) and len(chunk) == 2 and gan.num_classes is not None:
-            checks.labels(chunk[1], images.shape[:1], gan.num_classes)
+    if is_images and images.size and gan.data_range is not None:
+        checks.images_in_range(name, images, real=True)
+    if isinstance(chunk, tuple) and len(chunk) == 2 and gan.num_classes is not None:
+        checks.labels(chunk[1], shapes[0][:1], gan.num_classes)
 
 
 def _trained_gan(train: Any) -> GAN | None:

@@ -12,7 +12,7 @@ import optax
 import pytest
 from conftest import AS_USERS, BATCH, PYTHON, QUICKLY, SHAPE, assert_trees_equal, make_gan
 
-from jaxgan import Pair, checkpoint, penalties, population, training
+from jaxgan import Pair, checkpoint, penalties, population, terms, training
 
 MEMBERS, SEEDS = 3, jnp.arange(3)
 ADAM = optax.inject_hyperparams(optax.adam)(1e-2, b1=0.5)
@@ -105,7 +105,7 @@ def test_member_matches_the_run_with_its_hyperparameters(batch, states, train, u
         states,
         generator={"learning_rate": rates, "b1": decays},
         discriminator={"learning_rate": 3e-3},
-        penalty={"gamma": gammas},
+        terms={"gamma": gammas},
     )
     trained, metrics = train(states, jnp.asarray(uint8_images))
     assert not np.allclose(metrics["penalty"][0], metrics["penalty"][1])
@@ -173,7 +173,7 @@ class TestHyperparameters:
         found = population.hyperparameters(changed)
         np.testing.assert_allclose(found["generator"]["b2"], [0.9, 0.99, 0.999])
         np.testing.assert_allclose(found["discriminator"]["b2"], [0.999] * MEMBERS)
-        np.testing.assert_allclose(found["penalty"]["gamma"], [0.1] * MEMBERS)
+        np.testing.assert_allclose(found["terms"]["gamma"], [0.1] * MEMBERS)
 
     def test_state_without_injected_hyperparameters_has_none(self, batch):
         state = make_gan().init(jax.random.key(0), batch)
@@ -192,7 +192,7 @@ class TestHyperparameters:
         with pytest.raises(
             ValueError, match=r"'gamma' must be a number or of shape \(3,\); got shape \(2,"
         ):
-            population.with_hyperparameters(states, penalty={"gamma": [1.0, 2.0]})
+            population.with_hyperparameters(states, terms={"gamma": [1.0, 2.0]})
 
     def test_schedules_are_rejected(self, batch):
         scheduled = optax.inject_hyperparams(optax.adam)(optax.linear_schedule(1e-3, 0.0, 10))
@@ -206,7 +206,20 @@ class TestHyperparameters:
         )
         state = make_gan(penalty=both).init(jax.random.key(0), batch)
         with pytest.raises(ValueError, match=r"'gamma' must be in one part of .*; got 2 parts"):
-            population.with_hyperparameters(state, penalty={"gamma": 2.0})
+            population.with_hyperparameters(state, terms={"gamma": 2.0})
+
+    def test_hyperparameters_of_both_networks_terms_are_set(self, batch):
+        # A generator's term with a hyper-parameter: the weight of its mean fake logit.
+        weighted = penalties.inject(
+            lambda weight: terms.as_term(lambda view: weight * jnp.mean(view.fake_logits))
+        )(weight=1.0)
+        both = Pair({"drift": weighted}, {"r1": penalties.inject(penalties.r1)(gamma=1.0)})
+        state = make_gan(terms=both).init(jax.random.key(0), batch)
+        state = population.with_hyperparameters(state, terms={"weight": 3.0, "gamma": 2.0})
+        found = population.hyperparameters(state)["terms"]
+        assert {name: float(x) for name, x in found.items()} == {"weight": 3.0, "gamma": 2.0}
+        stored = state.model_state.generator["terms"]["drift"].hyperparams
+        assert float(stored["weight"]) == 3.0
 
     def test_injected_numbers_are_checked(self):
         with pytest.raises(ValueError, match="gamma must be at least 0; got -1"):

@@ -9,7 +9,7 @@ import pytest
 import shape_checks
 from conftest import PYTHON
 
-from jaxgan._game._discriminator import pack
+from jaxgan._game._objective import discriminate
 from jaxgan.training._shuffle import indices_of_step
 
 WITHOUT_JAXTYPING = """
@@ -26,8 +26,9 @@ def test_every_package_has_checked_functions(package):
 
 
 def test_wrong_shapes_and_dtypes_are_errors():
-    with pytest.raises(jaxtyping.TypeCheckError, match="pack"):
-        pack(jnp.zeros((4, 2, 2, 1), jnp.int32), 2)
+    images = jnp.zeros((4, 2, 2, 1), jnp.int32)
+    with pytest.raises(jaxtyping.TypeCheckError, match="discriminate"):
+        discriminate(None, {}, {}, images, None, jax.random.key(0))
     with pytest.raises(jaxtyping.TypeCheckError, match="indices_of_step"):
         indices_of_step(jax.random.key(0), jnp.zeros(2, jnp.int32), num_images=9, batch_size=2)
 

@@ -14,7 +14,7 @@ import jaxgan
 from jaxgan import Pair
 from jaxgan.train_state import TrainState, create
 
-FIELDS = ["step", "key", "params", "opt_state", "model_state", "ema_params", "game_state"]
+FIELDS = ["step", "key", "params", "opt_state", "model_state", "ema_params", "dynamics_state"]
 HEAVY = ["tensorflow", "tensorflow_datasets", "orbax", "matplotlib", "PIL"]
 
 

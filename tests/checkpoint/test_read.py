@@ -288,11 +288,10 @@ def injected(rate, *, members=None, gamma=0.1):
     adam = optax.chain(optax.clip(1.0), optax.inject_hyperparams(optax.adam)(rate, b1=0.5))
     schedule = optax.linear_schedule(rate, 0.0, 5)
     scheduled = optax.inject_hyperparams(optax.sgd)(schedule, momentum=rate)
-    game_state = {"penalty": jaxgan.penalties.inject(jaxgan.penalties.r1)(gamma=gamma).init()}
+    penalty = jaxgan.penalties.inject(jaxgan.penalties.r1)(gamma=gamma).init()
+    model_state = Pair({}, {"terms": {"penalty": penalty}})
     params = Pair(jnp.ones(2), jnp.ones(3))
-    one = train_state.create(
-        jax.random.key(0), params, Pair(adam, scheduled), game_state=game_state
-    )
+    one = train_state.create(jax.random.key(0), params, Pair(adam, scheduled), model_state)
     return one if members is None else population.stack([one] * members)
 
 
@@ -307,7 +306,8 @@ def test_changed_hyperparameters_give_a_warning(tmp_path):
         "  .opt_state.generator[1].hyperparams['learning_rate']: saved 0.01, in like 0.5",
         "  .opt_state.discriminator.hyperparams['momentum']: saved 0.01, in like 0.5",
     ]
-    part, path = injected(0.01, gamma=0.2).game_state["penalty"], ".game_state['penalty']"
+    part = injected(0.01, gamma=0.2).model_state.discriminator["terms"]
+    path = ".model_state.discriminator['terms']"
     with pytest.warns(UserWarning, match=r"'gamma'\]: saved 0\.1, in like 0\.2$"):
         checkpoint.restore(tmp_path, part, at=path)
 
@@ -351,7 +351,7 @@ def test_hyperparameters_within_others_are_compared(tmp_path):
 def test_optimizer_can_be_replaced(tmp_path):
     """All other parts are restored bit for bit."""
     key, params = jax.random.key(7), Pair({"w": jnp.ones(2)}, {"w": jnp.arange(3.0)})
-    parts = {"ema": True, "game_state": {"penalty": jaxgan.penalties.lecam().init()}}
+    parts = {"ema": True, "dynamics_state": {"mean": jnp.zeros(2)}}
     old = Pair(optax.adam(0.1), optax.adam(0.1))
     saved = train_state.create(key, params, old, Pair({"mean": jnp.ones(2)}, {}), **parts)
     checkpoint.save(tmp_path, at(saved, 9)).result()
