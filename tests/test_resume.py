@@ -9,7 +9,19 @@ import optax
 import pytest
 from conftest import SHAPE, assert_trees_equal, make_gan
 
-from jaxgan import Pair, augment, checkpoint, losses, networks, optimizers, penalties
+from jaxgan import (
+    Pair,
+    augment,
+    checkpoint,
+    diagnostics,
+    dynamics,
+    latents,
+    losses,
+    networks,
+    optimizers,
+    penalties,
+    terms,
+)
 
 
 class ClassifyingDiscriminator(nn.Module):
@@ -18,7 +30,25 @@ class ClassifyingDiscriminator(nn.Module):
     @nn.compact
     def __call__(self, images, labels):
         x = nn.leaky_relu(nn.Dense(8)(images.reshape(images.shape[0], -1)))
-        return jnp.sum(x * nn.Embed(3, 8)(labels), -1), nn.Dense(3)(x)
+        return jnp.sum(x * nn.Embed(3, 8)(labels), -1), {"classes": nn.Dense(3)(x)}
+
+
+class TranslatingGenerator(nn.Module):
+    """Generates images from a dict of latents and the image that is the condition."""
+
+    @nn.compact
+    def __call__(self, latents, condition):
+        x = jnp.concatenate([*jax.tree.leaves(latents), condition.reshape(len(condition), -1)], 1)
+        return jnp.tanh(nn.Dense(condition[0].size)(x)).reshape(condition.shape)
+
+
+class PairDiscriminator(nn.Module):
+    """Discriminates pairs of images, with two logits for each pair."""
+
+    @nn.compact
+    def __call__(self, images, condition):
+        x = jnp.concatenate([images, condition], -1).reshape(images.shape[0], -1)
+        return nn.Dense(2)(nn.leaky_relu(nn.Dense(8)(x)))
 
 
 LOSSES = {
@@ -43,14 +73,29 @@ PENALTIES = {
     "injected": penalties.inject(penalties.r1)(gamma=0.1),
 }
 adam = optax.adam(1e-2)
+
+
+def drift_of(field):
+    """Returns a term with a state, the moving average of the mean of a view's field."""
+
+    def apply(average, view):
+        mean = jnp.mean(getattr(view, field))
+        average = 0.5 * average + 0.5 * jax.lax.stop_gradient(mean)
+        return jnp.square(mean - 2 * average), average
+
+    return terms.Term(lambda: jnp.zeros(()), apply)
+
+
+DRIFTS = Pair({"fake_drift": drift_of("fake_logits")}, {"real_drift": drift_of("real_logits")})
 FEATURES = {
     "none": {},
-    "discriminator_steps": {"discriminator_steps": 2},
+    "discriminator_steps": {"dynamics": dynamics.alternating(discriminator_steps=2)},
     "average": {"ema_half_life": 50.0, "ema_warmup": 0.1},
     "adaptive": {"augmentation": augment.adaptive(augment.translation(0.25), images_to_full=100)},
     "noise": {"augmentation": augment.instance_noise(optax.linear_schedule(0.1, 0.0, 6))},
-    "packing": {"packing": 2},
-    "diagnose": {"diagnose": True},
+    "packing": {"augmentation": augment.pack(2)},
+    "metrics": {"metrics": lambda view: diagnostics.of_images(view.images, view.samples)},
+    "terms": {"terms": DRIFTS},
     "schedule": {"optimizer": Pair(optax.adam(optax.linear_schedule(1e-2, 0.0, 6)), adam)},
     "clipped": {"optimizer": Pair(adam, optax.chain(adam, optimizers.clip_weights(0.05)))},
     "accumulated": {"optimizer": Pair(optax.MultiSteps(adam, 3), optax.adamw(1e-2))},
@@ -63,7 +108,24 @@ FEATURES = {
         "generator": networks.SNGANGenerator(SHAPE, features=2, blocks=1, num_classes=3),
         "discriminator": ClassifyingDiscriminator(),
         "num_classes": 3,
-        "auxiliary": Pair(0.5, 0.5),
+        "terms": Pair(
+            {"generator_classes": terms.fake_class_loss(0.5)},
+            {"real_classes": terms.real_class_loss(0.5), "fake_classes": terms.fake_class_loss()},
+        ),
+    },
+    "packs_in_steps": {
+        "augmentation": augment.pack(
+            2, augment.adaptive(augment.translation(0.25), images_to_full=100)
+        ),
+        "dynamics": dynamics.alternating(discriminator_steps=3),
+        "terms": DRIFTS,
+    },
+    "condition": {
+        "generator": TranslatingGenerator(),
+        "discriminator": PairDiscriminator(),
+        "latents": latents.infogan(2, (3,), 1),
+        "dynamics": dynamics.alternating(discriminator_steps=2),
+        "terms": DRIFTS,
     },
     "bfloat16": {
         "generator": networks.MLPGenerator(SHAPE, features=(8, 8), dtype=jnp.bfloat16),
@@ -78,22 +140,26 @@ def check(tmp_path, options, members=None):
     """Compares four steps with two steps, a save, a restore and two more steps."""
     gan = make_gan(**options)
     images = jnp.tanh(jax.random.normal(jax.random.key(7), (6, *SHAPE)))
-    batch = (images, jnp.arange(6) % 3) if "num_classes" in options else (images,)
+    batch = images
+    if "num_classes" in options:
+        batch = (images, jnp.arange(6) % 3)
+    if isinstance(options.get("generator"), TranslatingGenerator):
+        batch = (images, images[::-1])
     init, update = gan.init, gan.update
     key = jax.random.key(1)
     if members:
         key = jax.random.split(key, members)
         init, update = jax.vmap(init, in_axes=(0, None)), jax.vmap(update, in_axes=(0, None))
     init, update = jax.jit(init), jax.jit(update)
-    state = start = init(key, *batch)
+    state = start = init(key, batch)
     for i in range(4):
         if i == 2:
             checkpoint.save(tmp_path, state).result()
-        state, metrics = update(state, *batch)
+        state, metrics = update(state, batch)
         assert not any(metrics[f"{player}_skipped"].any() for player in Pair._fields)
-    resumed = checkpoint.restore(tmp_path, like=jax.eval_shape(init, key, *batch))
+    resumed = checkpoint.restore(tmp_path, like=jax.eval_shape(init, key, batch))
     for _ in range(2):
-        resumed, _ = update(resumed, *batch)
+        resumed, _ = update(resumed, batch)
     assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(resumed.params))
     assert_trees_equal(resumed, state)
     with pytest.raises(AssertionError):
@@ -103,7 +169,7 @@ def check(tmp_path, options, members=None):
 @pytest.mark.parametrize(("loss", "penalty", "feature"), SOME)
 def test_resume_is_exact(tmp_path, loss, penalty, feature):
     options = {"loss": LOSSES[loss], "penalty": PENALTIES[penalty], **FEATURES[feature]}
-    if feature == "adaptive":  # needs a boundary, which some losses lack
+    if feature in ("adaptive", "packs_in_steps"):  # needs a boundary, which some losses lack
         options["loss"] = options["loss"]._replace(boundary=0.0)
     check(tmp_path, options)
 
