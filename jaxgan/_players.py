@@ -12,6 +12,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 import optax
 
+from jaxgan._internal import checks
 from jaxgan._internal.shapes import Array, Bool, Float
 from jaxgan.train_state import TrainState
 from jaxgan.types import Inputs, Metrics, ModelState, Objective, Pair, Params, PyTree
@@ -63,7 +64,8 @@ def evaluate_discriminator(
 
     def loss(own: Params) -> tuple[jax.Array, tuple[ModelState, Metrics]]:
         both = params._replace(discriminator=own)
-        return objective.losses.discriminator(both, generated.value, generated.aux, inputs)
+        result = objective.losses.discriminator(both, generated.value, generated.aux, inputs)
+        return _checked("discriminator", result)
 
     (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(params.discriminator)
     return Evaluation(value, grads, lambda own: loss(own)[0], *aux)
@@ -76,7 +78,7 @@ def evaluate_generator(
 
     def loss(own: Params, value: PyTree) -> tuple[jax.Array, tuple[ModelState, Metrics]]:
         both = params._replace(generator=own)
-        return objective.losses.generator(both, value, generated.aux, inputs)
+        return _checked("generator", objective.losses.generator(both, value, generated.aux, inputs))
 
     gradient = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
     (value, aux), (direct, of_generated) = gradient(params.generator, generated.value)
@@ -111,6 +113,14 @@ def generator_step(
     evaluation = evaluate_generator(objective, state.params, generated, inputs)
     state, metrics = apply_gradients(optimizer, state, evaluation, player="generator")
     return state, metrics | evaluation.metrics
+
+
+def _checked(player: str, result: Any) -> tuple[jax.Array, tuple[ModelState, Metrics]]:
+    """Checks that a player's loss is a float scalar, as `jax.grad` needs."""
+    loss, name = result[0], f"The {player}'s loss"
+    fits = jnp.issubdtype(getattr(loss, "dtype", type(loss)), jnp.floating) and jnp.ndim(loss) == 0
+    checks.require(fits, name, "a float scalar", checks.shown(loss), error=TypeError)
+    return result
 
 
 def apply_gradients(

@@ -71,7 +71,8 @@ def r1(gamma: float = 10.0) -> Term:
       https://arxiv.org/abs/1801.04406
     """
     checks.real("gamma", gamma, 0)
-    return _of_view(lambda view: _times(gamma / 2, _squared_norm(view.critic.real, view.images)))
+    squared = lambda view: _squared_norm(view.critic.real, view.images)
+    return _of_view(lambda view: _times(gamma / 2, squared(view)), "images")
 
 
 def r2(gamma: float = 10.0) -> Term:
@@ -99,7 +100,8 @@ def r2(gamma: float = 10.0) -> Term:
       https://arxiv.org/abs/2501.05441
     """
     checks.real("gamma", gamma, 0)
-    return _of_view(lambda view: _times(gamma / 2, _squared_norm(view.critic.fake, view.samples)))
+    squared = lambda view: _squared_norm(view.critic.fake, view.samples)
+    return _of_view(lambda view: _times(gamma / 2, squared(view)), "samples")
 
 
 def wgan_gp(weight: float = 10.0, *, one_sided: bool = False) -> Term:
@@ -146,7 +148,7 @@ def wgan_gp(weight: float = 10.0, *, one_sided: bool = False) -> Term:
         between = _between(view, view.key, view.images, view.samples)
         return _times(weight, _slope_excess(view.critic.real, between, one_sided))
 
-    return _of_view(penalty)
+    return _of_view(penalty, "images", "samples", "key")
 
 
 def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Term:
@@ -187,7 +189,7 @@ def dragan(weight: float = 10.0, *, scale: float = 0.5) -> Term:
         between = _between(view, between_key, real, around)
         return _times(weight, _slope_excess(view.critic.real, between, one_sided=False))
 
-    return _of_view(penalty)
+    return _of_view(penalty, "images", "key")
 
 
 def consistency(augmentation: PlainAugmentation, weight: float = 10.0) -> Term:
@@ -219,7 +221,7 @@ def consistency(augmentation: PlainAugmentation, weight: float = 10.0) -> Term:
         logits = _per_image(view.critic.real(view.images))
         return _times(weight, jnp.square(logits - _per_image(view.critic.real(changed))))
 
-    return _of_view(penalty)
+    return _of_view(penalty, "images", "key")
 
 
 def lecam(weight: float = 0.3, *, decay: float = 0.99, one_sided: bool = True) -> Term:
@@ -273,7 +275,7 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99, one_sided: bool = True) -
         return {"sum": jnp.zeros(2, jnp.float32), "weight": jnp.zeros((), jnp.float32)}
 
     def apply(state: PyTree, view: View) -> tuple[Array, PyTree]:
-        view = _check(view)
+        view = _check(view, ("images", "samples"))
         checks.tree_matches("The state of lecam", state, jax.eval_shape(init))
         both = view.critic.real(view.images), view.critic.fake(view.samples)
         logits = tuple(map(_per_image, both))
@@ -432,37 +434,42 @@ def inject(make: Callable[..., Term]) -> Callable[..., Term]:
     return made
 
 
-def _of_view(penalty: Callable[[View], Array]) -> Term:
+def _of_view(penalty: Callable[[View], Array], *needed: str) -> Term:
     """Creates a penalty without a state from a function, and checks the fields of its views."""
-    return as_term(lambda view: penalty(_check(view)))
+    return as_term(lambda view: penalty(_check(view, needed)))
 
 
-def _check(view: View) -> View:
+def _check(view: View, needed: tuple[str, ...]) -> View:
     """Checks a view, and returns it with a critic that checks its logits."""
     checks.instance("view", view, View, "a jaxgan.terms.View")
     checks.instance("view.critic", view.critic, Critic, "a jaxgan.terms.Critic")
+    for name, function in view.critic._asdict().items():
+        checks.function(f"view.critic.{name}", function, "(images) -> logits")
     found: dict[str, Any] = {}
     for name in ("images", "samples"):
-        if (x := getattr(view, name)) is not None:
+        if (x := getattr(view, name)) is not None or name in needed:
             found[name] = checks.array(f"view.{name}", x, jnp.floating)
     view = view._replace(**found)
-    if view.images is not None and view.samples is not None:
+    if len(found) == 2:
         # Without this check, broadcasting would repeat an image or a channel of the smaller array.
         got = f"{view.images.shape} and {view.samples.shape}"
         fits = view.images.shape == view.samples.shape
         checks.require(fits, "view.images and view.samples", "of the same shape", got)
-    if view.key is not None:
+    if view.key is not None or "key" in needed:
         checks.key(view.key)
     return view._replace(critic=Critic(*(functools.partial(_checked, f) for f in view.critic)))
 
 
 def _checked(critic: Callable[[Array], PyTree], images: Array) -> PyTree:
     """Checks that each image, or each pack of images, has its logits."""
-    logits = critic(images)
-    for x in jax.tree.leaves(logits):
-        fits = jnp.ndim(x) > 0 and x.shape[0] > 0 and images.shape[0] % x.shape[0] == 0
-        expected, got = f"of shape {images.shape[:1]}, [batch]", f"{jnp.shape(x)}"
-        checks.require(fits, "The critic's logits", expected, got, "Drop the other axes.")
+    logits, num = critic(images), images.shape[0]
+    arrays = jax.tree.leaves(logits)
+    name, expected = "The critic's logits", f"float [{num}], or [{num}, ...]"
+    checks.require(len(arrays) > 0, name, expected, checks.shown(logits))
+    for x in arrays:
+        is_float = jnp.issubdtype(getattr(x, "dtype", object), jnp.floating)
+        fits = is_float and x.size > 0 and x.ndim > 0 and num % x.shape[0] == 0
+        checks.require(fits, name, expected, checks.shown(x))
     return logits
 
 

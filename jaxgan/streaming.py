@@ -194,6 +194,8 @@ def _is_batch(value: object) -> bool:
 def _copy(chunk: Chunk, number: int) -> Chunk:
     """Checks that a chunk consists of arrays, and copies them."""
     name, expected = f"Chunk {number}", "an array, or a tuple or dict of arrays"
+    has_leaf = chunk is None or len(jax.tree.leaves(chunk)) > 0
+    checks.require(has_leaf, name, expected, checks.shown(chunk), error=TypeError)
     copy = lambda part: np.array(_as_array(name, part, expected))
     is_leaf = lambda x: isinstance(x, list) or x is None
     return jax.tree.map(copy, chunk, is_leaf=is_leaf)

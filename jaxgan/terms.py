@@ -165,6 +165,8 @@ def as_term(term: Term | PlainTerm) -> Term:
       ()
     """
     if isinstance(term, Term):
+        checks.function("init of a term", term.init, "() -> state")
+        checks.function("apply of a term", term.apply, "(state, view) -> (values, state)")
         return term
     form = "(view) -> values, or a jaxgan.terms.Term"
     checks.function("A term", term, form, or_class=False)

@@ -207,7 +207,7 @@ def game(
       >>> print(state.params.generator.round(3), state.params.discriminator.round(3))
       0.99 0.1
     """
-    checks.instance("objective", objective, Objective, "a jaxgan.Objective")
+    _validation.check_objective(objective)
     dynamics = alternating() if dynamics is None else dynamics
     config = GameConfig(Rules(objective, optimizer), dynamics, ema_half_life, ema_warmup)
     _validation.check_game(config)
@@ -239,7 +239,8 @@ def create_state(config: GameConfig, key: jax.Array, batch: Batch) -> TrainState
     generator_key, discriminator_key, run_key = jax.random.split(key, 3)
     rules = config.rules
     keys = Pair(generator_key, discriminator_key)
-    params, model_state = rules.objective.init(keys, batch)
+    result, form = rules.objective.init(keys, batch), "(params, model_state)"
+    params, model_state = _validation.check_pair("The result of the objective's init", result, form)
     checks.pair("The initial parameters", params, "pytrees of float arrays")
     _validation.check_params(params)
     return create(

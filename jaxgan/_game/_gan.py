@@ -10,6 +10,7 @@ import optax
 from jaxgan._game import _game, _sample, _validation
 from jaxgan._game._config import GameConfig, GANConfig
 from jaxgan._game._game import LossesFn
+from jaxgan._game._dry_run import check_conditions_are_taken
 from jaxgan._game._init import create_state, example_of, make_init
 from jaxgan._game._objective import make_objective
 from jaxgan._internal import checks
@@ -275,7 +276,7 @@ def gan(
     config = GANConfig(
         network=Pair(*map(_validation.checked, Pair._fields, players)),
         loss=as_loss(loss),
-        latents=as_sampler(latents),
+        latents=_validation.checked_sampler(as_sampler(latents)),
         terms=_all_terms(penalty, terms),
         augmentation=None if augmentation is None else as_augmentation(augmentation),
         metrics=metrics,
@@ -359,7 +360,8 @@ def _update(
             state, metrics = fast_if_traced(step)(state, batch, key)
     except checks.ShapeError:
         raise
-    except Exception:  # only after an error, because the comparison traces both networks
+    except Exception as error:  # only after an error, because the comparison traces both networks
+        check_conditions_are_taken(config, images, condition, error)
         create = functools.partial(create_state, game, example=example_of(batch))
         expected = jax.eval_shape(create, state.key)
         checks.tree_matches("The state", state, expected, _validation.OTHER_GAN)

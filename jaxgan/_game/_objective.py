@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxgan import diagnostics
 from jaxgan._game._config import GANConfig
 from jaxgan._game._game import bind
+from jaxgan._game._validation import BUILT_IN_METRICS, check_pair
 from jaxgan._internal import checks
 from jaxgan._internal.shapes import Array, Float, Key
 from jaxgan.terms import Critic, Term, View
@@ -174,8 +175,8 @@ def _loss(
     terms: dict[str, Term] = getattr(config.terms, player)
     for i, (name, term) in enumerate(terms.items()):
         seen = _with_key(view, jax.random.fold_in(player_key, 2 + i), critic)
-        values, states[name] = term.apply(own["terms"][name], seen)
-        _check_values(name, values, seen)
+        state = own["terms"][name]
+        values, states[name] = _checked_values(name, term.apply(state, seen), state, seen)
         metrics[name] = jnp.mean(values)
         value = value + metrics[name].astype(value.dtype)
     if player == "generator":
@@ -183,7 +184,7 @@ def _loss(
     metrics |= _logit_metrics(view, config.loss.boundary)
     if config.metrics is not None:
         seen = _with_key(view, jax.random.fold_in(player_key, 2 + len(terms)), critic)
-        metrics |= config.metrics(seen)
+        metrics |= _checked_metrics(config.metrics(seen), BUILT_IN_METRICS.union(*config.terms))
     augmentation = _adapt(config, own["augmentation"], view)
     new = {"network": network_state, "terms": states, "augmentation": augmentation}
     return value, (new, metrics)
@@ -289,14 +290,16 @@ def _logit_metrics(view: View, boundary: float | None) -> Metrics:
     return found[0] if len(found) == 1 else jax.tree.map(lambda *x: sum(x) / len(x), *found)
 
 
-def _check_values(name: str, values: Any, view: View) -> None:
+def _checked_values(name: str, result: Any, state: PyTree, view: View) -> tuple[Any, PyTree]:
     """Checks that a term is a scalar, or has one value for each image or each of its logits.
 
     Other shapes, such as [batch, 1], suggest an unintended broadcast.
     """
+    title = "A penalty" if name == "penalty" else f"The term {name!r}"
+    values, new = check_pair(f"{title}'s result", result, "(values, state)")
+    checks.tree_matches(f"{title}'s state", new, state)
     found = () if isinstance(values, int | float) else getattr(values, "shape", type(values))
     num, logits = view.images.shape[0], jax.tree.leaves(view.real_logits)[0].shape
-    title = "A penalty" if name == "penalty" else f"The term {name!r}"
     checks.require(
         found in ((), (num,), logits[:1], logits),
         title,
@@ -305,6 +308,20 @@ def _check_values(name: str, values: Any, view: View) -> None:
         "Sum over the other axes.",
         error=checks.ShapeError,
     )
+    return values, new
+
+
+def _checked_metrics(found: Any, taken: set[str]) -> Metrics:
+    """Checks that metrics are a dict of scalars with new names."""
+    name = "The result of metrics"
+    checks.instance(name, found, dict, "a dict of scalars")
+    for key, x in found.items():
+        is_new, expected = key not in taken, "without the names of other metrics"
+        checks.require(isinstance(key, str) and is_new, name, expected, repr(key))
+        is_scalar = isinstance(x, int | float) or getattr(x, "shape", None) == ()
+        full_name = f"{name}[{key!r}]"
+        checks.require(is_scalar, full_name, "a scalar", checks.shown(x), error=TypeError)
+    return {key: jnp.asarray(x) for key, x in found.items()}
 
 
 def _adapt(config: GANConfig, state: PyTree, view: View) -> PyTree:

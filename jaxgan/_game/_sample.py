@@ -28,12 +28,10 @@ def sample(
 ) -> jax.Array:
     """Generates images with the averaged parameters and the current model state."""
     _validation.check_state(state)
-    if _is_key(latents):
-        latents = _draw(config, state, latents, condition, num)
-    else:
-        expected = "omitted with latents"
-        checks.require(num is None, "num", expected, checks.shown(num))
+    given = not _is_key(latents)
+    latents = latents if given else _draw(config, state, latents, condition, num)
     inputs = _generator_inputs(config, latents, condition, axes="n")
+    checks.require(not given or num is None, "num", "omitted with latents", checks.shown(num))
     network, model_state = config.network.generator, state.model_state.generator["network"]
     with _named_errors(config, state, inputs):
         apply = fast_if_traced(functools.partial(network.apply, train=False, key=None))

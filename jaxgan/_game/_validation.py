@@ -7,12 +7,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from jaxgan._game._config import GameConfig, GANConfig
 from jaxgan._internal import checks, meshes, opt_states
 from jaxgan.dynamics import Dynamics
 from jaxgan.train_state import TrainState
-from jaxgan.types import Batch, Condition, ModelState, Network, Pair, Params, PyTree
+from jaxgan.latents import Sampler
+from jaxgan.types import (
+    Batch,
+    Condition,
+    ModelState,
+    Network,
+    Objective,
+    Pair,
+    Params,
+    PyTree,
+)
 
 OTHER_GAN = "Use the state of this GAN, not of another GAN."
 DECLARE = ", or pass data_range to jaxgan.gan"
@@ -36,8 +47,26 @@ def check_game(config: GameConfig) -> None:
     averages = config.ema_half_life is not None or config.ema_warmup is None
     expected = f"given with ema_warmup={config.ema_warmup}"
     checks.require(averages, "ema_half_life", expected, "None")
-    checks.instance("dynamics", config.dynamics, Dynamics, "a jaxgan.dynamics.Dynamics")
+    _check_dynamics(config.dynamics)
     checks.optimizers("optimizer", config.rules.optimizer)
+
+
+def _check_dynamics(x: Dynamics) -> None:
+    advice = "Call jaxgan.dynamics.alternating(...)."
+    checks.instance("dynamics", x, Dynamics, "a jaxgan.dynamics.Dynamics", advice)
+    checks.function("dynamics.init", x.init, "(params) -> memory")
+    form = "(rules, state, shares, key) -> (state, metrics)"
+    checks.function("dynamics.update", x.update, form)
+    checks.integer("dynamics.shares", x.shares)
+
+
+def check_objective(x: Objective) -> None:
+    """Checks that an objective consists of functions."""
+    advice = "Use jaxgan.objective for a function of both losses."
+    checks.instance("objective", x, Objective, "a jaxgan.Objective", advice)
+    checks.function("objective.init", x.init, "(keys, batch) -> (params, model_state)")
+    checks.function("objective.generate", x.generate, "(params, inputs) -> (generated, aux)")
+    checks.pair("objective.losses", x.losses, "functions", callable)
 
 
 def check_gan(config: GANConfig) -> None:
@@ -98,7 +127,7 @@ def checked(player: str, network: Network) -> Network:
 
     def init(key: jax.Array, *inputs: jax.Array) -> tuple[Params, ModelState]:
         result = network.init(key, *inputs)
-        return _check_pair(f"The result of the {player}'s init", result, "(params, model_state)")
+        return check_pair(f"The result of the {player}'s init", result, "(params, model_state)")
 
     def apply(
         params: Params,
@@ -109,7 +138,7 @@ def checked(player: str, network: Network) -> Network:
     ) -> tuple[PyTree, ModelState]:
         name = f"The result of the {player}'s apply"
         result = network.apply(params, model_state, *inputs, train=train, key=key)
-        _, after = _check_pair(name, result, "(y, model_state)")
+        _, after = check_pair(name, result, "(y, model_state)")
         if train:
             found: Any = jax.tree.structure(after)
             given: Any = jax.tree.structure(model_state)
@@ -120,7 +149,8 @@ def checked(player: str, network: Network) -> Network:
     return Network(init, apply)
 
 
-def _check_pair(name: str, result: Any, form: str) -> tuple[PyTree, ModelState]:
+def check_pair(name: str, result: Any, form: str) -> tuple[Any, Any]:
+    """Checks that a result is a tuple of two values, and returns it."""
     fits = isinstance(result, tuple) and len(result) == 2
     checks.require(fits, name, form, checks.shown(result), error=TypeError)
     return result
@@ -287,6 +317,23 @@ def check_params(both: Pair[Params]) -> None:
         checks.require(
             bool(jax.tree.leaves(tree)), f"The {player}'s parameters", expected, f"{tree!r}"
         )
+
+
+def checked_sampler(sampler: Sampler) -> Sampler:
+    """Returns a sampler that checks its latents."""
+
+    def draw(key: jax.Array, num: int, dtype: DTypeLike) -> PyTree:
+        latents = sampler(key, num, dtype)
+        name, expected = "The result of latents", f"float arrays of shape ({num}, ...)"
+        leaves = jax.tree.leaves(latents)
+        checks.require(len(leaves) > 0, name, expected, checks.shown(latents), error=TypeError)
+        for x in leaves:
+            is_float = jnp.issubdtype(getattr(x, "dtype", object), jnp.floating)
+            checks.require(is_float, name, expected, checks.shown(x), error=TypeError)
+            checks.require(x.shape[:1] == (num,), name, expected, checks.shown(x))
+        return latents
+
+    return draw
 
 
 def check_samples(samples: np.ndarray, data_range: tuple[float, float] | None) -> None:

@@ -4,7 +4,13 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxgan._internal import checks
-from jaxgan.augment._types import Augmentation, PlainAugmentation, State, as_augmentation
+from jaxgan.augment._types import (
+    Augmentation,
+    PlainAugmentation,
+    State,
+    as_augmentation,
+    check,
+)
 
 
 def pack(num: int, augmentation: Augmentation | PlainAugmentation | None = None) -> Augmentation:
@@ -23,7 +29,8 @@ def pack(num: int, augmentation: Augmentation | PlainAugmentation | None = None)
 
     Raises:
       TypeError: If `num` is not an integer, or `augmentation` is not an augmentation.
-      ValueError: If `num` is below 1, or `augmentation` packs images itself.
+      ValueError: If `num` is below 1, or `augmentation` packs images itself. From `apply`: if `num`
+        does not divide the number of images.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -44,6 +51,9 @@ def pack(num: int, augmentation: Augmentation | PlainAugmentation | None = None)
     checks.require(inner.packing == 1, "augmentation", "without packing", got, advice)
 
     def apply(state: State, key: Array, images: Array, *, step: Array) -> Array:
+        images = check(key, images)
+        expected, got = f"a multiple of {num} (packing)", f"{images.shape[0]}"
+        checks.require(images.shape[0] % num == 0, "The number of images", expected, got)
         return join(inner.apply(state, key, images, step=step), num)
 
     return Augmentation(inner.init, apply, inner.adapt, num)

@@ -97,7 +97,7 @@ def check_data(game: AnyGame, data: Data, mesh: Mesh | None, *, normalized: bool
     fits = isinstance(images, Array | SplitImages)
     checks.require(fits, name, "one array", checks.shown(given), error=TypeError)
     if normalized:
-        _check_range(game, given)
+        _check_images(game, given)
     if not isinstance(data, tuple):
         return images
     num = num_rows_of(images)
@@ -131,10 +131,14 @@ def _array(name: str, x: Any, *, mesh: Mesh | None) -> Array | SplitImages:
     return x
 
 
-def _check_range(game: AnyGame, given: Any) -> None:
-    """Checks that images, which may be uint8, are in the GAN's range after normalization."""
+def _check_images(game: AnyGame, given: Any) -> None:
+    """Checks that images are uint8 or floats, and in the GAN's range after normalization."""
     is_split = isinstance(given, SplitImages)
     x = given.rows if is_split else given
+    dtype, name = jnp.result_type(x), "Training images"
+    fits = dtype == jnp.uint8 or jnp.issubdtype(dtype, jnp.floating)
+    got, advice = f"{dtype} of shape {jnp.shape(x)}", "Convert others in preprocess."
+    checks.require(fits, name, "uint8 or float", got, advice, error=TypeError)
     if game.data_range is None or jnp.ndim(x) < 3:
         return
     least, most = game.data_range

@@ -46,13 +46,16 @@ def whole(least=1, most=2**31 - 1):
     return st.one_of(NOTHING, wrong, *far)
 
 
-def array(rank, kinds="iubc", least=1):
-    """Draws values that are not arrays, and arrays of wrong dtype or rank, or empty."""
+def array(rank, kinds="iubc", least=None):
+    """Draws values that are not arrays, and arrays of wrong dtype or rank, or empty.
+
+    With `least`, only ranks below `least` are wrong.
+    """
     dtypes = {"i": np.int32, "u": np.uint8, "b": np.bool_, "c": np.complex64, "f": np.float32}
     good = "f" if "f" not in kinds else "i"
     shape = lambda r: st.tuples(*[st.integers(1, 5)] * r)
     wrong_dtype = st.builds(np.zeros, shape(rank), st.sampled_from([dtypes[k] for k in kinds]))
-    ranks = [r for r in range(6) if r != rank] if least == 1 else range(least)
+    ranks = [r for r in range(6) if r != rank] if least is None else range(least)
     wrong_rank = st.one_of([shape(r) for r in ranks]).map(lambda s: np.zeros(s, dtypes[good]))
     empty = st.permutations([0] + [3] * (rank - 1)).map(lambda s: np.zeros(s, dtypes[good]))
     return st.one_of(NOTHING, wrong_dtype, wrong_rank, empty)

@@ -44,6 +44,7 @@ from jaxgan.training import _shuffle, channels_last
 
 EMBEDDED_DIR = Path(jaxgan.__file__).parent / "data" / "mnist"
 FLIP = lambda key, images: -images
+IMAGES = np.zeros((BATCH, *SHAPE), np.uint8)
 ADAM = Pair(optax.adam(1e-3), optax.adam(1e-3))
 
 
@@ -56,7 +57,7 @@ def small_gan(**changes):
 
 def train(function, **changes):
     gan, state = small_gan()
-    given = {"gan": gan, "images": np.zeros((BATCH, *SHAPE), np.uint8), "labels": None}
+    given = {"gan": gan, "data": np.zeros((BATCH, *SHAPE), np.uint8)}
     given |= {"batch_size": 2, "num_steps" if function is training.steps else "num_epochs": 1}
     return jax.eval_shape(lambda s: function(**{"state": s, **given, **changes}), state)
 
@@ -71,9 +72,20 @@ def training_cases():
         call = functools.partial(train, function)
         yield Case(f"{name}.gan", NOTHING, lambda x, f=call: f(gan=x))
         yield Case(f"{name}.state", NOTHING, lambda x, f=call: f(state=x))
-        yield Case(f"{name}.images", array(4, "fibc"), lambda x, f=call: f(images=x))
-        some = array(1, "fbc").filter(lambda x: x is not None)
-        yield Case(f"{name}.labels", some, lambda x, f=call: f(labels=x))
+        yield Case(f"{name}.images", array(4, "ibc", least=1), lambda x, f=call: f(data=x))
+        labeled = lambda x, f=call: f(gan=make_gan(num_classes=3), data=(IMAGES, x))
+        yield Case(f"{name}.labels", array(1, "fbc"), labeled)
+        others = array(2, "b", least=1).filter(lambda x: x is not None)
+        yield Case(f"{name}.condition", others, lambda x, f=call: f(data=(IMAGES, x)))
+        no_data = st.sampled_from(
+            [(IMAGES,), (IMAGES, IMAGES, IMAGES), {"a": IMAGES}, ({}, IMAGES)]
+        )
+        yield Case(
+            f"{name}.data", no_data, lambda x, f=call: f(data=x), "must be (images|one|uint8)"
+        )
+        uneven = st.just((IMAGES, IMAGES[:3]))
+        yield Case(f"{name}.uneven", uneven, lambda x, f=call: f(data=x), "as many conditions")
+        yield Case(f"{name}.preprocess", NO_FUNCTION, lambda x, f=call: f(preprocess=x))
         yield Case(num, whole(), lambda x, f=call, num=num: f(**{num: x}))
         yield Case(f"{name}.batch_size", whole(1, BATCH), lambda x, f=call: f(batch_size=x))
     some = {"num_images": 6, "batch_size": 2}
@@ -156,8 +168,8 @@ def sampling_cases():
         "diversity of nan", NOT_FINITE, lambda x: diagnostics.pixel_diversity(X + np.float32(x))
     )
     logits = diagnostics.of_logits
-    yield Case("of_logits", array(1), lambda x: logits(x, z))
-    yield Case("of_logits.fake", array(1), lambda x: logits(z, x))
+    yield Case("of_logits", array(1, least=1), lambda x: logits(x, z))
+    yield Case("of_logits.fake", array(1, least=1), lambda x: logits(z, x))
     yield Case("of_images", array(2, least=2), lambda x: diagnostics.of_images(x, X))
     yield Case("of_images.fake", array(2, least=2), lambda x: diagnostics.of_images(X, x))
 

@@ -202,7 +202,9 @@ def test_corrupted_picture_is_rejected(tmp_path, content):
 
 def test_stream_rejects_a_chunk_of_none():
     stream = jaxgan.streaming.stream(lambda *x: x, None, iter([None]))
-    with pytest.raises(TypeError, match="Chunk 0 must be an array, or a tuple of arrays; got None"):
+    with pytest.raises(
+        TypeError, match="Chunk 0 must be an array, or a tuple or dict of arrays; got"
+    ):
         next(stream)
 
 
