@@ -18,7 +18,7 @@ import numpy as np
 import optax
 
 import jaxgan
-from jaxgan import checkpoint, dynamics, losses, penalties
+from jaxgan import checkpoint, losses, penalties
 from jaxgan.checkpoint import _manifest as manifest
 
 HERE = Path(__file__).parent
@@ -51,7 +51,6 @@ def make_gan() -> jaxgan.GAN:
         optimizer=jaxgan.Pair(optax.inject_hyperparams(optax.adam)(1e-2), optax.adam(1e-2)),
         latents=2,
         penalty=penalties.lecam(),
-        dynamics=dynamics.alternating()._replace(init=lambda params: jnp.arange(2.0)),  # a memory
         ema_half_life=100.0,
     )
 
