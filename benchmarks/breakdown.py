@@ -9,7 +9,6 @@ savings do not add up.
 import argparse
 import contextlib
 import functools
-import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
@@ -23,7 +22,7 @@ import step_time
 from step_time import BATCH
 
 import jaxgan
-from jaxgan._game import _discriminator, _half_steps
+from jaxgan import diagnostics, networks
 from jaxgan.images import normalize
 
 
@@ -70,21 +69,28 @@ def unrolled(times: int) -> Iterator[None]:
         yield
 
 
-def one_pass() -> mock._patch:
-    """Concatenates real and fake images in the discriminator step."""
-    separate = _half_steps.discriminate_real_and_fake
+def one_pass() -> jaxgan.Game:
+    """Returns the GAN with real and fake images concatenated in the discriminator's loss."""
+    gan, loss = step_time.recipe(), step_time.LOSS
+    apply = networks.as_network(networks.MLPDiscriminator()).apply
 
-    def together(config, params, model_state, seen, **options):
-        both = jnp.concatenate([seen.discriminator, seen.generator])
-        apply = _discriminator.apply_discriminator
-        logits, model_state = apply(config, params, model_state, both, **options)
+    def together(params, samples, latents, inputs):
+        both, state = jnp.concatenate([inputs.batch, samples]), inputs.model_state.discriminator
+        own = params.discriminator
+        logits, network = apply(own, state["network"], both, train=True, key=inputs.key)
         real, fake = jnp.split(logits, 2)
-        return _discriminator.DiscriminatorOutput(real, fake, None), model_state
+        metrics = diagnostics.of_logits(real, fake, boundary=loss.boundary)
+        return loss.discriminator(real, fake).mean(), (state | {"network": network}, metrics)
 
-    # An update has two calls: one in the discriminator step, then one in the generator step.
-    functions = itertools.cycle([together, separate])
-    call = lambda *args, **options: next(functions)(*args, **options)
-    return mock.patch.object(_half_steps, "discriminate_real_and_fake", call)
+    objective = gan.rules.objective
+    losses = objective.losses._replace(discriminator=together)
+    return jaxgan.game(objective._replace(losses=losses), gan.rules.optimizer)
+
+
+def one_pass_arm(name: str, images: np.ndarray) -> harness.Arm:
+    return step_time.program_arm(
+        name, *step_time.lower_epoch(one_pass(), images), len(images) // BATCH
+    )
 
 
 def makers(images: np.ndarray) -> dict[str, Callable[[str], harness.Arm]]:
@@ -109,7 +115,7 @@ def makers(images: np.ndarray) -> dict[str, Callable[[str], harness.Arm]]:
         "matrix products alone": lambda name: step_time.program_arm(
             name, *step_time.lower_products(steps), steps
         ),
-        "real and fake in one pass": within(one_pass()),
+        "real and fake in one pass": lambda name: one_pass_arm(name, images),
         "networks in bfloat16": functools.partial(
             arm,
             generator=jaxgan.networks.MLPGenerator(dtype=jnp.bfloat16),

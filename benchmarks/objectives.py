@@ -20,7 +20,12 @@ import optax
 import step_time
 
 import jaxgan
-from jaxgan import augment, losses, networks, optimizers, penalties
+from jaxgan import augment, diagnostics, dynamics, losses, networks, optimizers, penalties
+
+
+def distances(view: jaxgan.terms.View) -> jaxgan.types.Metrics:
+    return diagnostics.of_images(view.images, view.samples)
+
 
 LOSSES = {
     "non-saturating": losses.non_saturating(),
@@ -49,10 +54,10 @@ OPTIONS: dict[str, dict] = {
     "DiffAugment": {"augmentation": augment.diffaugment()},
     "ADA of DiffAugment": {"augmentation": augment.adaptive(augment.diffaugment())},
     "instance noise": {"augmentation": augment.instance_noise(0.1)},
-    "packing of 2": {"packing": 2},
-    "2 discriminator steps": {"discriminator_steps": 2},
+    "packing of 2": {"augmentation": augment.pack(2)},
+    "2 discriminator steps": {"dynamics": dynamics.alternating(discriminator_steps=2)},
     "average": {"ema_half_life": 10_000.0, "ema_warmup": 0.05},
-    "diagnose": {"diagnose": True},
+    "distances of images": {"metrics": distances},
 }
 FEW = ("R1", "R1 + R2", "WGAN-GP", "DRAGAN", "DiffAugment", "packing of 2")
 """The options that are timed with convolutional networks."""

@@ -30,6 +30,7 @@ import jaxgan
 from jaxgan.images import normalize
 
 BATCH, LATENT_DIM, WIDTH, PIXELS = 100, 100, 128, 784
+LOSS = jaxgan.losses.non_saturating(real_label=0.9)
 
 GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,DYNAMIC_SLICE_FUSION"  # the default
 XLA_OPTIONS: dict[str, dict[str, str | bool | int]] = {
@@ -49,7 +50,7 @@ def recipe(**changes) -> jaxgan.GAN:
     arguments = {
         "generator": jaxgan.networks.MLPGenerator(features=(WIDTH, WIDTH)),
         "discriminator": jaxgan.networks.MLPDiscriminator(features=(WIDTH, WIDTH)),
-        "loss": jaxgan.losses.non_saturating(real_label=0.9),
+        "loss": LOSS,
         "optimizer": jaxgan.Pair(optax.adam(1e-3), optax.adam(1e-3)),
         "latents": LATENT_DIM,
     }
@@ -119,7 +120,10 @@ def metrics_arm(gan: jaxgan.GAN, images: np.ndarray, batch_size: int) -> harness
 
 
 def lower_epoch(
-    gan: jaxgan.GAN, images: np.ndarray, batch_size: int = BATCH, impl: str | None = None
+    gan: jaxgan.GAN | jaxgan.Game,
+    images: np.ndarray,
+    batch_size: int = BATCH,
+    impl: str | None = None,
 ) -> tuple[jax.stages.Lowered, tuple]:
     def epoch(state, images):
         return jaxgan.training.epochs(gan, state, images, batch_size=batch_size)[0]

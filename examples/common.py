@@ -377,9 +377,9 @@ def progress(record: Record) -> str:
     return f"{text}, {record['steps_per_second']:.0f} steps/s"
 
 
-def fixed_latents(size: int, num: int = 64) -> jax.Array:
+def fixed_latents(latents: int | jaxgan.latents.Sampler, num: int = 64) -> jax.Array:
     """Draws latents for pictures, the same in every run, so that runs can be compared."""
-    return jax.random.normal(jax.random.key(2014), (num, size))
+    return jaxgan.latents.as_sampler(latents)(jax.random.key(2014), num, np.float32)
 
 
 def grid(samples: jax.Array, columns: int, scale: int = 1) -> np.ndarray:

@@ -180,14 +180,9 @@ def make_training(
 ) -> experiments.Training:
     """Makes the training of all runs of a loss."""
 
-    def epoch(state: jaxgan.TrainState, train_images: jax.Array):
-        state, metrics = jaxgan.training.epochs(
-            gan, state, train_images, batch_size=args.batch_size
-        )
-        return state, (metrics["generator_skipped"] + metrics["discriminator_skipped"]).sum()
-
     gan, seeds = make_gan(name, args), experiments.seeds(args, args.runs)
-    step = jax.jit(population.each(epoch), donate_argnums=0)
+    epoch = functools.partial(jaxgan.training.epochs, gan, batch_size=args.batch_size)
+    step = experiments.counted(epoch)
 
     def init() -> jaxgan.TrainState:
         keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))

@@ -21,7 +21,7 @@ import jax
 from tqdm import tqdm
 
 import jaxgan
-from jaxgan import checkpoint, runs
+from jaxgan import checkpoint, population, runs
 
 RESULTS = "results.jsonl"
 Row = dict[str, Any]
@@ -83,6 +83,19 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 def seeds(args: argparse.Namespace, num: int) -> list[int]:
     return list(range(args.first_seed, args.first_seed + num))
+
+
+def counted(train: Callable) -> Callable:
+    """Makes a jitted function of a population and data, from `training.steps` or `training.epochs`.
+
+    The function returns the states and the number of skipped steps of each member.
+    """
+
+    def run(state: jaxgan.TrainState, data: jax.Array) -> tuple[jaxgan.TrainState, jax.Array]:
+        state, metrics = train(state, data)
+        return state, (metrics["generator_skipped"] + metrics["discriminator_skipped"]).sum()
+
+    return jax.jit(population.each(run), donate_argnums=0)
 
 
 def skipped(history: list[Row]) -> list[int]:

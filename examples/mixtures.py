@@ -28,7 +28,7 @@ import numpy as np
 import optax
 
 import jaxgan
-from jaxgan import compilation, evaluation, losses, penalties, population, training
+from jaxgan import augment, compilation, evaluation, losses, penalties, training
 
 SIZES = ("epochs", "runs", "points", "batch_size", "samples")
 STEPS = np.arange(-4.0, 5.0, 2.0)
@@ -107,28 +107,8 @@ def make_gan(method: str, args: argparse.Namespace) -> jaxgan.GAN:
         optimizer=jaxgan.Pair(adam, adam),
         latents=2,
         penalty=both if penalty == "r1+r2" else None,
-        packing=packing,
+        augmentation=augment.pack(packing),
     )
-
-
-def make_epoch(gan: jaxgan.GAN, num_points: int, batch_size: int, packing: int):
-    """Makes a function that trains for an epoch: `num_points // batch_size` steps, as in PacGAN."""
-    num_steps = num_points // batch_size
-    indices = functools.partial(
-        training.batch_indices, num_images=num_points, batch_size=batch_size * packing
-    )
-
-    def epoch(state: jaxgan.TrainState, points: jax.Array):
-        def step(state: jaxgan.TrainState, chosen: jax.Array):
-            state, metrics = gan.update(state, points[chosen])
-            return state, metrics["generator_skipped"] + metrics["discriminator_skipped"]
-
-        numbers = state.step + jnp.arange(num_steps)
-        all_indices = jax.vmap(lambda number: indices(state.key, number))(numbers)
-        state, skipped = jax.lax.scan(step, state, all_indices)
-        return state, skipped.sum()
-
-    return epoch
 
 
 def make_training(
@@ -136,14 +116,16 @@ def make_training(
 ) -> experiments.Training:
     """Makes the training of all runs of a method."""
     gan, seeds = make_gan(method, args), experiments.seeds(args, args.runs)
-    packing = METHODS[method][2]
-    start = points[: args.batch_size * packing]
-    epoch = make_epoch(gan, len(points), args.batch_size, packing)
-    epochs = jax.jit(population.each(epoch), donate_argnums=0)
+    # An epoch has as many steps as without packing, as in PacGAN's code.
+    sizes = {
+        "num_steps": len(points) // args.batch_size,
+        "batch_size": args.batch_size * gan.packing,
+    }
+    epochs = experiments.counted(functools.partial(training.steps, gan, **sizes))
 
     def init() -> jaxgan.TrainState:
         keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
-        return jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, start)
+        return jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, points[:1])
 
     def advance(states: jaxgan.TrainState, done: int) -> tuple[jaxgan.TrainState, dict]:
         states, skipped = epochs(states, points)

@@ -28,7 +28,6 @@ from typing import Any
 
 import common
 import experiments
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import merging
@@ -37,9 +36,11 @@ import optax
 
 import jaxgan
 from jaxgan import (
+    augment,
     compilation,
     evaluation,
     images,
+    latents,
     losses,
     networks,
     penalties,
@@ -59,7 +60,11 @@ SETTINGS = {  # defaults of SIZES
     "unrolled-quarter": (500_000, 50, 128, 25_600),
     "unrolled-half": (500_000, 50, 128, 25_600),
 }
-LATENT_DIM = {"veegan": 100, "unrolled-quarter": 256, "unrolled-half": 256}
+LATENTS = {
+    "veegan": latents.uniform(100),
+    "unrolled-quarter": latents.normal(256),
+    "unrolled-half": latents.normal(256),
+}
 DISCRIMINATOR = {"unrolled-quarter": (2, 4, 8), "unrolled-half": (4, 8, 16)}  # channels
 PACKING = {"dcgan": 1, "pacdcgan2": 2, "pacdcgan3": 3, "pacdcgan4": 4, "rpgan": 1}
 PUBLISHED = {  # PacGAN's Tables 2 and 3: modes / KL
@@ -67,15 +72,6 @@ PUBLISHED = {  # PacGAN's Tables 2 and 3: modes / KL
     "unrolled-quarter": ["78.5 / 5.21", "484.5 / 2.61", "", "667.4 / 1.81", ""],
     "unrolled-half": ["487.7 / 2.24", "840.7 / 1.00", "", "820.2 / 1.15", ""],
 }
-
-
-class UniformLatents(nn.Module):
-    """Converts normal latents to latents uniform on (-1, 1), and applies a generator to them."""
-
-    generator: Any
-
-    def __call__(self, latents: jax.Array, *, train: bool) -> jax.Array:
-        return self.generator(2.0 * jax.scipy.stats.norm.cdf(latents) - 1.0, train=train)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -136,7 +132,7 @@ def make_gan(method: str, args: argparse.Namespace) -> jaxgan.GAN:
     players: tuple[Any, Any]
     shape = (28, 28, 3)
     if args.setting == "veegan":
-        generator = UniformLatents(networks.DCGANGenerator(shape, args.features, stages=4))
+        generator = networks.DCGANGenerator(shape, args.features, stages=4)
         players = generator, networks.DCGANDiscriminator(args.features, stages=4)
         rates, b2 = (2e-4, 2e-4), 0.999
     else:
@@ -149,9 +145,9 @@ def make_gan(method: str, args: argparse.Namespace) -> jaxgan.GAN:
         discriminator=players[1],
         loss=losses.relativistic() if method == "rpgan" else losses.non_saturating(real_label=1.0),
         optimizer=jaxgan.Pair(*(optax.adam(rate, b1=0.5, b2=b2) for rate in rates)),
-        latents=LATENT_DIM[args.setting],
+        latents=LATENTS[args.setting],
         penalty=both if method == "rpgan" else None,
-        packing=PACKING[method],
+        augmentation=augment.pack(PACKING[method]),
     )
 
 
@@ -164,32 +160,28 @@ def make_training(
 ) -> experiments.Training:
     """Makes the training of all runs of a method."""
 
-    def chunk(states: jaxgan.TrainState, triples: jax.Array, num_steps: int):
-        def run(state: jaxgan.TrainState, triples: jax.Array):
-            state, metrics = steps(gan, state, triples, num_steps=num_steps)
-            return state, (metrics["generator_skipped"] + metrics["discriminator_skipped"]).sum()
-
-        return population.each(run)(states, triples)
-
     gan, seeds = make_gan(method, args), experiments.seeds(args, args.runs)
     # A batch counts packs, as in PacGAN's code, so steps with packing use more images.
-    steps = functools.partial(training.steps, batch_size=args.batch_size * PACKING[method])
-    step = jax.jit(chunk, static_argnums=2, donate_argnums=0)
+    steps = functools.partial(training.steps, gan, batch_size=args.batch_size * gan.packing)
+
+    @functools.cache  # the last chunk may have fewer steps
+    def train(num_steps: int) -> Callable:
+        return experiments.counted(functools.partial(steps, num_steps=num_steps))
 
     def init() -> jaxgan.TrainState:
         keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
         return jax.jit(jax.vmap(gan.init, in_axes=(0, None)))(keys, jnp.zeros((1, 28, 28, 3)))
 
     def advance(states: jaxgan.TrainState, done: int) -> tuple[jaxgan.TrainState, dict]:
-        states, skipped = step(states, triples, min(CHUNK, args.steps - done * CHUNK))
+        states, skipped = train(min(CHUNK, args.steps - done * CHUNK))(states, triples)
         return states, {"skipped": skipped.tolist()}
 
     def finish(states: jaxgan.TrainState, history: list[dict]) -> list[experiments.Row]:
-        latents = common.fixed_latents(LATENT_DIM[args.setting], args.samples)
+        fixed = common.fixed_latents(LATENTS[args.setting], args.samples)
         read = jax.jit(lambda state, z: read_modes(classifier, gan.sample(state, z)))
         members = [population.pick(states, i) for i in range(args.runs)]
-        found = [count(functools.partial(read, one), latents) for one in members]
-        first = images.quantize(np.nan_to_num(gan.sample(members[0], latents[:64])))
+        found = [count(functools.partial(read, one), fixed) for one in members]
+        first = images.quantize(np.nan_to_num(gan.sample(members[0], fixed[:64])))
         result = {"method": method, "seeds": seeds}
         result |= {"seconds": sum(record["seconds"] for record in history)}
         result |= {"runs": [x._asdict() for x in found]}

@@ -90,31 +90,12 @@ def test_defaults_equal_the_paper(mixtures, monkeypatch):
     assert mixtures.make_gan("rpgan", args) is not None
 
 
-def test_epoch_uses_each_point_once(mixtures):
-    """A stand-in GAN sums its batches. The sum equals the sum of all points."""
-    import jax
-    import jax.numpy as jnp
-
-    import jaxgan
-
-    points = jnp.arange(12.0).reshape(6, 2)
-
-    def update(state, batch):
-        zero = jnp.zeros((), jnp.int32)
-        skipped = {"generator_skipped": zero, "discriminator_skipped": zero}
-        return state.replace(step=state.step + 1, params=state.params + batch.sum(axis=0)), skipped
-
-    gan = jaxgan.GAN(None, update, None, None)
-    state = jaxgan.TrainState(
-        step=jnp.zeros((), jnp.int32),
-        key=jax.random.key(0),
-        params=jnp.zeros(2),
-        opt_state=(),
-        model_state=(),
-        ema_params=None,
-        game_state=(),
-    )
-    epoch = mixtures.make_epoch(gan, 6, 2, packing=1)
-    state, skipped = jax.jit(epoch)(state, points)
-    np.testing.assert_array_equal(state.params, points.sum(axis=0))
-    assert (int(state.step), int(skipped)) == (3, 0)
+def test_epoch_has_as_many_steps_as_without_packing(mixtures, monkeypatch):
+    """A step trains on one batch of packs, so that an epoch uses each point twice with pairs."""
+    options = "--points 16 --batch-size 4 --runs 2 --generator-width 4 --discriminator-width 3"
+    monkeypatch.setattr(sys, "argv", ["mixtures.py", *options.split()])
+    args = mixtures.parse_arguments()
+    training = mixtures.make_training("ring", "pacgan2", mixtures.draw_points("ring", 16, 0), args)
+    states, record = training.advance(training.init(), 0)
+    assert states.step.tolist() == [4, 4]
+    assert record == {"skipped": [0, 0]}
