@@ -193,6 +193,13 @@ class TestFunction:
         with pytest.raises(TypeError, match="f must be a function x -> y; got <class 'int'>"):
             checks.function("f", int, "x -> y", or_class=False)
 
+    def test_functions_without_a_module_are_accepted(self):
+        """`exec` with a new namespace defines such functions."""
+        namespace: dict = {}
+        exec("f = lambda x: x", namespace)
+        assert namespace["f"].__module__ is None
+        checks.function("f", namespace["f"], "x -> y", or_class=False)
+
 
 class Folder(os.PathLike):
     """Imitates a path of another library."""

@@ -218,7 +218,7 @@ def function(name: str, value: object, form: str, *, or_class: bool = True) -> N
     expected = f"a function {form}"
     fits = callable(value) and (or_class or not inspect.isclass(value))
     require(fits, name, expected, shown(value), error=TypeError)
-    if not or_class and inspect.isfunction(value) and value.__module__.startswith("jaxgan."):
+    if not or_class and inspect.isfunction(value) and f"{value.__module__}".startswith("jaxgan."):
         maker = value.__qualname__
         got, advice = f"the function {maker}", f"Call it: {maker}(...)."
         is_made = not maker.isidentifier()  # such as r1.<locals>.apply
