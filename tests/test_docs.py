@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import jax
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -43,6 +44,23 @@ def test_training_guide_code_runs():
     assert int(namespace["best"].step) == 2 * 5 + 3 * 2 + 2 * 2
     assert int(namespace["state"].step) == 4 * 5
     assert len(namespace["history"]) == 2
+
+
+def test_objectives_guide_code_can_be_compiled():
+    """Tracing the code takes a tenth of the time of running it."""
+    (block,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "objectives.md").read_text(), re.DOTALL
+    )
+
+    def run():
+        namespace: dict = {}
+        exec(block, namespace)
+        return namespace["metrics"], namespace["digits"]
+
+    metrics, digits = jax.eval_shape(run)
+    assert digits.shape == (10, 28, 28, 1)
+    terms = {"class_loss", "real_class_loss", "fake_class_loss"}
+    assert terms | {"fake_distance", "logit_gap", "invalid_labels"} <= set(metrics)
 
 
 def test_scaling_guide_code_runs():
