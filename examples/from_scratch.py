@@ -190,7 +190,7 @@ def main() -> None:
     # Each metric is an array [epochs].
     curves = {player: metrics[f"{player}_loss"] for player in jaxgan.Pair._fields}
     common.written(lambda: images.curves(workdir / "curves.png", {"loss": curves}))
-    samples = gan.sample(state, jax.random.normal(jax.random.key(1), (64, LATENTS)))
+    samples = gan.sample(state, jax.random.key(1), num=64)
     picture = images.grid(samples, scale=2)
     common.written(lambda: images.save(workdir / "samples.png", picture))
     summary = {"seconds": seconds, **{name: x[-1].item() for name, x in metrics.items()}}

@@ -51,7 +51,7 @@ def main() -> None:
         losses = {player: metrics[f"{player}_loss"].mean() for player in jaxgan.Pair._fields}
         print(f"epoch {number + 1}: " + ", ".join(f"{k} {v:.3f}" for k, v in losses.items()))
 
-    samples = gan.sample(state, jax.random.normal(jax.random.key(1), (64, 100)))
+    samples = gan.sample(state, jax.random.key(1), num=64)
     jaxgan.images.save(workdir / "samples.png", jaxgan.images.grid(samples, scale=2))
     print(f"64 samples are in {workdir / 'samples.png'}")
 

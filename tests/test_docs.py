@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import jax
+import optax
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -40,10 +41,12 @@ def test_training_guide_code_runs():
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(block, namespace)
         shapes.append(namespace["metrics"]["generator_loss"].shape)
-    assert shapes == [(2, 5), (1, 5), (4, 1, 5), (1, 2), (1, 2)]
+    assert shapes == [(2, 5), (1, 5), (1, 5), (4, 1, 5), (1, 2), (1, 2)]
     assert int(namespace["best"].step) == 2 * 5 + 3 * 2 + 2 * 2
     assert int(namespace["state"].step) == 4 * 5
     assert len(namespace["history"]) == 2
+    counts = [optax.tree.get_all_with_path(x, "count") for x in namespace["trained"].opt_state]
+    assert [{int(number) for _, number in own} for own in counts] == [{5}, {25}]
 
 
 def test_objectives_guide_code_can_be_compiled():
