@@ -262,7 +262,7 @@ def with_options(
         checks.key(key)
     if dynamics is None:
         return config
-    checks.instance("dynamics", dynamics, Dynamics, "a jaxgan.dynamics.Dynamics")
+    _validation.check_dynamics(dynamics)
     return config._replace(dynamics=dynamics)
 
 

@@ -47,11 +47,12 @@ def check_game(config: GameConfig) -> None:
     averages = config.ema_half_life is not None or config.ema_warmup is None
     expected = f"given with ema_warmup={config.ema_warmup}"
     checks.require(averages, "ema_half_life", expected, "None")
-    _check_dynamics(config.dynamics)
+    check_dynamics(config.dynamics)
     checks.optimizers("optimizer", config.rules.optimizer)
 
 
-def _check_dynamics(x: Dynamics) -> None:
+def check_dynamics(x: Dynamics) -> None:
+    """Checks that a dynamics consists of functions and a number of shares."""
     advice = "Call jaxgan.dynamics.alternating(...)."
     checks.instance("dynamics", x, Dynamics, "a jaxgan.dynamics.Dynamics", advice)
     checks.function("dynamics.init", x.init, "(params) -> memory")

@@ -38,6 +38,7 @@ from jaxgan import (
     optimizers,
     penalties,
     terms,
+    updates,
 )
 
 FLIP = lambda key, images: -images
@@ -204,6 +205,17 @@ def gan_term_cases():
     for name, bad in (("init", NO_FUNCTION), ("update", NO_FUNCTION), ("shares", whole())):
         change = lambda x, name=name: with_dynamics(dynamics.alternating()._replace(**{name: x}))
         yield Case(f"dynamics.{name}", bad, change)
+    small, state = small_gan()
+    step = lambda **x: jax.eval_shape(lambda s: small.update(s, IMAGES, **x), state)
+    yield Case("update.dynamics", some, lambda x: step(dynamics=x))
+    no_key = NO_KEY.filter(lambda x: x is not None)
+    yield Case("update.key", no_key, lambda x: step(key=x))
+    yield Case("update.interleaved", NO_BOOL, lambda x: step(interleaved=x))
+    for half in (updates.discriminator_step, updates.generator_step):
+        name = half.__name__
+        yield Case(f"{name}.gan", NOTHING, lambda x, f=half: f(x, state, IMAGES))
+        yield Case(f"{name}.state", NOTHING, lambda x, f=half: f(small, x, IMAGES))
+        yield Case(f"{name}.key", no_key, lambda x, f=half: f(small, None, IMAGES, x))
     yield Case("discriminator_steps", whole(), dynamics.alternating)
     odd = {"augmentation": augment.pack(2)}
     yield Case("odd packs", st.just("5"), lambda x: update(gan=(make_gan(**odd), None)))

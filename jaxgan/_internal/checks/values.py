@@ -27,8 +27,8 @@ def show(value: object) -> str:
       >>> checks.show(np.zeros((2, 3))), checks.show("a" * 1000), checks.show(2.5)
       ('float64 of shape (2, 3)', "'aaaaaaaaaaaa...aaaaaaaaaaaaa'", '2.5')
     """
-    is_array = isinstance(value, np.ndarray | jax.Array)
-    if is_array and (value.shape != () or isinstance(value, jax.core.Tracer)):
+    is_traced = isinstance(value, jax.core.Tracer)
+    if isinstance(value, np.ndarray | jax.Array) and (is_traced or value.shape != ()):
         return f"{value.dtype} of shape {value.shape}"
     if type(value).__module__.split(".")[0] == "torch" and hasattr(value, "shape"):
         return f"a torch tensor of {tuple(value.shape)}, which x.detach().cpu().numpy() converts"
