@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -62,6 +62,9 @@ def normalize_batch(batch: PyTree) -> PyTree:
     Returns:
       The batch, with images as float32 in [-1, 1].
 
+    Raises:
+      TypeError: If a leaf of the pytree is not an array.
+
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxgan.images import normalize_batch
@@ -70,8 +73,13 @@ def normalize_batch(batch: PyTree) -> PyTree:
       >>> print(images, labels)
       [[-1.  1.]] [7]
     """
-    is_image = lambda x: x.dtype == np.uint8 and x.ndim > 1
-    return jax.tree.map(lambda x: normalize(x) if is_image(x) else x, batch)
+
+    def scale(x: Any) -> Any:
+        is_array = hasattr(x, "dtype") and hasattr(x, "ndim")
+        checks.require(is_array, "A batch", "arrays", checks.shown(x), error=TypeError)
+        return normalize(x) if x.dtype == np.uint8 and x.ndim > 1 else x
+
+    return jax.tree.map(scale, batch)
 
 
 def quantize(images: ArrayLike) -> np.ndarray:

@@ -86,6 +86,9 @@ def training_cases():
         uneven = st.just((IMAGES, IMAGES[:3]))
         yield Case(f"{name}.uneven", uneven, lambda x, f=call: f(data=x), "as many conditions")
         yield Case(f"{name}.preprocess", NO_FUNCTION, lambda x, f=call: f(preprocess=x))
+        results = st.sampled_from([None, 3, "a", (IMAGES,), np.zeros((2, *SHAPE), np.int32)])
+        made = lambda x, f=call: f(preprocess=lambda batch: x)
+        yield Case(f"{name}.preprocess result", results, made, "(Images|The batch) must be")
         yield Case(num, whole(), lambda x, f=call, num=num: f(**{num: x}))
         yield Case(f"{name}.batch_size", whole(1, BATCH), lambda x, f=call: f(batch_size=x))
     some = {"num_images": 6, "batch_size": 2}
@@ -176,6 +179,8 @@ def sampling_cases():
 
 def picture_cases():
     no_array = st.sampled_from([None, "a", 3.5, [[1], [1, 2]]])
+    no_arrays = st.sampled_from([3.5, "a", [1, "x"], {"a": b"3"}, (X, 3)])
+    yield Case("normalize_batch", no_arrays, images.normalize_batch, "A batch must be arrays; got")
     yield Case("normalize", st.one_of(no_array, array(3, "ifbc")), images.normalize)
     not_finite = NOT_FINITE.map(lambda x: np.array([0.0, x]))
     quantize = st.one_of(st.sampled_from([None, "a", [[1], [1, 2]]]), not_finite)
