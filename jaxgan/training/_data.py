@@ -105,7 +105,8 @@ def check_data(game: AnyGame, data: Data, mesh: Mesh | None, *, normalized: bool
         return images, checks.labels(data[1], (num,), game.num_classes)
     found = images, _arrays("The condition", data[1], mesh)
     lengths = {num, *(x.shape[0] for x in jax.tree.leaves(found[1]))}
-    checks.require(len(lengths) == 1, "Training data", "as many conditions as images", f"{lengths}")
+    expected = "as many conditions as images"
+    checks.require(len(lengths) == 1, "Training data", expected, f"lengths {sorted(lengths)}")
     return found
 
 

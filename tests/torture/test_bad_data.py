@@ -76,12 +76,15 @@ def training_cases():
         labeled = lambda x, f=call: f(gan=make_gan(num_classes=3), data=(IMAGES, x))
         yield Case(f"{name}.labels", array(1, "fbc"), labeled)
         others = array(2, "b", least=1).filter(lambda x: x is not None)
-        yield Case(f"{name}.condition", others, lambda x, f=call: f(data=(IMAGES, x)))
+        yield Case(f"{name}.condition", others, lambda x, f=call: f(data=(IMAGES, x)), "ondition")
         no_data = st.sampled_from(
             [(IMAGES,), (IMAGES, IMAGES, IMAGES), {"a": IMAGES}, ({}, IMAGES)]
         )
         yield Case(
-            f"{name}.data", no_data, lambda x, f=call: f(data=x), "must be (images|one|uint8)"
+            f"{name}.data",
+            no_data,
+            lambda x, f=call: f(data=x),
+            "must be (images|one|uint8|at least)",
         )
         uneven = st.just((IMAGES, IMAGES[:3]))
         yield Case(f"{name}.uneven", uneven, lambda x, f=call: f(data=x), "as many conditions")

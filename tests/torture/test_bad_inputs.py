@@ -158,7 +158,8 @@ def term_cases():
         yield Case(name, no_classes, see, 'must be .logits, {"classes": class_logits}.')
         yield Case(f"{name}.classes", array(2), lambda x, f=see: f({"classes": x}))
         no_labels = array(1, "fbc")
-        yield Case(f"{name}.labels", no_labels, lambda x, f=see: f({"classes": logits}, x))
+        of_labels = lambda x, f=see: f({"classes": logits}, x)
+        yield Case(f"{name}.labels", no_labels, of_labels, "abels|The class logits must be")
 
 
 def with_terms(term):
