@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from PIL.Image import Image
 
-__all__ = ["animate", "curves", "grid", "normalize", "quantize", "save"]
+__all__ = ["animate", "curves", "grid", "normalize", "normalize_batch", "quantize", "save"]
 
 _MAXIMUM_BYTES = 2**30  # of one picture, so that a large scale cannot exhaust the memory
 _MAXIMUM_MILLISECONDS = 655_350  # the longest time for which a GIF can show a picture
