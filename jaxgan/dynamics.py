@@ -112,7 +112,8 @@ def alternating(discriminator_steps: int = 1) -> Dynamics:
             # split(key, 4)[i] equals fold_in(key, i), so numbers from 4 up avoid the last step's
             # keys.
             step_key = key if i == num - 1 else jax.random.fold_in(key, 4 + i)
-            inputs = Inputs(state.model_state, batch, step_key, state.step * num + i)
+            steps = Pair(state.step, state.step * num + i)
+            inputs = Inputs(state.model_state, batch, step_key, steps)
             generated = _players.generate(rules.objective, state.params.generator, inputs)
             state, metrics = _players.discriminator_step(*rules, state, generated, inputs)
             skipped += metrics["discriminator_skipped"]

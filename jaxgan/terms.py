@@ -81,7 +81,7 @@ class View(NamedTuple):
       params: the parameters of both players. A term's gradient flows through all fields, but only
         to the parameters of its player.
       key: typed PRNG key of the term in this step.
-      step: int32 scalar that counts discriminator steps.
+      step: int32 scalar that counts the steps of the term's player.
 
     Example:
       A test of a term needs only the fields that the term uses:

@@ -36,7 +36,7 @@ ModelState = PyTree
 """A pytree of arrays that a forward pass may change, such as batch statistics. Often empty."""
 
 Condition = PyTree
-"""What both networks receive beside their input, `[batch, ...]` arrays: labels or images."""
+"""What both networks receive in addition to their input, `[batch, ...]` arrays: labels or images."""
 
 Batch = PyTree
 """The data of a training step. For `jaxgan.gan`, images or a tuple `(images, condition)`.
@@ -151,13 +151,13 @@ class Inputs(NamedTuple):
       model_state: the model states of both players.
       batch: the data of the step.
       key: typed PRNG key of the step.
-      step: int32 scalar that counts discriminator steps.
+      steps: int32 scalars that count the steps of each player.
     """
 
     model_state: Pair[ModelState]
     batch: Batch
     key: jax.Array
-    step: jax.Array
+    steps: Pair[jax.Array]
 
 
 class ObjectiveInit(Protocol):

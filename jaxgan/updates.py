@@ -1,4 +1,4 @@
-"""Performs the halves of a training step separately, for training loops of your own.
+"""Performs the halves of a training step separately, for your own training loops.
 
 `update` of a GAN or a game performs discriminator steps and a generator step on one batch. The
 functions of this module perform one of them, so that a loop can choose how often each player moves,
@@ -14,7 +14,7 @@ from jaxgan._game import GAN, Game
 from jaxgan._internal import checks
 from jaxgan.dynamics import Dynamics, Rules
 from jaxgan.train_state import TrainState
-from jaxgan.types import Batch, Inputs, Metrics
+from jaxgan.types import Batch, Inputs, Metrics, Pair
 
 __all__ = ["discriminator_step", "generator_step"]
 
@@ -42,7 +42,7 @@ def discriminator_step(
       ValueError: As `gan.update` does.
 
     Example:
-      Two discriminator steps for each generator step, on batches of a loader of your own:
+      Two discriminator steps for each generator step, on batches of your own loader:
 
       >>> import jax, jaxgan, numpy as np, optax
       >>> from jaxgan import updates
@@ -104,7 +104,7 @@ def _half(step: Any) -> Dynamics:
     def update(
         rules: Rules, state: TrainState, shares: tuple[Batch, ...], key: jax.Array
     ) -> tuple[TrainState, Metrics]:
-        inputs = Inputs(state.model_state, shares[0], key, state.step)
+        inputs = Inputs(state.model_state, shares[0], key, Pair(state.step, state.step))
         generated = _players.generate(rules.objective, state.params.generator, inputs)
         return step(*rules, state, generated, inputs)
 

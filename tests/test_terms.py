@@ -199,6 +199,19 @@ def test_skipped_step_keeps_the_state_of_its_terms(batch):
     assert_trees_equal(after.params.discriminator, state.params.discriminator)
 
 
+def test_lazy_terms_count_the_steps_of_their_player(batch):
+    """With two discriminator steps, the discriminator's last step has an odd number."""
+    one = lambda view: 1.0 + 0.0 * jnp.mean(view.fake)
+    own = Pair({"g": penalties.lazy(one, 2)}, {"d": penalties.lazy(one, 4)})
+    gan = make_gan(terms=own, dynamics=jaxgan.dynamics.alternating(2))
+    images, found = jnp.concatenate([batch, -batch]), []
+    state = gan.init(jax.random.key(0), images)
+    for _ in range(4):
+        state, metrics = jax.jit(gan.update)(state, images)
+        found.append([float(metrics["g"]), float(metrics["d"])])
+    assert found == [[2, 0], [0, 0], [2, 0], [0, 0]]  # d applies in steps 0 and 4
+
+
 def test_each_term_has_its_own_key(batch):
     noise = lambda view: jax.random.normal(view.key)
     gan = make_gan(terms=Pair({"a": noise, "b": noise}, {"c": noise}), penalty=noise)

@@ -295,7 +295,8 @@ def losses(
     checks.pair("params", params, "pytrees of float arrays")
     checks.key(key)
     objective = config.rules.objective
-    inputs = Inputs(state.model_state, batch, key, state.step * config.dynamics.shares)
+    steps = Pair(state.step, state.step * config.dynamics.shares)
+    inputs = Inputs(state.model_state, batch, key, steps)
     generated, aux = objective.generate(params.generator, inputs)
     found = [loss(params, generated, aux, inputs) for loss in objective.losses]
     return Pair(*(value for value, _ in found)), Pair(*(aux for _, aux in found))

@@ -9,8 +9,8 @@ import optax
 
 from jaxgan._game import _game, _sample, _validation
 from jaxgan._game._config import GameConfig, GANConfig
-from jaxgan._game._game import LossesFn
 from jaxgan._game._dry_run import check_conditions_are_taken
+from jaxgan._game._game import LossesFn
 from jaxgan._game._init import create_state, example_of, make_init
 from jaxgan._game._objective import make_objective
 from jaxgan._internal import checks

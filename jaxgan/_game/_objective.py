@@ -165,10 +165,10 @@ def _loss(
     inputs: Inputs,
 ) -> tuple[jax.Array, tuple[ModelState, Metrics]]:
     """Returns a player's loss with its terms, its new model state, and metrics."""
-    player_key = jax.random.fold_in(inputs.key, 2 if player == "discriminator" else 3)
+    player_key = _key(inputs, player)
     own = getattr(inputs.model_state, player)
     augments = _augmentations(config, inputs, jax.random.fold_in(player_key, 0))
-    view, network_state = _view(config, params, samples, made, inputs, augments, player_key)
+    view, network_state = _view(config, player, params, samples, made, inputs, augments)
     value = _mean_loss(getattr(config.loss, player), view)
     critic = functools.partial(_critic, config, params.discriminator, inputs, augments)
     states, metrics = {}, {}
@@ -195,25 +195,32 @@ def _augmentations(config: GANConfig, inputs: Inputs, key: Key[Array, ""]) -> Pa
     if config.augmentation is None:
         return Pair(lambda x: x, lambda x: x)
     state = inputs.model_state.discriminator["augmentation"]
-    apply = functools.partial(config.augmentation.apply, state, step=inputs.step)
+    # Both players see the images of a discriminator step, which counts for the augmentation.
+    step = inputs.steps.discriminator
+    apply = functools.partial(config.augmentation.apply, state, step=step)
     return Pair(*(functools.partial(apply, k) for k in jax.random.split(key)))
+
+
+def _key(inputs: Inputs, player: str) -> Key[Array, ""]:
+    """Returns the key of a player's loss. Keys 0 and 1 are those of the generator's pass."""
+    return jax.random.fold_in(inputs.key, 2 if player == "discriminator" else 3)
 
 
 def _view(
     config: GANConfig,
+    player: str,
     params: Pair[Params],
     samples: jax.Array,
     made: Pass,
     inputs: Inputs,
     augments: Pair[Augment],
-    player_key: Key[Array, ""],
 ) -> tuple[View, ModelState]:
     """Applies the discriminator to real and fake images in separate passes.
 
     In a joint pass, batch statistics would mix real and fake images.
     """
     images, condition = split_batch(inputs.batch)
-    real_key, fake_key = jax.random.split(jax.random.fold_in(player_key, 1))
+    real_key, fake_key = jax.random.split(jax.random.fold_in(_key(inputs, player), 1))
     fake, real = augments.generator(samples), augments.discriminator(images)
     state = inputs.model_state.discriminator["network"]
     apply = functools.partial(discriminate, config, params.discriminator)
@@ -239,7 +246,7 @@ def _view(
         fake_extras=of_fake.extras,
         generate=generate,
         params=params,
-        step=inputs.step,
+        step=getattr(inputs.steps, player),
     )
     return view, state
 

@@ -12,8 +12,8 @@ from jax.typing import DTypeLike
 from jaxgan._game._config import GameConfig, GANConfig
 from jaxgan._internal import checks, meshes, opt_states
 from jaxgan.dynamics import Dynamics
-from jaxgan.train_state import TrainState
 from jaxgan.latents import Sampler
+from jaxgan.train_state import TrainState
 from jaxgan.types import (
     Batch,
     Condition,
