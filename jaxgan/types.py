@@ -36,7 +36,7 @@ ModelState = PyTree
 """A pytree of arrays that a forward pass may change, such as batch statistics. Often empty."""
 
 Condition = PyTree
-"""What both networks receive in addition to their input, `[batch, ...]` arrays: labels or images."""
+"""A pytree of arrays `[batch, ...]` that both networks receive, such as labels or images."""
 
 Batch = PyTree
 """The data of a training step. For `jaxgan.gan`, images or a tuple `(images, condition)`.
