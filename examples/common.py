@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import math
 import os
@@ -307,6 +308,68 @@ def compiled(
     with errors_in_a_line():
         compilation.check_memory(program)
     return program, seconds
+
+
+def train(
+    args: argparse.Namespace,
+    gan: jaxgan.GAN,
+    data: Any,
+    draw: Callable[[jaxgan.TrainState], np.ndarray],
+    preprocess: Callable[[Any], Any] = images.normalize_batch,
+) -> tuple[jaxgan.TrainState, list[Record]]:
+    """Trains a GAN for `args.epochs` epochs in `args.workdir`, and returns the state and history.
+
+    Saves a checkpoint and `samples.png` after each epoch. Ends the script if data or options are
+    invalid, or after a signal.
+
+    Args:
+      data, preprocess: of `jaxgan.training.epochs`.
+      draw: returns the picture of a state.
+    """
+    options: dict[str, Any] = {"batch_size": args.batch_size, "preprocess": preprocess}
+    epoch = functools.partial(jaxgan.training.epochs, gan, **options)
+    with errors_in_a_line():
+        data = jax.tree.map(jnp.asarray, data)  # uint8, on the device for the whole run
+        first = preprocess(jax.tree.map(lambda x: x[:1], data))
+        state = gan.init(jax.random.key(args.seed), first)
+        advance = jax.jit(epoch, donate_argnums=0).lower(state, data).compile()
+        compilation.check_memory(advance)
+        num_images = len(jax.tree.leaves(data)[0])
+        workdir = begin(args, {"num_images": num_images, **chosen(args)})
+        state, history = restore(workdir / "checkpoints", state)
+    saving = None
+    bar = tqdm(initial=len(history), total=args.epochs, unit="epoch")
+    with runs.stop_signals(message="The run stops after this epoch and saves it.") as stopped, bar:
+        while len(history) < args.epochs and not stopped:
+            (state, metrics), seconds = timed(advance, state, data)
+            check_epoch(args, metrics, len(history) + 1)
+            means = {name: float(jnp.nanmean(values)) for name, values in metrics.items()}
+            history.append({"seconds": seconds, **means})
+            metadata = {"history": history}
+            saving = checkpoint.save(workdir / "checkpoints", state, metadata=metadata)
+            picture = draw(state)
+            written(functools.partial(images.save, workdir / "samples.png", picture))
+            bar.set_postfix_str(
+                "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**means)
+            )
+            bar.update()
+    saved = saving is None or written(saving.result)
+    exit_if_unfinished(args, saved, stopped, len(history))
+    return state, history
+
+
+def report(args: argparse.Namespace, history: list[Record], result: Mapping[str, object]) -> None:
+    """Prints the result of a run, and writes it with the command to `summary.json`."""
+    summary = {
+        "command": shlex.join(["python", *sys.argv]),
+        "seconds": sum(record["seconds"] for record in history),
+        "result": result,
+        "last_epoch": history[-1],
+        **jaxgan.environment(),
+    }
+    written(lambda: runs.write_json(args.workdir / "summary.json", summary, indent=2))
+    print("\n".join(f"{name}: {value}" for name, value in result.items()))
+    print(f"Samples are in {args.workdir / 'samples.png'}", file=sys.stderr)
 
 
 def check_data(metrics: jaxgan.types.Metrics, number: int) -> None:

@@ -102,8 +102,8 @@ class View(NamedTuple):
     condition: Condition = None
     real_logits: PyTree = None
     fake_logits: PyTree = None
-    real_extras: Mapping[str, PyTree] | None = None
-    fake_extras: Mapping[str, PyTree] | None = None
+    real_extras: Any = None
+    fake_extras: Any = None
     generate: Callable[..., Array] | None = None
     critic: Any = None
     params: Pair[Params] | None = None
