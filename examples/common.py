@@ -332,11 +332,18 @@ def train(
         data = jax.tree.map(jnp.asarray, data)  # uint8, on the device for the whole run
         first = preprocess(jax.tree.map(lambda x: x[:1], data))
         state = gan.init(jax.random.key(args.seed), first)
-        advance = jax.jit(epoch, donate_argnums=0).lower(state, data).compile()
-        compilation.check_memory(advance)
+        lowered = jax.jit(epoch, donate_argnums=0).lower(state, data)
         num_images = len(jax.tree.leaves(data)[0])
         workdir = begin(args, {"num_images": num_images, **chosen(args)})
         state, history = restore(workdir / "checkpoints", state)
+
+    def show(state: jaxgan.TrainState) -> None:
+        picture = draw(state)
+        written(lambda: images.save(workdir / "samples.png", picture))
+
+    if history:  # a stopped run may have saved an epoch that it did not draw
+        show(state)
+    advance, _ = compiled(args, lowered, len(history))
     saving = None
     bar = tqdm(initial=len(history), total=args.epochs, unit="epoch")
     with runs.stop_signals(message="The run stops after this epoch and saves it.") as stopped, bar:
@@ -347,11 +354,9 @@ def train(
             history.append({"seconds": seconds, **means})
             metadata = {"history": history}
             saving = checkpoint.save(workdir / "checkpoints", state, metadata=metadata)
-            picture = draw(state)
-            written(functools.partial(images.save, workdir / "samples.png", picture))
-            bar.set_postfix_str(
-                "G {generator_loss:.3f}, D {discriminator_loss:.3f}".format(**means)
-            )
+            show(state)
+            losses = "G {generator_loss:.3f}, D {discriminator_loss:.3f}"
+            bar.set_postfix_str(losses.format(**means))
             bar.update()
     saved = saving is None or written(saving.result)
     exit_if_unfinished(args, saved, stopped, len(history))
@@ -368,7 +373,8 @@ def report(args: argparse.Namespace, history: list[Record], result: Mapping[str,
         **jaxgan.environment(),
     }
     written(lambda: runs.write_json(args.workdir / "summary.json", summary, indent=2))
-    print("\n".join(f"{name}: {value}" for name, value in result.items()))
+    for name, value in result.items():
+        print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
     print(f"Samples are in {args.workdir / 'samples.png'}", file=sys.stderr)
 
 

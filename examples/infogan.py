@@ -1,6 +1,6 @@
 """Trains InfoGAN on MNIST, which learns codes of digits without labels.
 
-    python examples/infogan.py            # 4 epochs
+    python examples/infogan.py            # 6 epochs
     python examples/infogan.py --resume   # continues a stopped run
 
 The latents are noise, a categorical code with ten values and two continuous codes. The
@@ -29,6 +29,7 @@ import jaxgan
 from jaxgan import evaluation, latents, networks
 
 NOISE, CATEGORIES, CONTINUOUS = 62, 10, 2
+VARIANCE = 5.0  # of the Gaussians that estimate the continuous codes; the larger, the weaker
 SAMPLER = latents.infogan(NOISE, (CATEGORIES,), CONTINUOUS)
 WIDTHS = {"generator": (256, 32, 16), "discriminator": (16, 32, 256)}
 
@@ -51,16 +52,15 @@ def information(view: jaxgan.terms.View) -> jax.Array:
     """Returns the negative log-likelihood of the codes, up to a constant: a value per image."""
     logits, means = jnp.split(view.fake_extras["codes"], [CATEGORIES], axis=1)
     category = optax.softmax_cross_entropy(logits, view.latents["categories"][0])
-    # A Gaussian with variance 1.
-    continuous = 0.5 * jnp.sum(jnp.square(means - view.latents["continuous"]), axis=1)
-    return category + continuous
+    continuous = jnp.sum(jnp.square(means - view.latents["continuous"]), axis=1)
+    return category + continuous / (2 * VARIANCE)
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = common.make_parser(__doc__)
     add = functools.partial(parser.add_argument, metavar="")
     add("--data-dir", help="folder of IDX files or of tensorflow-datasets, or 'embedded'")
-    add("--epochs", type=int, default=4, help="(default: 4)")
+    add("--epochs", type=int, default=6, help="(default: 6)")
     add("--batch-size", type=int, default=100, help="(default: 100)")
     add("--samples", type=int, default=1000, help="per category, to classify (default: 1000)")
     add("--seed", type=int, default=0, help="(default: 0)")

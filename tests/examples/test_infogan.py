@@ -37,7 +37,7 @@ def test_two_steps_write_a_traversal_of_each_code(tmp_path, load_few):
 
 
 def test_information_equals_the_log_likelihood_of_scipy(infogan):
-    """A Gaussian density of two codes has the constant log(2 pi)."""
+    """A Gaussian density of two codes has the constant log(2 pi variance)."""
     rng = np.random.default_rng(0)
     estimates = rng.normal(size=(3, 12)).astype(np.float32)
     codes, values = np.array([4, 0, 9]), rng.uniform(-1, 1, (3, 2)).astype(np.float32)
@@ -46,8 +46,9 @@ def test_information_equals_the_log_likelihood_of_scipy(infogan):
     found = infogan.information(jaxgan.terms.View(fake_extras=extras, latents=drawn))
     logits = estimates[:, :10].astype(np.float64)
     category = scipy.special.log_softmax(logits, axis=1)[np.arange(3), codes]
-    continuous = scipy.stats.norm.logpdf(values, loc=estimates[:, 10:]).sum(axis=1)
-    expected = -(category + continuous) - math.log(2 * math.pi)
+    continuous = scipy.stats.norm.logpdf(values, estimates[:, 10:], infogan.VARIANCE**0.5)
+    constant = math.log(2 * math.pi * infogan.VARIANCE)
+    expected = -(category + continuous.sum(axis=1)) - constant
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
