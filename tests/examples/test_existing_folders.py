@@ -17,6 +17,9 @@ OPTIONS = {  # two steps of each
     "from_scratch": f"{DIGITS} {ONE_EPOCH}",
     "mnist": f"{DIGITS} {ONE_EPOCH}",
     "custom_network": f"{DIGITS} {ONE_EPOCH}",
+    "conditional": f"{DIGITS} {ONE_EPOCH} --samples 2",
+    "infogan": f"{DIGITS} {ONE_EPOCH} --samples 2",
+    "pix2pix": f"{DIGITS} {ONE_EPOCH} --features 2",
     "sweep": f"{DIGITS} {ONE_EPOCH} --seeds 1 --learning-rates 1e-3",
     "mixtures": "--epochs 1 --runs 1 --points 40 --batch-size 10 --samples 50 --mixtures ring "
     "--methods gan --generator-width 4 --discriminator-width 3",
