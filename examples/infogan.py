@@ -1,6 +1,6 @@
 """Trains InfoGAN on MNIST, which learns codes of digits without labels.
 
-    python examples/infogan.py            # 6 epochs
+    python examples/infogan.py            # 8 epochs
     python examples/infogan.py --resume   # continues a stopped run
 
 The latents are noise, a categorical code with ten values and two continuous codes. The
@@ -9,7 +9,7 @@ estimate, a bound of the mutual information between codes and image.
 
 Writes checkpoints and `samples.png` to `runs/infogan`, with a traversal of each code. In the left
 part, the columns are the values of the categorical code. In the other parts, they are values of a
-continuous code from -2 to 2, with a row for each value of the categorical code. Prints how many
+continuous code from -1 to 1, with a row for each value of the categorical code. Prints how many
 samples the classifier "mnist-v1" assigns to the most frequent digit of their category.
 """
 
@@ -38,12 +38,12 @@ class Discriminator(nn.Module):
     """Maps images to logits and estimates of the codes, which share all layers but the last."""
 
     @nn.compact
-    def __call__(self, images: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def __call__(self, images: jax.Array, *, train: bool) -> tuple[jax.Array, dict[str, jax.Array]]:
         few, many, units = WIDTHS["discriminator"]
-        x = images
-        for width in (few, many):
-            x = nn.leaky_relu(nn.Conv(width, (4, 4), strides=2)(x), 0.1)
-        x = nn.leaky_relu(nn.Dense(units)(x.reshape(x.shape[0], -1)), 0.1)
+        norm = functools.partial(nn.BatchNorm, use_running_average=not train, momentum=0.9)
+        x = nn.leaky_relu(nn.Conv(few, (4, 4), strides=2)(images), 0.1)
+        x = nn.leaky_relu(norm()(nn.Conv(many, (4, 4), strides=2)(x)), 0.1)
+        x = nn.leaky_relu(norm()(nn.Dense(units)(x.reshape(x.shape[0], -1))), 0.1)
         codes = nn.Dense(CATEGORIES + CONTINUOUS)(nn.leaky_relu(nn.Dense(128)(x), 0.1))
         return nn.Dense(1)(x)[:, 0], {"codes": codes}
 
@@ -60,7 +60,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = common.make_parser(__doc__)
     add = functools.partial(parser.add_argument, metavar="")
     add("--data-dir", help="folder of IDX files or of tensorflow-datasets, or 'embedded'")
-    add("--epochs", type=int, default=6, help="(default: 6)")
+    add("--epochs", type=int, default=8, help="(default: 8)")
     add("--batch-size", type=int, default=100, help="(default: 100)")
     add("--samples", type=int, default=1000, help="per category, to classify (default: 1000)")
     add("--seed", type=int, default=0, help="(default: 0)")
@@ -92,7 +92,7 @@ def draw(sample: Callable[..., jax.Array], state: jaxgan.TrainState) -> np.ndarr
     parts = [rows | {"categories": (by_column(categories),)}]
     same = jax.tree.map(lambda x: jnp.tile(x[:1], (size**2, 1)), fixed)
     for code in range(CONTINUOUS):
-        line = latents.traversal(jnp.zeros(CONTINUOUS), code, num=size, start=-2.0, step=4 / 9)
+        line = latents.traversal(jnp.zeros(CONTINUOUS), code, num=size, start=-1.0, step=2 / 9)
         own = {"categories": (by_row(categories),), "continuous": by_column(line)}
         parts.append(same | own)
     pictures = [common.grid(sample(state, part), size) for part in parts]

@@ -82,7 +82,7 @@ def draw(
     target, condition = with_edges(jnp.asarray(digits))
     output = sample(state, jax.random.key(2014), condition)
     triples = jnp.stack([condition, output, target], axis=1)
-    return common.grid(triples.reshape(-1, *target.shape[1:]), 3 * COLUMNS)
+    return common.grid(triples.reshape(-1, *target.shape[1:]), 3 * COLUMNS, scale=2)
 
 
 def mean_errors(

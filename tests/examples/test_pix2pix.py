@@ -32,8 +32,8 @@ def test_two_steps_write_edges_output_and_target(tmp_path, load_few):
     again = run_here(EXAMPLES / "pix2pix.py", *options, "--resume")
     assert (again.returncode, again.stdout) == (0, done.stdout), again.stderr
     with Image.open(tmp_path / "run" / "samples.png") as picture:
-        assert picture.size == (12 * 28, 8 * 28)
-        assert np.ptp(np.asarray(picture)[:, 28:56]) > 0
+        assert picture.size == (12 * 56, 8 * 56)
+        assert np.ptp(np.asarray(picture)[:, 56:112]) > 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert set(summary["result"]) == {"error of output", "error of black", "error of edges"}
     assert summary["last_epoch"]["l1"] > 0
