@@ -1,6 +1,6 @@
 """Trains a BiGAN on MNIST: a generator and its inverse, an encoder of images.
 
-    python examples/encoder.py               # 100 epochs of the digits that ship with jaxgan
+    python examples/encoder.py               # 60 epochs of the digits that ship with jaxgan
     python examples/encoder.py --overwrite   # runs again and replaces the result
 
 The discriminator receives pairs of an image and a code: (x, E(x)) from the encoder E and a digit x,
@@ -26,7 +26,7 @@ import jaxgan
 from jaxgan import Pair, images, networks, runs
 from jaxgan.types import Inputs, Metrics, Objective, Params
 
-CODE_DIM, WIDTH = 50, 512
+CODE_DIM, WIDTH = 16, 256
 GENERATOR = networks.MLPGenerator(features=(WIDTH, WIDTH))
 ENCODER = nn.Sequential(
     [nn.Dense(WIDTH), nn.leaky_relu, nn.Dense(WIDTH), nn.leaky_relu, nn.Dense(CODE_DIM)]
@@ -92,9 +92,9 @@ def parse_arguments() -> argparse.Namespace:
     add = functools.partial(parser.add_argument, metavar="")
     add("--data-dir", default="embedded", help="folder of MNIST's files (default: embedded)")
     add("--held-out", type=int, default=1000, help="digits not trained on (default: 1000)")
-    add("--epochs", type=int, default=100, help="(default: 100)")
+    add("--epochs", type=int, default=60, help="(default: 60)")
     add("--batch-size", type=int, default=100, help="(default: 100)")
-    add("--learning-rate", type=float, default=2e-4, help="of Adam (default: 2e-4)")
+    add("--learning-rate", type=float, default=5e-4, help="of Adam (default: 5e-4)")
     add("--seed", type=int, default=0, help="(default: 0)")
     common.add_workdir(parser, "runs/encoder")
     args = parser.parse_args()

@@ -196,7 +196,7 @@ def main():
         keys = jax.random.split(jax.random.key(args.seed), 3)
         data = jax.jit(make_paths, static_argnums=1)(keys[0], args.num_paths)
         game = make_game(args.learning_rate, 5 * args.learning_rate)
-        num = min(200, args.steps)
+        num = min(100, args.steps)
         options = {"num_steps": num, "batch_size": args.batch_size}
         steps = functools.partial(jaxgan.training.steps, game, **options)
         state = game.init(keys[1], data)
@@ -208,7 +208,9 @@ def main():
         common.say(f"step {int(state.step)}: score {float(metrics['generator_loss'].mean()):.4f}")
     fake = jax.jit(sample, static_argnums=2)(state.params.generator, keys[2], 50)
     real = diffrax.linear_interpolation  # fills the gaps of the paths
-    real = jax.vmap(functools.partial(real, replace_nans_at_start=0.0, fill_forward_nans_at_end=True))
+    real = jax.vmap(
+        functools.partial(real, replace_nans_at_start=0.0, fill_forward_nans_at_end=True)
+    )
     shown = real(*jax.tree.map(lambda x: x[:50], data))[..., 0]
     common.written(lambda: draw(args.workdir / "paths.png", shown, fake))
     common.say(f"Paths are in {args.workdir / 'paths.png'}")
