@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 
 import jaxgan
-from jaxgan import Pair, images, optimizers, updates
+from jaxgan import Pair, optimizers, updates
 
 HIDDEN, WIDTH, NOISE, INITIAL_NOISE = 16, 16, 3, 5
 TIMES = jnp.arange(64.0)  # 63 steps of size 1, also of the solver
@@ -33,7 +33,7 @@ def mlp(num_inputs, num_outputs, key, **options):
 
 
 class Field(eqx.Module):
-    """The right side of an equation: a vector, or a matrix that multiplies a control."""
+    """Computes the right side of an equation: a vector, or a matrix that multiplies a control."""
 
     mlp: eqx.nn.MLP
     scale: jax.Array | float
@@ -53,7 +53,7 @@ class Field(eqx.Module):
 
 
 class Equation(eqx.Module):
-    """What both networks have: an initial value, two fields and a readout."""
+    """Holds what both networks have: an initial value, two fields and a readout."""
 
     initial: eqx.nn.MLP
     drift: Field
@@ -104,7 +104,7 @@ def init(key, batch):
 
 
 def losses(params, batch, key):
-    """Returns the Wasserstein losses: the generator lowers the score, the discriminator lifts it."""
+    """Returns the Wasserstein losses: the generator decreases the score of real minus fake."""
     _, static = eqx.partition(make_networks(jax.random.key(0)), eqx.is_inexact_array)
     generator, discriminator = eqx.combine(params, static)
     times, real = batch
@@ -128,7 +128,7 @@ def make_optimizer(learning_rate, *limits):
 
 
 def make_game(generator_rate=2e-5, discriminator_rate=1e-4):
-    """Returns a game in which both players move at once, unlike in a game by default."""
+    """Returns a game in which both players move at once. By default, they alternate."""
     optimizer = Pair(make_optimizer(generator_rate), make_optimizer(discriminator_rate, HIDDEN, 1))
     game = jaxgan.game(jaxgan.objective(init, losses), optimizer)
 
