@@ -19,7 +19,6 @@ import common
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 import jaxgan
@@ -28,9 +27,8 @@ from jaxgan.types import Inputs, Metrics, Objective, Params
 
 CODE_DIM, WIDTH = 16, 256
 GENERATOR = networks.MLPGenerator(features=(WIDTH, WIDTH))
-ENCODER = nn.Sequential(
-    [nn.Dense(WIDTH), nn.leaky_relu, nn.Dense(WIDTH), nn.leaky_relu, nn.Dense(CODE_DIM)]
-)
+LAYERS = [nn.Dense(WIDTH), nn.leaky_relu, nn.Dense(WIDTH), nn.leaky_relu, nn.Dense(CODE_DIM)]
+ENCODER = nn.Sequential(LAYERS)
 DISCRIMINATOR = networks.MLPDiscriminator(features=(WIDTH, WIDTH))
 
 
@@ -43,9 +41,20 @@ def pair(digits: jax.Array, codes: jax.Array) -> jax.Array:
     return jnp.concatenate([flat(digits), codes], axis=1)
 
 
+def encode(params: Params, digits: jax.Array) -> jax.Array:
+    return jnp.asarray(ENCODER.apply(params["encoder"], flat(digits)))
+
+
 def reconstruct(params: Params, digits: jax.Array) -> jax.Array:
-    codes = ENCODER.apply(params["encoder"], flat(digits))
-    return GENERATOR.apply(params["generator"], codes)
+    return decode(params, encode(params, digits))
+
+
+def decode(params: Params, codes: jax.Array) -> jax.Array:
+    return jnp.asarray(GENERATOR.apply(params["generator"], codes))
+
+
+def logits(params: Pair[Params], pairs: tuple[jax.Array, jax.Array]) -> list[jax.Array]:
+    return [jnp.asarray(DISCRIMINATOR.apply(params.discriminator, x)) for x in pairs]
 
 
 # The game: the initial parameters, what both losses need, and the loss of each player.
@@ -64,15 +73,14 @@ def generate(params: Params, inputs: Inputs) -> tuple[tuple[jax.Array, jax.Array
     """Returns the encoder's and the generator's pairs, which both losses use."""
     digits = inputs.batch
     latents = jax.random.normal(inputs.key, (digits.shape[0], CODE_DIM))
-    codes = ENCODER.apply(params["encoder"], flat(digits))
-    samples = GENERATOR.apply(params["generator"], latents)
+    codes, samples = encode(params, digits), decode(params, latents)
     return (pair(digits, codes), pair(samples, latents)), ()
 
 
 def discriminator_loss(
     params: Pair[Params], pairs: tuple[jax.Array, jax.Array], aux: tuple, inputs: Inputs
 ) -> tuple[jax.Array, tuple[tuple, Metrics]]:
-    encoded, generated = (DISCRIMINATOR.apply(params.discriminator, x) for x in pairs)
+    encoded, generated = logits(params, pairs)
     loss = jax.nn.softplus(-encoded) + jax.nn.softplus(generated)
     return loss.mean(), ((), {"logit_gap": (encoded - generated).mean()})
 
@@ -80,7 +88,7 @@ def discriminator_loss(
 def generator_loss(
     params: Pair[Params], pairs: tuple[jax.Array, jax.Array], aux: tuple, inputs: Inputs
 ) -> tuple[jax.Array, tuple[tuple, Metrics]]:
-    encoded, generated = (DISCRIMINATOR.apply(params.discriminator, x) for x in pairs)
+    encoded, generated = logits(params, pairs)
     return (jax.nn.softplus(encoded) + jax.nn.softplus(-generated)).mean(), ((), {})
 
 
@@ -103,18 +111,20 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def mean_squared_errors(params: Params, train: jax.Array, held_out: jax.Array) -> dict[str, float]:
-    """Returns the errors per pixel, of images in [-1, 1], of reconstructions and the mean image."""
+    """Returns the errors per pixel of reconstructions, for images in [-1, 1], and of others."""
     mean_image = images.normalize(train).mean(axis=0, keepdims=True)
-    guesses = {"reconstructions": reconstruct(params, held_out), "mean_image": mean_image}
+    found = reconstruct(params, held_out)
+    others = jnp.roll(found, 1, axis=0)  # each the reconstruction of another digit
+    guesses = {"reconstructions": found, "others": others, "mean_image": mean_image}
     return {name: float(jnp.mean((x - held_out) ** 2)) for name, x in guesses.items()}
 
 
 def draw(args: argparse.Namespace, params: Params, held_out: jax.Array) -> None:
     latents = jax.random.normal(jax.random.key(1), (64, CODE_DIM))
-    samples = common.grid(GENERATOR.apply(params["generator"], latents), 8, scale=2)
+    samples = common.grid(decode(params, latents), 8, scale=2)
     images.save(args.workdir / "samples.png", samples)
     shown = held_out[:40].reshape(-1, 10, *held_out.shape[1:])
-    rows = np.stack([shown, reconstruct(params, held_out[:40]).reshape(shown.shape)], axis=1)
+    rows = jnp.stack([shown, reconstruct(params, held_out[:40]).reshape(shown.shape)], axis=1)
     picture = common.grid(rows.reshape(-1, *held_out.shape[1:]), 10, scale=2)
     images.save(args.workdir / "reconstructions.png", picture)
 

@@ -76,6 +76,9 @@ class Equation(eqx.Module):
 
 
 class Generator(Equation):
+    def __init__(self, key):
+        super().__init__(key, INITIAL_NOISE, NOISE, scaled=True)
+
     def __call__(self, times, key):
         start_key, path_key = jax.random.split(key)
         span = {"t0": times[0], "t1": times[-1], "tol": 0.5}
@@ -85,6 +88,9 @@ class Generator(Equation):
 
 
 class Discriminator(Equation):
+    def __init__(self, key):
+        super().__init__(key, num_initial=2, num_controls=1, scaled=False)
+
     def __call__(self, times, path):  # a path with NaN where it was not observed
         fill = {"replace_nans_at_start": 0.0, "fill_forward_nans_at_end": True}
         path = diffrax.linear_interpolation(times, path, **fill)
@@ -95,8 +101,7 @@ class Discriminator(Equation):
 
 def make_networks(key):
     keys = jax.random.split(key)
-    generator = Generator(keys[0], INITIAL_NOISE, NOISE, scaled=True)
-    return Pair(generator, Discriminator(keys[1], 2, 1, scaled=False))
+    return Pair(Generator(keys[0]), Discriminator(keys[1]))
 
 
 def init(key, batch):
@@ -132,7 +137,7 @@ def make_game(generator_rate=2e-5, discriminator_rate=1e-4):
     optimizer = Pair(make_optimizer(generator_rate), make_optimizer(discriminator_rate, HIDDEN, 1))
     game = jaxgan.game(jaxgan.objective(init, losses), optimizer)
 
-    def update(state, batch, **options):
+    def update(state, batch=(), **options):
         other, metrics = updates.discriminator_step(game, state, batch, **options)
         state, own = updates.generator_step(game, state, batch, **options)
         params = state.params._replace(discriminator=other.params.discriminator)
