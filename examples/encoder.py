@@ -14,6 +14,7 @@ them.
 
 import argparse
 import functools
+from collections.abc import Callable
 
 import common
 import flax.linen as nn
@@ -27,7 +28,13 @@ from jaxgan.types import Inputs, Metrics, Objective, Params
 
 CODE_DIM, WIDTH = 16, 256
 GENERATOR = networks.MLPGenerator(features=(WIDTH, WIDTH))
-LAYERS = [nn.Dense(WIDTH), nn.leaky_relu, nn.Dense(WIDTH), nn.leaky_relu, nn.Dense(CODE_DIM)]
+LAYERS: list[Callable[..., jax.Array]] = [
+    nn.Dense(WIDTH),
+    nn.leaky_relu,
+    nn.Dense(WIDTH),
+    nn.leaky_relu,
+    nn.Dense(CODE_DIM),
+]
 ENCODER = nn.Sequential(LAYERS)
 DISCRIMINATOR = networks.MLPDiscriminator(features=(WIDTH, WIDTH))
 

@@ -53,6 +53,7 @@ def clip(module):
     return jax.tree.map(clip_one, module, is_leaf=is_linear)
 
 
+@pytest.mark.slow  # compiles two programs of differential equations
 def test_four_steps_equal_a_loop_with_one_loss_and_a_negative_learning_rate(example):
     """The loop has the form of diffrax's: one score, which one player ascends, by equinox alone."""
     rates = 2e-5, -1e-4
