@@ -295,7 +295,7 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99, one_sided: bool = True) -
 
 
 def lazy(penalty: Term | PlainTerm, every: int = 16) -> Term:
-    r"""Applies a penalty in every `every`-th discriminator step, with `every` times the weight.
+    r"""Applies a penalty in every `every`-th step of its player, with `every` times the weight.
 
     The average gradient stays the same, at a fraction of the cost. Under `vmap` the cost does not
     fall, because `vmap` computes the penalty in every step. Lazy R1 and R2 are known to fail on
@@ -312,7 +312,7 @@ def lazy(penalty: Term | PlainTerm, every: int = 16) -> Term:
 
     Args:
       penalty: a `Term`, or a plain function `(view) -> values`.
-      every: the period in discriminator steps, at least 1.
+      every: the period in steps of the player that has the term, at least 1.
 
     Returns:
       A `Term` with a scalar value. In the other steps, its value is 0 and its state does not

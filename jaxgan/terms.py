@@ -4,7 +4,7 @@ r"""Defines terms: additional losses of either player, and the view of a step th
 term is a function of a `View`, which contains the images, latents, logits and networks of the step:
 
     def l1(view):
-        return 100.0 * jnp.mean(jnp.abs(view.fake - view.images))
+        return 100.0 * jnp.mean(jnp.abs(view.samples - view.images))
 
     gan = jaxgan.gan(..., terms=jaxgan.Pair({"l1": l1}, {}))
 

@@ -42,7 +42,7 @@ def discriminator_step(
       ValueError: As `gan.update` does.
 
     Example:
-      Two discriminator steps for each generator step, on batches of your own loader:
+      Two discriminator steps for each generator step, on batches of a loader:
 
       >>> import jax, jaxgan, numpy as np, optax
       >>> from jaxgan import updates

@@ -93,3 +93,20 @@ def test_multi_steps_counts_the_steps_of_its_player(batch):
         moved.append([tree_differs(a, b) for a, b in zip(after.params, state.params, strict=True)])
         state = after
     assert moved == [[False, True], [True, True], [False, True], [True, True]]
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (lambda state: state, r"result of dynamics\.update must be \(state, metrics\), .*; got"),
+        (lambda state: (state.params, {}), r"result of dynamics\.update must be \(state, m"),
+        (lambda state: (state, 0.0), r"result of dynamics\.update must be \(state, metrics\)"),
+        (lambda state: (state.replace(dynamics_state=0.0), {}), "dynamics_state of the state of"),
+        (lambda state: (state.replace(params=()), {}), "params of the state of dynamics"),
+    ],
+    ids=["no metrics", "parameters", "no dict", "memory", "no parameters"],
+)
+def test_results_of_a_dynamics_are_checked(gan, state, batch, result, message):
+    own = dynamics.Dynamics(lambda params: (), lambda rules, state, shares, key: result(state))
+    with pytest.raises((TypeError, ValueError), match=message):
+        gan.update(state, batch, dynamics=own)

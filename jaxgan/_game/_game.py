@@ -281,7 +281,8 @@ def train_step(
         for i in range(num)
     )
     key = jax.random.fold_in(state.key, state.step) if key is None else key
-    state, metrics = config.dynamics.update(config.rules, state, shares, key)
+    result = config.dynamics.update(config.rules, state, shares, key)
+    state, metrics = _validation.check_move(result, state)
     rows = jax.tree.leaves(shares[-1])
     average = _average(config, state, batch_size=rows[0].shape[0] if rows else 1)
     return state.replace(step=state.step + 1, ema_params=average), metrics

@@ -81,20 +81,22 @@ class GAN(NamedTuple):
     """Holds a GAN as pure functions. `jaxgan.gan` returns it.
 
     Only `init` is jitted. Wrap the others in `jax.jit`, `jax.vmap` or `jax.lax.scan`. A batch is an
-    array of images, or a tuple `(images, condition)`. A condition is any pytree of arrays
-    `[batch, ...]` that both networks receive, such as labels, or images to translate.
+    array of images, or a tuple `(images, condition)`. Images are floats `[batch, ...]`, such as
+    `[batch, height, width, channels]`, signals `[batch, length, channels]` or rows of a table. A
+    condition is any pytree of arrays `[batch, ...]` that both networks receive, such as labels, or
+    images to translate.
 
     Args:
-      init: `(key, batch) -> TrainState`. The images of `batch` are example real images, `[n,
-        height, width, channels]`. Only shapes and dtypes of `batch` affect the state. `init` warns
-        about model state that training does not change. Outside of jit, it checks that the range
-        of the images and of the generator fits `data_range`. `init` compiles itself, so `jax.jit`
-        does not change its result. It calls the networks' `init` once for each shape and dtype, so
-        their random numbers must come from `key`.
+      init: `(key, batch) -> TrainState`. `batch` is an example of a batch, of any size. Only its
+        shapes and dtypes affect the state. `init` warns about model state that training does not
+        change. Outside of jit, it checks that the range of the images and of the generator fits
+        `data_range`. `init` compiles itself, so `jax.jit` does not change its result. It calls the
+        networks' `init` once for each shape and dtype, so their random numbers must come from
+        `key`.
       update: `(state, batch, *, interleaved=False, dynamics=None, key=None) -> (state, metrics)`.
-        Performs one training step on real images, float in [-1, 1], `[batch, height, width,
-        channels]`. Each of $n$ discriminator steps uses an equal share of the batch: consecutive
-        images or, with `interleaved`, every $n$-th image. Interleaved shares of a batch that is
+        Performs one training step on real images in `data_range`. Each of $n$ discriminator steps
+        uses an equal share of the batch: consecutive images or, with `interleaved`, every $n$-th
+        image. Interleaved shares of a batch that is
         split over devices stay on their devices. The generator step uses the last share.
         `dynamics` replaces the GAN's dynamics in this step, and `key` the key of the step,
         `fold_in(state.key, state.step)`.

@@ -305,16 +305,13 @@ def _checked_values(name: str, result: Any, state: PyTree, view: View) -> tuple[
     title = "A penalty" if name == "penalty" else f"The term {name!r}"
     values, new = check_pair(f"{title}'s result", result, "(values, state)")
     checks.tree_matches(f"{title}'s state", new, state)
-    found = () if isinstance(values, int | float) else getattr(values, "shape", type(values))
     num, logits = view.images.shape[0], jax.tree.leaves(view.real_logits)[0].shape
-    checks.require(
-        found in ((), (num,), logits[:1], logits),
-        title,
-        f"a scalar or of shape ({num},), one value per image",
-        f"{found}",
-        "Sum over the other axes.",
-        error=checks.ShapeError,
-    )
+    expected = f"a scalar or of shape ({num},), one value per image"
+    is_array = isinstance(values, int | float) or hasattr(values, "shape")
+    checks.require(is_array, title, expected, checks.shown(values), error=checks.ShapeError)
+    fits = jnp.shape(values) in ((), (num,), logits[:1], logits)
+    got, advice = f"{jnp.shape(values)}", "Sum over the other axes."
+    checks.require(fits, title, expected, got, advice, error=checks.ShapeError)
     return values, new
 
 

@@ -48,6 +48,9 @@ def _draw(
     """Draws latents from the GAN's sampler, by default one for each condition."""
     checks.key(key)
     rows = jax.tree.leaves(condition)
+    expected, advice = "arrays with a row for each image", "Pass the number of images as num=."
+    fits = all(jnp.ndim(x) > 0 for x in rows)
+    checks.require(fits, "The condition", expected, checks.shown(condition), advice)
     if num is None:
         expected = "given with a key and without a condition"
         checks.require(len(rows) > 0, "num", expected, "None")

@@ -17,6 +17,7 @@ from jaxgan.train_state import TrainState
 from jaxgan.types import (
     Batch,
     Condition,
+    Metrics,
     ModelState,
     Network,
     Objective,
@@ -59,6 +60,19 @@ def check_dynamics(x: Dynamics) -> None:
     form = "(rules, state, shares, key) -> (state, metrics)"
     checks.function("dynamics.update", x.update, form)
     checks.integer("dynamics.shares", x.shares)
+
+
+def check_move(result: Any, before: TrainState) -> tuple[TrainState, Metrics]:
+    """Checks the result of a dynamics, whose parameters and memory must keep their structure."""
+    form = "(state, metrics), a jaxgan.TrainState and a dict"
+    fits = isinstance(result, tuple) and len(result) == 2
+    fits = fits and isinstance(result[0], TrainState) and isinstance(result[1], dict)
+    got = checks.shown(result)
+    checks.require(fits, "The result of dynamics.update", form, got, error=TypeError)
+    for field in ("params", "dynamics_state"):
+        name, found = f"{field} of the state of dynamics.update", getattr(result[0], field)
+        checks.tree_matches(name, found, getattr(before, field))
+    return result
 
 
 def check_objective(x: Objective) -> None:
@@ -176,12 +190,23 @@ def check_images_and_condition(
     batch: Batch, config: GANConfig, divisor: int, *, few: int = 0
 ) -> tuple[jax.Array, Condition]:
     """Checks the batch of a GAN, and returns its images and condition as JAX arrays."""
-    form = "images, or a tuple (images, condition)"
-    fits = not isinstance(batch, tuple) or len(batch) == 2
-    checks.require(fits, "The batch", form, checks.shown(batch), error=TypeError)
+    check_form("The batch", batch)
     images, condition = batch if isinstance(batch, tuple) else (batch, None)
     images = check_images(images, config, divisor, few=few)
     return images, check_condition(condition, images.shape[:1], config)
+
+
+def check_form(name: str, data: PyTree) -> None:
+    """Checks that data has the form of images or of a tuple, not of a dict or a list of both."""
+    if isinstance(data, tuple):
+        fits = len(data) == 2
+    elif isinstance(data, list):  # a PyTorch loader returns [images, labels]
+        arrays = [x for x in data if hasattr(x, "shape")]
+        fits = len(data) != 2 or len({x.shape for x in arrays}) < 2
+    else:
+        fits = not isinstance(data, dict)
+    form = "images, or a tuple (images, condition)"
+    checks.require(fits, name, form, checks.shown(data), error=TypeError)
 
 
 def check_images(x: object, config: GANConfig, divisor: int, *, few: int = 0) -> jax.Array:

@@ -10,6 +10,7 @@ from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxgan._game import GAN, Game
+from jaxgan._game._validation import check_form
 from jaxgan._internal import checks, meshes
 from jaxgan._internal.shapes import Int32
 from jaxgan.distributed import SplitImages
@@ -86,18 +87,15 @@ def check_batch_size(game: AnyGame, data: Data, batch_size: int, mesh: Mesh | No
 
 def check_data(game: AnyGame, data: Data, mesh: Mesh | None, *, normalized: bool) -> Data:
     """Checks training data, and returns it as JAX arrays, which traced indices can index."""
-    name, is_gan = "Training images", isinstance(game, GAN)
-    if not is_gan:
+    name = "Training images"
+    if not isinstance(game, GAN) or not normalized:  # `update` checks the result of preprocess
         return _arrays("Training data", data, mesh)
-    form = "images, or a tuple (images, condition)"
-    fits = not isinstance(data, tuple) or len(data) == 2
-    checks.require(fits, "Training data", form, checks.shown(data), error=TypeError)
+    check_form("Training data", data)
     given = data[0] if isinstance(data, tuple) else data
     images = _arrays(name, given, mesh)
     fits = isinstance(images, Array | SplitImages)
     checks.require(fits, name, "one array", checks.shown(given), error=TypeError)
-    if normalized:
-        _check_images(game, given)
+    _check_images(game, given)
     if not isinstance(data, tuple):
         return images
     num = num_rows_of(images)

@@ -66,7 +66,8 @@ def steps(
         multiple of devices times discriminator steps times packing. If None, the program has no
         instructions for several devices.
       preprocess: maps a batch of rows to the batch of `update`. By default,
-        `images.normalize_batch`, which scales uint8 images to [-1, 1].
+        `images.normalize_batch`, which scales uint8 images to [-1, 1]. With another function,
+        the data of a GAN can have any structure, such as a dict of a table's columns.
 
     Returns:
       The state after the last update, and the metrics of every update, each `[num_steps]`.
@@ -77,8 +78,8 @@ def steps(
       ValueError: If arrays differ in length, a number is out of range, images are uint8 and
         `gan.data_range` excludes [-1, 1], or the axes of `mesh` are not Auto. Outside of jit, also
         if a label is out of range, images are out of range or probably masks (0 and 1 only), or the
-        state was donated. The range of images is not checked if `gan.data_range` is None, or with
-        another `preprocess`.
+        state was donated. The range of images is not checked if `gan.data_range` is None. With
+        another `preprocess`, only its result is checked, inside `update`.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax
@@ -131,7 +132,8 @@ def epochs(
         multiple of devices times discriminator steps times packing. If None, the program has no
         instructions for several devices.
       preprocess: maps a batch of rows to the batch of `update`. By default,
-        `images.normalize_batch`, which scales uint8 images to [-1, 1].
+        `images.normalize_batch`, which scales uint8 images to [-1, 1]. With another function,
+        the data of a GAN can have any structure, such as a dict of a table's columns.
 
     Returns:
       The state after the last update, and the metrics of every update, each `[num_epochs,
@@ -143,8 +145,8 @@ def epochs(
       ValueError: If arrays differ in length, a number is out of range, images are uint8 and
         `gan.data_range` excludes [-1, 1], or the axes of `mesh` are not Auto. Outside of jit, also
         if a label is out of range, images are out of range or probably masks (0 and 1 only), or the
-        state was donated. The range of images is not checked if `gan.data_range` is None, or with
-        another `preprocess`.
+        state was donated. The range of images is not checked if `gan.data_range` is None. With
+        another `preprocess`, only its result is checked, inside `update`.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, jaxgan, optax

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -925,3 +926,27 @@ def test_list_of_arrays_inside_jit_is_named(gan, state, batch):
     message = r"Images must be .*; got a list of arrays\. Stack them with jax\.numpy\.stack"
     with pytest.raises(TypeError, match=message):
         jax.jit(gan.update)(state, list(batch))
+
+
+def test_images_and_labels_in_a_list_or_dict_are_named(gan, state, batch):
+    labels = jnp.zeros(len(batch), jnp.int32)
+    steps = functools.partial(jaxgan.training.steps, gan, num_steps=1, batch_size=len(batch))
+    for wrong in ([batch, labels], {"images": batch, "labels": labels}):
+        for call in (gan.update, steps):
+            message = r"(batch|data) must be images, or a tuple \(images, condition\); got"
+            with pytest.raises(TypeError, match=message):
+                call(state, wrong)
+
+
+def test_number_in_place_of_a_condition_is_named(gan, state):
+    message = r"condition must be arrays with a row .*; got 3\. Pass the number of images as num="
+    with pytest.raises(ValueError, match=message):
+        gan.sample(state, jax.random.key(0), 3)
+
+
+@pytest.mark.parametrize("value", [None, {"a": 1.0}], ids=["nothing", "dict"])
+def test_values_of_a_term_that_are_no_array_are_named(batch, value):
+    gan = make_gan(penalty=lambda view: value)
+    message = rf"A penalty must be a scalar or of shape .*; got {re.escape(str(value))}\.(\n|$)"
+    with pytest.raises(ValueError, match=message):
+        gan.init(jax.random.key(0), batch)

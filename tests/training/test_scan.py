@@ -203,7 +203,7 @@ def test_images_of_other_dtypes_are_rejected(gan, state):
     steps = functools.partial(training.steps, gan, state, num_steps=1, batch_size=5)
     with pytest.raises(ValueError, match=r"Training images must be in \[-1, 1\]; got 0 to 255"):
         steps(np.linspace(0, 255, 23 * 16, dtype=np.float32).reshape(23, *SHAPE))
-    with pytest.raises(TypeError, match=r"Images must be floats in \[-1, 1\]; got int32"):
+    with pytest.raises(TypeError, match="Training images must be uint8 or float; got int32"):
         steps(jnp.ones((23, *SHAPE), jnp.int32))
     for data in ((1, 2, 3), {"images": jnp.zeros((23, *SHAPE))}, "images"):
         with pytest.raises(TypeError, match=r"Training (data|images) must be"):
@@ -218,18 +218,21 @@ def test_float_images_equal_normalized_ones(gan, state, uint8_images, epoch):
 
 
 def test_preprocess_receives_the_rows_of_a_step(gan, state, uint8_images):
-    seen = []
+    """The data can have any structure, such as the columns of a table."""
+    seen, (left, right) = [], jnp.split(jnp.asarray(uint8_images), 2, axis=2)
 
-    def preprocess(images):
+    def preprocess(rows):
+        images = jnp.concatenate([rows["left"], rows["right"]], axis=2)
         jax.debug.callback(lambda x: seen.append(np.asarray(x)), images)
         return normalize(images)
 
     run = functools.partial(training.steps, gan, num_steps=1, batch_size=BATCH)
-    jax.block_until_ready(
-        jax.jit(functools.partial(run, preprocess=preprocess))(state, uint8_images)
-    )
+    data = {"left": left, "right": right}
+    jax.block_until_ready(jax.jit(functools.partial(run, preprocess=preprocess))(state, data))
     jax.effects_barrier()
     np.testing.assert_array_equal(seen[0], uint8_images[indices_of(state.key, 0)])
+    with pytest.raises(TypeError, match=r"The batch must be images, or a tuple"):
+        run(state, data, preprocess=lambda rows: rows)
 
 
 @pytest.mark.parametrize(
