@@ -21,7 +21,7 @@ class MLPGenerator(Checked):
     input is the latents followed by the label in one-hot form, as in the conditional GAN.
 
     Args:
-      image_shape: height, width and channels of one image.
+      image_shape: the shape of one image, such as (height, width, channels); any rank is valid.
       features: widths of the hidden layers.
       dtype: the compute dtype, such as `jnp.bfloat16`; parameters stay float32.
       num_classes: the number of classes; if given, the call takes labels.

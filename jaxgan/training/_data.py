@@ -95,7 +95,7 @@ def check_data(game: AnyGame, data: Data, mesh: Mesh | None, *, normalized: bool
     images = _arrays(name, given, mesh)
     fits = isinstance(images, Array | SplitImages)
     checks.require(fits, name, "one array", checks.shown(given), error=TypeError)
-    _check_images(game, given)
+    _check_images(game, images if isinstance(given, list) else given)
     if not isinstance(data, tuple):
         return images
     num = num_rows_of(images)

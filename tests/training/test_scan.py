@@ -205,6 +205,8 @@ def test_images_of_other_dtypes_are_rejected(gan, state):
         steps(np.linspace(0, 255, 23 * 16, dtype=np.float32).reshape(23, *SHAPE))
     with pytest.raises(TypeError, match="Training images must be uint8 or float; got int32"):
         steps(jnp.ones((23, *SHAPE), jnp.int32))
+    with pytest.raises(ValueError, match=r"Training images must be in \[-1, 1\]; got 2 to 2"):
+        steps([[[[np.float64(2.0)]]]] * 5)
     for data in ((1, 2, 3), {"images": jnp.zeros((23, *SHAPE))}, "images"):
         with pytest.raises(TypeError, match=r"Training (data|images) must be"):
             steps(data)
