@@ -1,6 +1,7 @@
 """Traces a training step before the first one, to find networks that do not fit the GAN."""
 
 import functools
+import re
 import warnings
 
 import jax
@@ -118,10 +119,8 @@ def _check_logits(head: str, found: Bounds) -> None:
     checks.require(not is_bounded, f"The discriminator's {head}", "unbounded", got, advice)
 
 
-def check_conditions_are_taken(
-    config: GANConfig, images: jax.Array, condition: Condition, error: Exception
-) -> None:
-    """Raises a clear error if the cause of `error` is a network with or without a condition."""
+def check_conditions_are_taken(config: GANConfig, images: jax.Array, condition: Condition) -> None:
+    """Raises a clear error if a network does not run because of a condition, or without one."""
     channels = images.shape[-1] * config.packing
     inputs = Pair(
         config.latents_like(2, images.dtype),
@@ -129,34 +128,38 @@ def check_conditions_are_taken(
     )
     two = jax.tree.map(lambda x: jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype), condition)
     for player, network, x in zip(Pair._fields, config.network, inputs, strict=True):
-        check_condition_is_taken(player, network, x, two, error)
+        check_condition_is_taken(player, network, x, two)
+        if _error_of(network, x, *also(two)) is not None:
+            return  # the caller raises it
 
 
 def check_condition_is_taken(
-    player: str, network: Network, x: PyTree, condition: Condition, error: Exception
+    player: str, network: Network, x: PyTree, condition: Condition
 ) -> None:
-    """Raises a clear error if the cause of `error` is a network with or without a condition.
+    """Raises a clear error if a network does not run because of a condition, or without one.
 
     A network's signature does not show whether it takes a condition, so this function runs the
     network with and without one.
     """
-    num = jax.tree.leaves(x)[0].shape[0]
-    label = jax.ShapeDtypeStruct((num,), jnp.int32)
-    with_one = _runs(network, x, label if condition is None else condition)
-    without = _runs(network, x)
-    if condition is None and with_one and not without:
-        expected = f"(images, labels) for a {player} that takes labels"
-        checks.require(False, "The batch", expected, "images")
-    if condition is not None and without and not with_one:
+    label = jax.ShapeDtypeStruct((jax.tree.leaves(x)[0].shape[0],), jnp.int32)
+    with_one = _error_of(network, x, label if condition is None else condition)
+    without = _error_of(network, x)
+    if condition is None and without is not None:
+        needs_one = with_one is None or re.search(r"missing \d+ required positional", str(without))
+        expected = f"(images, condition) for a {player} that takes a condition"
+        checks.require(not needs_one, "The batch", expected, "images")
+    if condition is not None and without is None and with_one is not None:
         first = "latents" if player == "generator" else "images"
         expected = f"a network of ({first}, condition) with a batch (images, condition)"
-        got = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0].rstrip('.')[:300]}"
-        advice = "Let it take the condition as its second argument."
+        text = (str(with_one).splitlines() or [""])[0].rstrip(".")[:300]
+        takes_none = isinstance(with_one, TypeError) and "positional argument" in text
+        advice = "Let it take the condition as its second argument." if takes_none else ""
+        got = f"{type(with_one).__name__}: {text}"
         checks.require(False, f"The {player}", expected, got, advice, error=TypeError)
 
 
-def _runs(network: Network, *inputs: PyTree) -> bool:
-    """Returns whether a network can be initialized and applied."""
+def _error_of(network: Network, *inputs: PyTree) -> Exception | None:
+    """Returns the error with which a network fails to be initialized or applied, or None."""
 
     def one_pass(*inputs: PyTree) -> object:
         key = jax.random.key(0)
@@ -165,6 +168,6 @@ def _runs(network: Network, *inputs: PyTree) -> bool:
 
     try:
         jax.eval_shape(one_pass, *inputs)
-    except Exception:  # of any network library
-        return False
-    return True
+    except Exception as error:  # of any network library
+        return error
+    return None

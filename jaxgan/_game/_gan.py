@@ -362,8 +362,8 @@ def _update(
             state, metrics = fast_if_traced(step)(state, batch, key)
     except checks.ShapeError:
         raise
-    except Exception as error:  # only after an error, because the comparison traces both networks
-        check_conditions_are_taken(config, images, condition, error)
+    except Exception:  # only after an error, because the comparison traces both networks
+        check_conditions_are_taken(config, images, condition)
         create = functools.partial(create_state, game, example=example_of(batch))
         expected = jax.eval_shape(create, state.key)
         checks.tree_matches("The state", state, expected, _validation.OTHER_GAN)

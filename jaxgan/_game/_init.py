@@ -81,8 +81,8 @@ def _create_checked(
             state = create(key, example=example_of(batch))
             dry_run(gan, game, state, batch)
             check_bounds(gan, state, images, condition)
-        except Exception as error:
-            check_conditions_are_taken(gan, images, condition, error)
+        except Exception:
+            check_conditions_are_taken(gan, images, condition)
             raise
     if all(map(checks.is_concrete, jax.tree.leaves((state, images)))):
         samples = sample(state, *_first_inputs(gan, images, condition))

@@ -92,10 +92,10 @@ def _named_errors(
     """Replaces an error of the generator by one that names the leaves of another GAN's state."""
     try:
         yield
-    except Exception as error:
+    except Exception:
         network, (latents, *condition) = config.network.generator, inputs
         given = condition[0] if condition else None
-        check_condition_is_taken("generator", network, latents, given, error)
+        check_condition_is_taken("generator", network, latents, given)
         expected = jax.eval_shape(config.network.generator.init, state.key, *inputs)
         found = (state.params.generator, state.model_state.generator["network"])
         checks.tree_matches("The generator's state", found, expected, _validation.OTHER_GAN)

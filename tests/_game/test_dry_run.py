@@ -180,14 +180,25 @@ def test_networks_without_labels_in_a_gan_with_classes_are_rejected(changes, mes
         ({"discriminator": labeled(()), "augmentation": jaxgan.augment.pack(2)}, "discriminator"),
         ({"discriminator": from_haiku(lambda x, labels: x)}, "discriminator"),
         ({"discriminator": jaxgan.networks.SNGANDiscriminator(num_classes=3)}, "discriminator"),
+        ({"generator": jaxgan.networks.UNetGenerator(features=(2,))}, "generator"),
     ],
 )
 def test_networks_with_labels_in_a_gan_without_classes_are_rejected(changes, player):
-    message = (
-        rf"^The batch must be \(images, labels\) for a {player} that takes labels; got images."
-    )
+    message = rf"^The batch must be \(images, condition\) for a {player} that takes a condition;"
     with pytest.raises(ValueError, match=message):
         trace_init(**changes)
+
+
+def test_generator_that_rejects_the_condition_is_named_before_the_discriminator():
+    unet = jaxgan.networks.UNetGenerator(features=(2,))
+    with pytest.raises(TypeError, match=r"^The condition of UNetGenerator must be float"):
+        trace_init(LABELS, generator=unet, discriminator=from_nnx(UnlabeledNnx))
+
+
+def test_shipped_networks_without_classes_get_one_instruction():
+    message = r"The generator must be .* num_classes=None; .* Set the network's num_classes\.(\n|$)"
+    with pytest.raises(TypeError, match=message):
+        trace_init(LABELS, generator=jaxgan.networks.MLPGenerator(SHAPE, features=(2,)))
 
 
 def test_other_errors_of_a_network_are_raised_unchanged():
