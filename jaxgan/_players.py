@@ -65,7 +65,7 @@ def evaluate_discriminator(
     def loss(own: Params) -> tuple[jax.Array, tuple[ModelState, Metrics]]:
         both = params._replace(discriminator=own)
         result = objective.losses.discriminator(both, generated.value, generated.aux, inputs)
-        return _checked("discriminator", result)
+        return check_loss("discriminator", result)
 
     (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(params.discriminator)
     return Evaluation(value, grads, lambda own: loss(own)[0], *aux)
@@ -78,7 +78,8 @@ def evaluate_generator(
 
     def loss(own: Params, value: PyTree) -> tuple[jax.Array, tuple[ModelState, Metrics]]:
         both = params._replace(generator=own)
-        return _checked("generator", objective.losses.generator(both, value, generated.aux, inputs))
+        result = objective.losses.generator(both, value, generated.aux, inputs)
+        return check_loss("generator", result)
 
     gradient = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
     (value, aux), (direct, of_generated) = gradient(params.generator, generated.value)
@@ -115,8 +116,8 @@ def generator_step(
     return state, metrics | evaluation.metrics
 
 
-def _checked(player: str, result: Any) -> tuple[jax.Array, tuple[ModelState, Metrics]]:
-    """Checks that a player's loss is a float scalar, as `jax.grad` needs."""
+def check_loss(player: str, result: Any) -> tuple[jax.Array, tuple[ModelState, Metrics]]:
+    """Checks that a player's loss is a float scalar, and returns the result with it."""
     loss, name = result[0], f"The {player}'s loss"
     fits = jnp.issubdtype(getattr(loss, "dtype", type(loss)), jnp.floating) and jnp.ndim(loss) == 0
     checks.require(fits, name, "a float scalar", checks.shown(loss), error=TypeError)

@@ -88,7 +88,8 @@ def create(
       ema: whether to keep a moving average of the generator's parameters. The average starts as a
         copy, because JAX cannot donate two fields that share a buffer. The copy is at least
         float32, because bfloat16 would round small changes to zero.
-      dynamics_state: the initial memory of the game's dynamics.
+      dynamics_state: the initial memory of the game's dynamics, which is copied for the same
+        reason.
 
     Returns:
       A `TrainState` at step 0.
@@ -113,7 +114,7 @@ def create(
         opt_state=opt_states.init(optimizer, params),
         model_state=model_state,
         ema_params=jax.tree.map(_start_average, params.generator) if ema else None,
-        dynamics_state=dynamics_state,
+        dynamics_state=jax.tree.map(jnp.copy, dynamics_state),
     )
 
 

@@ -2,7 +2,6 @@
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
+from jaxgan import _players
 from jaxgan._game import _validation
 from jaxgan._game._config import GameConfig
 from jaxgan._internal import checks
@@ -25,7 +25,6 @@ from jaxgan.types import (
     Objective,
     Pair,
     Params,
-    PlayerLoss,
     PyTree,
 )
 
@@ -152,13 +151,8 @@ def objective(init: PlainInit, losses: PlainLosses) -> Objective:
         checks.pair("The result of losses", both, "float scalars")
         return getattr(both, player), (getattr(inputs.model_state, player), {})
 
-    players = Pair(*(bind(loss, player) for player in Pair._fields))
-    return Objective(create_players, lambda params, inputs: ((), ()), players)
-
-
-def bind(loss: Callable[..., Any], *first: Any) -> PlayerLoss:
-    """Returns a player's loss with its first arguments fixed."""
-    return lambda params, generated, aux, inputs: loss(*first, params, generated, aux, inputs)
+    players: Any = (functools.partial(loss, player) for player in Pair._fields)
+    return Objective(create_players, lambda params, inputs: ((), ()), Pair(*players))
 
 
 def game(
@@ -227,11 +221,17 @@ def game(
         own = with_options(config, interleaved=interleaved, dynamics=dynamics, key=key)
         _validation.check_state(state, own)
         _validation.check_opt_state(state, own)
-        _validation.check_batch(batch, own.dynamics.shares)
+        _validation.check_dynamics_state(state, own.dynamics)
+        batch = _validation.check_batch(batch, own.dynamics.shares)
         step = functools.partial(train_step, own, interleaved=interleaved)
         return fast_if_traced(step)(state, batch, key)
 
-    return Game(init, update, functools.partial(losses, config), config.rules, dynamics)
+    def losses_of(
+        params: Pair[Params], state: TrainState, batch: Batch, key: jax.Array
+    ) -> tuple[Pair[jax.Array], Pair[tuple[ModelState, Metrics]]]:
+        return losses(config, params, state, _validation.check_batch(batch, 1), key)
+
+    return Game(init, update, losses_of, config.rules, dynamics)
 
 
 def create_state(config: GameConfig, key: jax.Array, batch: Batch) -> TrainState:
@@ -299,7 +299,10 @@ def losses(
     steps = Pair(state.step, state.step * config.dynamics.shares)
     inputs = Inputs(state.model_state, batch, key, steps)
     generated, aux = objective.generate(params.generator, inputs)
-    found = [loss(params, generated, aux, inputs) for loss in objective.losses]
+    found = [
+        _players.check_loss(player, loss(params, generated, aux, inputs))
+        for player, loss in objective.losses._asdict().items()
+    ]
     return Pair(*(value for value, _ in found)), Pair(*(aux for _, aux in found))
 
 

@@ -12,7 +12,7 @@ from jaxgan._game._config import GameConfig, GANConfig
 from jaxgan._game._dry_run import check_conditions_are_taken
 from jaxgan._game._game import LossesFn
 from jaxgan._game._init import create_state, example_of, make_init
-from jaxgan._game._objective import make_objective
+from jaxgan._game._objective import join_batch, make_objective
 from jaxgan._internal import checks
 from jaxgan._internal.channels_last import fast_if_traced
 from jaxgan.augment import Augmentation, PlainAugmentation, as_augmentation
@@ -22,7 +22,17 @@ from jaxgan.losses import as_loss
 from jaxgan.networks.adapters import NetworkLike, as_network
 from jaxgan.terms import PlainTerm, Term, View, as_term
 from jaxgan.train_state import TrainState
-from jaxgan.types import Batch, Condition, Loss, LossFn, Metrics, Pair, PyTree
+from jaxgan.types import (
+    Batch,
+    Condition,
+    Loss,
+    LossFn,
+    Metrics,
+    ModelState,
+    Pair,
+    Params,
+    PyTree,
+)
 
 FEW = 8
 """The smallest batch that shows whether images are probably in [0, 1], or masks."""
@@ -317,7 +327,7 @@ def gan(
         update=update,
         sample=sample,
         standing_statistics=functools.partial(_sample.standing_statistics, config),
-        losses=functools.partial(_game.losses, game),
+        losses=functools.partial(_losses, config, game),
         rules=rules,
         dynamics=dynamics,
         num_classes=num_classes,
@@ -352,9 +362,10 @@ def _update(
 ) -> tuple[TrainState, Metrics]:
     divisor = game.dynamics.shares * config.packing
     images, condition = _validation.check_images_and_condition(batch, config, divisor, few=FEW)
-    batch = images if condition is None else (images, condition)
+    batch = join_batch(images, condition)
     _validation.check_state(state, game)
     _validation.check_opt_state(state, game)
+    _validation.check_dynamics_state(state, game.dynamics)
     _validation.check_own_states(state, config)
     try:
         with checks.channels_first_note(images.shape):
@@ -369,6 +380,21 @@ def _update(
         checks.tree_matches("The state", state, expected, _validation.OTHER_GAN)
         raise
     return state, metrics | _probability(state) | _count_invalid(config, images, condition)
+
+
+def _losses(
+    config: GANConfig,
+    game: GameConfig,
+    params: Pair[Params],
+    state: TrainState,
+    batch: Batch,
+    key: jax.Array,
+) -> tuple[Pair[jax.Array], Pair[tuple[ModelState, Metrics]]]:
+    divisor = config.packing
+    images, condition = _validation.check_images_and_condition(batch, config, divisor, few=FEW)
+    _validation.check_state(state)
+    _validation.check_own_states(state, config)
+    return _game.losses(game, params, state, join_batch(images, condition), key)
 
 
 def _probability(state: TrainState) -> Metrics:

@@ -12,7 +12,7 @@ from jax.errors import JAXIndexError, JAXTypeError
 from jaxgan._game import _game, _sample, _validation
 from jaxgan._game._config import GameConfig, GANConfig
 from jaxgan._game._dry_run import check_bounds, check_conditions_are_taken, dry_run
-from jaxgan._game._objective import split_batch
+from jaxgan._game._objective import join_batch, split_batch
 from jaxgan._internal import checks
 from jaxgan.train_state import TrainState
 from jaxgan.types import Batch, Condition, PyTree
@@ -55,7 +55,7 @@ def make_init(gan: GANConfig, game: GameConfig) -> Callable[..., TrainState]:
         images, condition = _validation.check_images_and_condition(batch, gan, 1)
         checks.finite("Images", images)
         checks.key(key)
-        batch = images if condition is None else (images, condition)
+        batch = join_batch(images, condition)
         try:
             return _create_checked(gan, game, compiled, sample, key, batch)
         except (JAXTypeError, JAXIndexError):

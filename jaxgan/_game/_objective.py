@@ -12,7 +12,6 @@ import jax.numpy as jnp
 
 from jaxgan import diagnostics
 from jaxgan._game._config import GANConfig
-from jaxgan._game._game import bind
 from jaxgan._game._validation import BUILT_IN_METRICS, check_pair
 from jaxgan._internal import checks
 from jaxgan._internal.shapes import Array, Float, Key
@@ -54,13 +53,19 @@ class Output(NamedTuple):
 
 def make_objective(config: GANConfig) -> Objective:
     """Returns the objective of a GAN."""
-    losses = Pair(*(bind(_loss, config, player) for player in Pair._fields))
-    return Objective(functools.partial(_init, config), functools.partial(_generate, config), losses)
+    losses: Any = (functools.partial(_loss, config, player) for player in Pair._fields)
+    stages = functools.partial(_init, config), functools.partial(_generate, config)
+    return Objective(*stages, Pair(*losses))
 
 
 def split_batch(batch: Batch) -> tuple[jax.Array, Condition]:
     """Returns the images and the condition of a batch; None without a condition."""
     return batch if isinstance(batch, tuple) else (batch, None)
+
+
+def join_batch(images: jax.Array, condition: Condition) -> Batch:
+    """Returns a batch of images, with a condition if there is one."""
+    return images if condition is None else (images, condition)
 
 
 def also(condition: Condition) -> tuple[Condition, ...]:

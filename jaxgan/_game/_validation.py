@@ -171,19 +171,16 @@ def check_pair(name: str, result: Any, form: str) -> tuple[Any, Any]:
     return result
 
 
-def check_batch(batch: Batch, divisor: int) -> None:
-    """Checks that the arrays of a batch have the same number of rows, a multiple of `divisor`."""
-    leaves = jax.tree.leaves(batch)
-    rows = {jnp.shape(x)[:1] for x in leaves}
-    got = f"{sorted(rows)}"
-    checks.require(len(rows) < 2, "The arrays of a batch", "of the same first axis", got)
-    if rows and divisor > 1:
-        (shape,) = rows
-        fits, expected = (
-            bool(shape) and shape[0] % divisor == 0,
-            f"a multiple of {divisor} (shares)",
-        )
-        checks.require(fits, "The batch size", expected, f"{shape}")
+def check_batch(batch: Batch, divisor: int) -> Batch:
+    """Checks the rows of a batch, a multiple of `divisor`, and returns it as JAX arrays."""
+    name, form = "An array of a batch", "[batch] or [batch, ...]"
+    batch = jax.tree.map(lambda x: checks.array(name, x, form=form, lists=False), batch)
+    sizes = sorted({len(x) for x in jax.tree.leaves(batch)})
+    checks.require(len(sizes) < 2, "The arrays of a batch", "of the same first axis", f"{sizes}")
+    for size in sizes:
+        expected = f"a multiple of {divisor} (shares)"
+        checks.require(size % divisor == 0, "The batch size", expected, f"{size}")
+    return batch
 
 
 def check_images_and_condition(
@@ -334,6 +331,17 @@ def check_opt_state(x: TrainState, config: GameConfig) -> None:
         wanted, got = opt_states.outline(expected), opt_states.outline(found)
         checks.require(wanted == got, name, wanted, got, OTHER_OPTIMIZER)
         checks.tree_matches(name, found, expected)
+
+
+def check_dynamics_state(x: TrainState, dynamics: Dynamics) -> None:
+    """Checks that a state has the memory of a dynamics. Dynamics without memory take any state."""
+    try:
+        expected = jax.eval_shape(dynamics.init, x.params)
+    except Exception:  # the parameters are not arrays, which the training step reports
+        return
+    if jax.tree.leaves(expected):
+        advice = "Use init of a GAN or game with this dynamics."
+        checks.tree_matches("state.dynamics_state", x.dynamics_state, expected, advice)
 
 
 def check_params(both: Pair[Params]) -> None:
