@@ -235,6 +235,16 @@ class TestRefused:
                 gan, state, uint8_images, batch_size=batch_size, mesh=distributed.mesh()
             )
 
+    def test_padding_of_split_conditions_is_not_counted(self, gan, mesh, state, uint8_images):
+        """On several devices, `split` pads images to a multiple of the number of devices."""
+        split = distributed.SplitImages(jnp.asarray(uint8_images), len(uint8_images) - 1)
+        train = functools.partial(training.steps, gan, state, num_steps=1, batch_size=2, mesh=mesh)
+        message = rf"lengths \[{len(uint8_images) - 1}, {len(uint8_images)}\]"
+        with pytest.raises(ValueError, match=message):
+            train((uint8_images, split))
+        with pytest.raises(TypeError, match="The generator must be a network of"):
+            train((split, split))  # the network takes no conditions
+
     def test_split_images_need_a_mesh(self, gan, mesh, state, uint8_images):
         split = distributed.split(mesh, uint8_images)
         with pytest.raises(ValueError, match="mesh must be given for split images; got None"):

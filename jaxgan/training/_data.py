@@ -102,9 +102,9 @@ def check_data(game: AnyGame, data: Data, mesh: Mesh | None, *, normalized: bool
     if game.num_classes is not None:
         return images, checks.labels(data[1], (num,), game.num_classes)
     found = images, _arrays("The condition", data[1], mesh)
-    lengths = {num, *(x.shape[0] for x in jax.tree.leaves(found[1]))}
-    expected = "as many conditions as images"
-    checks.require(len(lengths) == 1, "Training data", expected, f"lengths {sorted(lengths)}")
+    lengths, expected = [num, num_rows_of(found[1])], "as many conditions as images"
+    fits, got = len(set(lengths)) == 1, f"lengths {sorted(lengths)}"
+    checks.require(fits, "Training data", expected, got)
     return found
 
 
