@@ -2,7 +2,8 @@ r"""Defines penalties: terms that regularize the discriminator.
 
 Unlike a loss, a penalty can use the images and the discriminator itself, for example its gradient.
 A penalty is a `jaxgan.terms.Term`: `jaxgan.gan` adds the mean of its values to the discriminator's
-loss. Pass one penalty as `penalty`, or several in `terms`.
+loss. Pass one penalty as `penalty`, or several in `terms`. `lazy`, `add` and `inject` also take
+other terms, of either player.
 
 Gradient penalties use the images before augmentation. The critic augments them, with the random
 draws of the loss. A gradient penalty on an augmentation $T$ therefore uses $\nabla_x D(T(x))$, as
@@ -295,10 +296,10 @@ def lecam(weight: float = 0.3, *, decay: float = 0.99, one_sided: bool = True) -
 
 
 def lazy(penalty: Term | PlainTerm, every: int = 16) -> Term:
-    r"""Applies a penalty in every `every`-th step of its player, with `every` times the weight.
+    r"""Applies a term in every `every`-th step of its player, with `every` times the weight.
 
     The average gradient stays the same, at a fraction of the cost. Under `vmap` the cost does not
-    fall, because `vmap` computes the penalty in every step. Lazy R1 and R2 are known to fail on
+    fall, because `vmap` computes the term in every step. Lazy R1 and R2 are known to fail on
     Stacked MNIST and two-dimensional mixtures, which need the penalty in every step.
 
     The StyleGAN2 code applies the penalty in an additional optimizer step after every $k$ steps. To
@@ -311,8 +312,8 @@ def lazy(penalty: Term | PlainTerm, every: int = 16) -> Term:
     optimizer, with `c = every / (every + 1)`.
 
     Args:
-      penalty: a `Term`, or a plain function `(view) -> values`.
-      every: the period in steps of the player that has the term, at least 1.
+      penalty: a penalty or another `Term`, or a plain function `(view) -> values`.
+      every: the period in steps of the term's player, at least 1.
 
     Returns:
       A `Term` with a scalar value. In the other steps, its value is 0 and its state does not
@@ -345,7 +346,7 @@ def lazy(penalty: Term | PlainTerm, every: int = 16) -> Term:
 
 
 def add(*penalties: Term | PlainTerm) -> Term:
-    """Adds the means of several penalties, which have separate keys and states.
+    """Adds the means of several penalties or other terms, which have separate keys and states.
 
     Args:
       *penalties: at least one `Term` or plain function `(view) -> values`.
@@ -389,7 +390,7 @@ class Injected(NamedTuple):
 
 
 def inject(make: Callable[..., Term]) -> Callable[..., Term]:
-    """Stores the hyper-parameters of a penalty in its state, like `optax.inject_hyperparams`.
+    """Stores the hyper-parameters of a term in its state, like `optax.inject_hyperparams`.
 
     Hyper-parameters in the state can change during training, and differ between the members of a
     population (`jaxgan.population`).

@@ -51,7 +51,7 @@ def hyperparameters(state: TrainState) -> dict[str, dict[str, jax.Array]]:
 
     Returns:
       A dict from "generator", "discriminator" and "terms" to a dict from names to values, each a
-      scalar or `[members]`. Optimizers and penalties without stored hyper-parameters have no entry.
+      scalar or `[members]`. Optimizers and terms without stored hyper-parameters have no entry.
       If two parts of an optimizer, or two terms, share a name, the value is that of the last part.
 
     Raises:

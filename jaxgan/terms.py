@@ -81,7 +81,8 @@ class View(NamedTuple):
       params: the parameters of both players. A term's gradient flows through all fields, but only
         to the parameters of its player.
       key: typed PRNG key of the term in this step.
-      step: int32 scalar that counts the steps of the term's player.
+      step: int32 scalar that counts the steps of the term's player; in half steps
+        (`jaxgan.updates`), the training steps.
 
     Example:
       A test of a term needs only the fields that the term uses:

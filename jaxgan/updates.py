@@ -2,7 +2,9 @@
 
 `update` of a GAN or a game performs discriminator steps and a generator step on one batch. The
 functions of this module perform one of them, so that a loop can choose how often each player moves,
-and on which data.
+and on which data. Terms and augmentations that depend on a step receive `state.step`, which counts
+generator steps. `penalties.lazy` therefore applies to all discriminator steps before the same
+generator step, or to none.
 """
 
 from typing import Any

@@ -113,8 +113,9 @@ class GAN(NamedTuple):
       sample: `(state, latents, condition=None, *, num=None) -> images`. Generates images, float in
         the generator's range. `latents` are `[n, latents]`, the pytree of the GAN's sampler, or a
         typed PRNG key, with which the sampler draws `num` latents, by default one for each row of
-        the condition. Uses the averaged parameters if the state has them, in the dtypes of the
-        parameters. Always uses the generator's current `model_state`, as StyleGAN2-ADA does.
+        the condition, in the dtype of the parameters. Uses the averaged parameters if the state
+        has them, in the dtypes of the parameters. Always uses the generator's current
+        `model_state`, as StyleGAN2-ADA does.
       standing_statistics: `(state, latents, condition=None) -> state`. Recomputes the generator's
         batch statistics as BigGAN does. The parameters of `sample` make one training pass for each
         batch of `latents`, `[passes, batch, latents]`, and of the condition, `[passes, batch,

@@ -58,8 +58,7 @@ class PacGANDiscriminator(Checked):
     """Maps each point, or pack of points, to one logit: maxout layers, then a dense layer.
 
     A maxout unit is the maximum of `pieces` linear functions. With the defaults and single points
-    the discriminator has 405,201 parameters. With `augment.pack(m)` it
-    receives `2 m` coordinates.
+    the discriminator has 405,201 parameters. With `augment.pack(m)` it takes `2 m` coordinates.
 
     Args:
       features: widths of the hidden layers.
