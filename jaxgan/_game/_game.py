@@ -198,8 +198,8 @@ def game(
       >>> optimizer = jaxgan.Pair(optax.sgd(0.1), optax.sgd(0.1))
       >>> game = jaxgan.game(jaxgan.objective(init, losses), optimizer)
       >>> state, metrics = game.update(game.init(jax.random.key(0)))
-      >>> print(state.params.generator.round(3), state.params.discriminator.round(3))
-      0.99 0.1
+      >>> print(f"{state.params.generator:.2f} {state.params.discriminator:.2f}")
+      0.99 0.10
     """
     _validation.check_objective(objective)
     dynamics = alternating() if dynamics is None else dynamics
