@@ -9,6 +9,7 @@ install equinox diffrax). Writes `paths.png` to `runs/sde_gan`.
 """
 
 import functools
+from typing import Any
 
 import common
 import diffrax
@@ -69,7 +70,8 @@ class Equation(eqx.Module):
 
     def solve(self, times, start, control, saveat):
         fields = diffrax.ODETerm(self.drift), diffrax.ControlTerm(self.diffusion, control)
-        terms, solver = diffrax.MultiTerm(*fields), diffrax.ReversibleHeun()
+        terms: Any = diffrax.MultiTerm(*fields)
+        solver = diffrax.ReversibleHeun()
         interval = times[0], times[-1], 1.0
         solution = diffrax.diffeqsolve(terms, solver, *interval, self.initial(start), saveat=saveat)
         return jax.vmap(self.readout)(solution.ys)
@@ -92,7 +94,7 @@ class Discriminator(Equation):
         super().__init__(key, num_initial=2, num_controls=1, scaled=False)
 
     def __call__(self, times, path):  # a path with NaN where it was not observed
-        fill = {"replace_nans_at_start": 0.0, "fill_forward_nans_at_end": True}
+        fill: Any = {"replace_nans_at_start": 0.0, "fill_forward_nans_at_end": True}
         path = diffrax.linear_interpolation(times, path, **fill)
         control = diffrax.LinearInterpolation(times, path)
         start = jnp.append(path[0], times[0])
