@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxgan._game import _validation
 from jaxgan._game._config import GANConfig
@@ -47,14 +48,15 @@ def _draw(
 ) -> PyTree:
     """Draws latents from the GAN's sampler, by default one for each condition."""
     checks.key(key)
-    rows = jax.tree.leaves(condition)
-    expected, advice = "arrays with a row for each image", "Pass the number of images as num=."
-    fits = all(jnp.ndim(x) > 0 for x in rows)
-    checks.require(fits, "The condition", expected, checks.shown(condition), advice)
     if num is None:
+        leaves = jax.tree.leaves(condition, is_leaf=lambda x: isinstance(x, list))
+        shapes = [np.shape(x) for x in leaves]
         expected = "given with a key and without a condition"
-        checks.require(len(rows) > 0, "num", expected, "None")
-        num = jnp.shape(rows[0])[0]
+        checks.require(len(shapes) > 0, "num", expected, "None")
+        expected, advice = "arrays with a row for each image", "Pass the number of images as num=."
+        got = checks.shown(condition)
+        checks.require(all(shapes), "The condition", expected, got, advice)
+        num = shapes[0][0]
     checks.integer("num", num)
     return config.latents(key, num, jax.tree.leaves(state.params.generator)[0].dtype)
 
