@@ -372,3 +372,63 @@ class TestBadInput:
             penalties.r1().apply((), 3)
         with pytest.raises(TypeError, match=r"view\.critic must be a jaxgan\.terms\.Critic"):
             penalties.r1().apply((), terms.View(images=jnp.ones((2, 2))))
+
+
+def conditional_gan(term):
+    """Returns a GAN on points whose networks broadcast one row of latents to many conditions."""
+
+    class Network(nn.Module):
+        size: int
+
+        @nn.compact
+        def __call__(self, x, condition=None):
+            shift = 0.0 if condition is None else 3.0 * condition
+            return jnp.squeeze(nn.Dense(self.size)(x) + shift, 1 if self.size == 1 else ())
+
+    return jaxgan.gan(
+        Network(2), Network(1), jaxgan.losses.hinge(), SGD, 2, terms=Pair({"term": term}, {})
+    )
+
+
+def test_functions_of_a_view_use_the_condition_of_the_step_for_none():
+    def differences(view):
+        made = view.generate(view.latents, None) - view.samples
+        logits = view.critic.real(view.samples, None) - view.critic.real(view.samples)
+        return jnp.sum(jnp.abs(made)) + jnp.sum(jnp.abs(logits))
+
+    points = jnp.ones((4, 2)), jnp.ones((4, 1))
+    gan = conditional_gan(differences)
+    _, metrics = gan.update(gan.init(jax.random.key(0), points), points)
+    assert metrics["term"] == 0
+
+
+@pytest.mark.parametrize(
+    ("term", "name"),
+    [
+        (lambda view: jnp.mean(view.generate(view.latents[:1])), "view.generate"),
+        (lambda view: jnp.mean(view.critic(view.images[:1])), "view.critic"),
+    ],
+)
+def test_conditions_of_other_rows_than_the_input_of_a_network_are_rejected(term, name):
+    points = jnp.ones((4, 2)), jnp.ones((4, 1))
+    gan = conditional_gan(term)
+    with pytest.raises(ValueError, match=f"The condition of {name} must be of 1 rows"):
+        gan.update(gan.init(jax.random.key(0), points), points)
+
+
+@pytest.mark.parametrize("value", [None, ("a", "b", "c"), np.complex64(1j)])
+def test_terms_that_are_no_real_numbers_are_rejected(value):
+    points = jnp.ones((4, 2)), jnp.ones((4, 1))
+    gan = conditional_gan(lambda view: value)
+    with pytest.raises(TypeError, match="The term 'term' must be a scalar, or one value"):
+        gan.init(jax.random.key(0), points)
+
+
+def test_samples_of_a_key_accept_lists_of_labels_and_reject_a_number():
+    points = jnp.ones((4, 2)), jnp.ones((4, 1))
+    gan = conditional_gan(lambda view: 0.0)
+    state, key = gan.init(jax.random.key(0), points), jax.random.key(1)
+    of_list = gan.sample(state, key, [[0.0], [1.0]])
+    np.testing.assert_array_equal(of_list, gan.sample(state, key, jnp.asarray([[0.0], [1.0]])))
+    with pytest.raises(ValueError, match="The condition must be arrays with one row"):
+        gan.sample(state, key, 3.0)

@@ -232,11 +232,11 @@ def _view(
     of_real, state = apply(state, real, condition, real_key)
     of_fake, state = apply(state, fake, condition, fake_key)
 
-    def generate(latents: PyTree = None, condition: Condition = condition) -> jax.Array:
+    def generate(latents: PyTree = None, condition: Condition = None) -> jax.Array:
         latents = made.latents if latents is None else latents
+        given = _condition_of(inputs, condition, latents, "view.generate")
         key = jax.random.fold_in(inputs.key, 1)
-        own = params.generator
-        return _apply_generator(config, own, inputs, latents, condition, key)[0]
+        return _apply_generator(config, params.generator, inputs, latents, given, key)[0]
 
     view = View(
         images=images,
@@ -271,13 +271,24 @@ def _critic(
 ) -> Critic:
     """Returns the discriminator after an augmentation with the random draws of the loss."""
     state = inputs.model_state.discriminator["network"]
-    given = split_batch(inputs.batch)[1]
 
-    def apply(augment: Augment, images: jax.Array, condition: Condition = given) -> PyTree:
-        return discriminate(config, params, state, augment(images), condition, key)[0].logits
+    def apply(augment: Augment, images: jax.Array, condition: Condition = None) -> PyTree:
+        given = _condition_of(inputs, condition, images, "view.critic")
+        return discriminate(config, params, state, augment(images), given, key)[0].logits
 
     of_fake, of_real = (functools.partial(apply, augment) for augment in augments)
     return Critic(of_real, of_fake)
+
+
+def _condition_of(inputs: Inputs, given: Condition, x: PyTree, name: str) -> Condition:
+    """Returns the condition with which a term calls a network: by default, that of the step."""
+    condition = split_batch(inputs.batch)[1] if given is None else given
+    num = jax.tree.leaves(x)[0].shape[0]
+    rows = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(condition)}
+    expected, got = f"of {num} rows, as its input", checks.shown(condition)
+    advice = "Pass the condition of each row."
+    checks.require(rows <= {(num,)}, f"The condition of {name}", expected, got, advice)
+    return condition
 
 
 def _parts(view: View) -> list[tuple[jax.Array, jax.Array]]:
@@ -312,8 +323,9 @@ def _checked_values(name: str, result: Any, state: PyTree, view: View) -> tuple[
     checks.tree_matches(f"{title}'s state", new, state)
     num, logits = view.images.shape[0], jax.tree.leaves(view.real_logits)[0].shape
     expected = f"a scalar or of shape ({num},), one value per image"
-    is_array = isinstance(values, int | float) or hasattr(values, "shape")
-    checks.require(is_array, title, expected, checks.shown(values), error=checks.ShapeError)
+    dtype = getattr(values, "dtype", float if isinstance(values, int | float) else None)
+    is_real = dtype is not None and not jnp.issubdtype(dtype, jnp.complexfloating)
+    checks.require(is_real, title, expected, checks.shown(values), error=TypeError)
     fits = jnp.shape(values) in ((), (num,), logits[:1], logits)
     got, advice = f"{jnp.shape(values)}", "Sum over the other axes."
     checks.require(fits, title, expected, got, advice, error=checks.ShapeError)
