@@ -420,7 +420,7 @@ def test_conditions_of_other_rows_than_the_input_of_a_network_are_rejected(term,
 def test_terms_that_are_no_real_numbers_are_rejected(value):
     points = jnp.ones((4, 2)), jnp.ones((4, 1))
     gan = conditional_gan(lambda view: value)
-    with pytest.raises(TypeError, match="The term 'term' must be a scalar, or one value"):
+    with pytest.raises(TypeError, match="The term 'term' must be a scalar or of shape"):
         gan.init(jax.random.key(0), points)
 
 
@@ -430,5 +430,5 @@ def test_samples_of_a_key_accept_lists_of_labels_and_reject_a_number():
     state, key = gan.init(jax.random.key(0), points), jax.random.key(1)
     of_list = gan.sample(state, key, [[0.0], [1.0]])
     np.testing.assert_array_equal(of_list, gan.sample(state, key, jnp.asarray([[0.0], [1.0]])))
-    with pytest.raises(ValueError, match="The condition must be arrays with one row"):
+    with pytest.raises(ValueError, match="The condition must be arrays with a row"):
         gan.sample(state, key, 3.0)

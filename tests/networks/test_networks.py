@@ -72,20 +72,24 @@ def small_gan(family: str, dtype=None, size: int = 8, **changes) -> jaxgan.GAN:
     return jaxgan.gan(**{**arguments, **changes})
 
 
-def batch_for(family: str) -> list[jax.Array]:
-    labels = [jnp.arange(8) % 3] if family.startswith("conditional") else []
-    return [jnp.tanh(images(8, 1, batch=8)), *labels]
+def batch_for(family: str):
+    x = jnp.tanh(images(8, 1, batch=8))
+    return (x, jnp.arange(8) % 3) if family.startswith("conditional") else x
+
+
+def condition_of(batch, num: int):
+    return batch[1][:num] if isinstance(batch, tuple) else None
 
 
 @pytest.mark.parametrize("family", SOME)
 def test_update_and_sample_of_each_family(family):
     gan, batch = small_gan(family), batch_for(family)
-    state = jax.jit(gan.init)(jax.random.key(0), *batch)
-    after, metrics = jax.jit(gan.update)(state, *batch)
+    state = jax.jit(gan.init)(jax.random.key(0), batch)
+    after, metrics = jax.jit(gan.update)(state, batch)
     assert int(metrics["generator_skipped"]) == int(metrics["discriminator_skipped"]) == 0
     for before, now in zip(state.params, after.params, strict=True):
         assert tree_differs(before, now)
-    samples = jax.jit(gan.sample)(after, latents(6, batch=8), *batch[1:])
+    samples = jax.jit(gan.sample)(after, latents(6, batch=8), condition_of(batch, 8))
     assert (samples.shape, samples.dtype) == ((8, 8, 8, 1), jnp.float32)
 
 
@@ -95,9 +99,9 @@ def test_bfloat16_is_used_only_for_computation(family):
 
     def traced(dtype):
         gan, batch = small_gan(family, dtype), batch_for(family)
-        state = jax.eval_shape(gan.init, jax.random.key(0), *batch)
-        text, (after, metrics) = jax.make_jaxpr(gan.update, return_shape=True)(state, *batch)
-        sample = jax.eval_shape(gan.sample, state, latents(6), *(x[:2] for x in batch[1:]))
+        state = jax.eval_shape(gan.init, jax.random.key(0), batch)
+        text, (after, metrics) = jax.make_jaxpr(gan.update, return_shape=True)(state, batch)
+        sample = jax.eval_shape(gan.sample, state, latents(6), condition_of(batch, 2))
         return str(text), (state, after, metrics, sample)
 
     (plain, expected), (narrow, found) = traced(None), traced(jnp.bfloat16)
@@ -125,12 +129,12 @@ def test_batch_statistics_are_updated_by_real_and_fake_separately():
     run = lambda network, player, x, stats: jax.jit(functools.partial(network.apply, train=True))(
         getattr(state.params, player), stats, x, key=keys[1]
     )
-    fake, moved = run(generator, "generator", z, state.model_state.generator)
-    _, stats = run(discriminator, "discriminator", real, state.model_state.discriminator)
+    fake, moved = run(generator, "generator", z, state.model_state.generator["network"])
+    _, stats = run(discriminator, "discriminator", real, state.model_state.discriminator["network"])
     _, stats = run(discriminator, "discriminator", fake, stats)
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
-    jax.tree.map(close, after.model_state.discriminator, stats)
-    jax.tree.map(close, after.model_state.generator, moved)
+    jax.tree.map(close, after.model_state.discriminator["network"], stats)
+    jax.tree.map(close, after.model_state.generator["network"], moved)
 
 
 @pytest.mark.slow
@@ -174,18 +178,18 @@ def test_each_family_trains_on_digits(family):
         **{"num_classes": 10} if conditional else {},
         **relativistic,
     )
-    chosen = [jnp.asarray(digits[:6400]), *([jnp.asarray(labels[:6400])] if conditional else [])]
-    state = gan.init(
-        jax.random.key(0), jaxgan.images.normalize(digits[:32]), *(x[:32] for x in chosen[1:])
-    )
-    z, classes = latents(64, batch=64), [jnp.arange(64) % 10] if conditional else []
+    chosen = jnp.asarray(digits[:6400]), jnp.asarray(labels[:6400])
+    chosen = chosen if conditional else chosen[0]
+    first = jax.tree.map(lambda x: x[:32], chosen)
+    state = gan.init(jax.random.key(0), jaxgan.images.normalize_batch(first))
+    z, classes = latents(64, batch=64), jnp.arange(64) % 10 if conditional else None
 
     def distance(state) -> float:
         mean = jaxgan.images.normalize(digits).mean(axis=0)
-        return float(jnp.abs(gan.sample(state, z, *classes).mean(axis=0) - mean).mean())
+        return float(jnp.abs(gan.sample(state, z, classes).mean(axis=0) - mean).mean())
 
     before = distance(state)
-    epoch = jax.jit(lambda state: jaxgan.training.epochs(gan, state, *chosen, batch_size=32))
+    epoch = jax.jit(lambda state: jaxgan.training.epochs(gan, state, chosen, batch_size=32))
     state, metrics = epoch(state)
     assert int(state.step) == 200
     for player in jaxgan.Pair._fields:

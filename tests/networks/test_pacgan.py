@@ -50,7 +50,7 @@ def test_pacgan_pair_updates_with_packed_points():
         jaxgan.losses.non_saturating(),
         jaxgan.Pair(optax.adam(1e-4), optax.adam(1e-4)),
         latents=2,
-        packing=2,
+        augmentation=jaxgan.augment.pack(2),
     )
     points = jax.random.normal(jax.random.key(1), (8, 2))
     state = gan.init(jax.random.key(0), points)

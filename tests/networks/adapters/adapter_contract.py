@@ -235,11 +235,11 @@ def rich_run(library) -> RichRun:
     )
     images = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (BATCH, *SMALL)), jnp.float32)
     labels = jnp.arange(BATCH) % CLASSES
-    init = quick_jit(jax.vmap(gan.init, in_axes=(0, None, None)))
-    population = init(jax.vmap(jax.random.key)(jnp.arange(2)), images, labels)
+    init = quick_jit(jax.vmap(gan.init, in_axes=(0, None)))
+    population = init(jax.vmap(jax.random.key)(jnp.arange(2)), (images, labels))
     update, states = quick_jit(gan.update), [member(population, 0)]
     for _ in range(4):
-        states.append(update(states[-1], images, labels)[0])
+        states.append(update(states[-1], (images, labels))[0])
     return RichRun(gan, update, images, labels, population, states)
 
 
@@ -252,7 +252,7 @@ def member(population, i):
 def rich_passes(library):
     """Returns the generator's training pass, evaluation pass and model state."""
     network, state = library.rich(LATENT_DIM, SMALL), rich_run(library).states[2]
-    arguments = state.params.generator, state.model_state.generator
+    arguments = state.params.generator, state.model_state.generator["network"]
     training = quick_jit(
         lambda x, labels, key: network.apply(*arguments, x, labels, train=True, key=key)
     )
@@ -285,14 +285,14 @@ class AdapterContract:
             for images in (batch, fake):
                 seen.discriminator.append(layers_in_numpy(w.discriminator, images, ())[1])
         for player in Pair._fields:
-            found = self.library.averages(getattr(states[-1].model_state, player))
+            found = self.library.averages(getattr(states[-1].model_state, player)["network"])
             expected = averaged(self.library, getattr(seen, player))
             np.testing.assert_allclose(found[0], expected[0], rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(found[1], expected[1], rtol=1e-4, atol=1e-5)
 
     def test_standing_statistics_are_the_means_over_all_passes(self):
         state = trained(self.library).states[-1]
-        params, model_state = state.params.generator, state.model_state.generator
+        params, model_state = state.params.generator, state.model_state.generator["network"]
         # Counters of bias-corrected averages stay. After many steps, the correction is 1.
         is_count = lambda x: jnp.issubdtype(x.dtype, jnp.integer) and x.ndim == 0
         many = jax.tree.map(lambda x: x + 1000 if is_count(x) else x, model_state)
@@ -351,11 +351,11 @@ class AdapterContract:
     def test_restored_checkpoint_resumes_bit_identically(self, tmp_path):
         gan, update, images, labels, _, states = rich_run(self.library)
         checkpoint.save(tmp_path, states[2]).result()
-        like = jax.eval_shape(gan.init, jax.random.key(0), images, labels)
+        like = jax.eval_shape(gan.init, jax.random.key(0), (images, labels))
         state = checkpoint.restore(tmp_path, like=like)
         assert_trees_equal(state, states[2])
         for _ in range(2):
-            state, _ = update(state, images, labels)
+            state, _ = update(state, (images, labels))
         assert_trees_equal(state, states[4])
 
     def test_seeds_in_one_program_match_single_runs(self):
@@ -364,7 +364,7 @@ class AdapterContract:
         assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(population))
 
         def two_steps(state):
-            one = lambda state, _: gan.update(state, images, labels)
+            one = lambda state, _: gan.update(state, (images, labels))
             return jax.lax.scan(one, state, None, 2)[0]
 
         donated = jax.tree.map(jnp.copy, population)
@@ -373,7 +373,7 @@ class AdapterContract:
         for i in (0, 1):
             alone = member(population, i)
             for _ in range(2):
-                alone, _ = update(alone, images, labels)
+                alone, _ = update(alone, (images, labels))
             pairs = zip(*map(jax.tree.leaves, (alone.params, after.params)), strict=True)
             for a, b in pairs:
                 np.testing.assert_allclose(a, b[i], atol=1e-5)

@@ -127,7 +127,7 @@ def test_trained_equinox_module_is_recovered():
     latents, labels = jnp.ones((3, LATENT_DIM)), jnp.arange(3)
     make = functools.partial(EquinoxRich, LATENT_DIM, SMALL)
     module, _ = eqx.nn.make_with_state(make)(jax.random.key(9))
-    model_state = states[-1].model_state.generator
+    model_state = states[-1].model_state.generator["network"]
     module = eqx.combine(states[-1].ema_params, model_state["buffers"], module)
     module = eqx.nn.inference_mode(module)
     one = lambda z, label: module(z, label, model_state["state"], None)[0]

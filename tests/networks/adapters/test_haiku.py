@@ -80,7 +80,11 @@ def test_haiku_applies_trained_parameters():
     latents, labels = jnp.ones((3, LATENT_DIM)), jnp.arange(3)
     apply = hk.transform_with_state(functools.partial(haiku_rich, SMALL, train=False)).apply
     y, _ = apply(
-        states[-1].ema_params, states[-1].model_state.generator, None, x=latents, labels=labels
+        states[-1].ema_params,
+        states[-1].model_state.generator["network"],
+        None,
+        x=latents,
+        labels=labels,
     )
     np.testing.assert_allclose(y, quick_jit(gan.sample)(states[-1], latents, labels), atol=1e-5)
 

@@ -98,7 +98,7 @@ def test_trained_nnx_module_is_recovered():
     latents, labels = jnp.ones((3, LATENT_DIM)), jnp.arange(3)
     module = NnxRich(LATENT_DIM, SMALL, nnx.Rngs(0))
     nnx.update(module, states[-1].ema_params)
-    nnx.update(module, states[-1].model_state.generator)
+    nnx.update(module, states[-1].model_state.generator["network"])
     module.eval()
     y = nnx.jit(lambda module, *inputs: module(*inputs))(module, latents, labels)
     np.testing.assert_allclose(y, quick_jit(gan.sample)(states[-1], latents, labels), atol=1e-5)
