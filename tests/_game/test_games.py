@@ -187,6 +187,7 @@ def test_mapped_games_equal_single_games():
         close(jax.tree.map(lambda x, i=i: x[i], mapped), train(keys[i]))
 
 
+@pytest.mark.slow
 def test_games_on_four_devices_equal_those_on_one():
     flags = f"{QUICKLY['XLA_FLAGS']} --xla_force_host_platform_device_count=4"
     done = subprocess.run(

@@ -27,6 +27,7 @@ def example(monkeypatch):
     del sys.modules["sde_gan"]
 
 
+@pytest.mark.slow
 def test_two_steps_write_a_picture(tmp_path):
     options = ("--steps", "2", "--batch-size", "2", "--num-paths", "8")
     done = run_here(EXAMPLES / "sde_gan.py", *options, "--workdir", str(tmp_path / "run"))
