@@ -270,6 +270,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_sharded_population_is_restored_onto_fewer_devices(tmp_path):
     flags = QUICKLY["XLA_FLAGS"] + " --xla_force_host_platform_device_count=4"
     done = subprocess.run(

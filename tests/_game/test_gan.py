@@ -2,7 +2,6 @@
 
 import functools
 import math
-import re
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -942,11 +941,3 @@ def test_number_in_place_of_a_condition_is_named(gan, state):
     message = r"condition must be arrays with a row .*; got 3\. Pass the number of images as num="
     with pytest.raises(ValueError, match=message):
         gan.sample(state, jax.random.key(0), 3)
-
-
-@pytest.mark.parametrize("value", [None, {"a": 1.0}], ids=["nothing", "dict"])
-def test_values_of_a_term_that_are_no_array_are_named(batch, value):
-    gan = make_gan(penalty=lambda view: value)
-    message = rf"A penalty must be a scalar or of shape .*; got {re.escape(str(value))}\.(\n|$)"
-    with pytest.raises(ValueError, match=message):
-        gan.init(jax.random.key(0), batch)

@@ -460,6 +460,7 @@ EVERYTHING = {
 }
 
 
+@pytest.mark.slow
 def test_all_options_together_resume_exactly_and_vmap(twelve, tmp_path):
     """All options resume exactly and vmap under SGD. Adam would amplify rounding."""
     gan = make_gan(**EVERYTHING, optimizer=SGD)

@@ -88,6 +88,7 @@ def modules(monkeypatch):
     return harness, step_time
 
 
+@pytest.mark.slow
 def test_floor_has_all_matrix_products_of_a_step(modules):
     """XLA drops, merges and hoists none of the products: the epoch has the same number."""
     _, step_time = modules
@@ -531,6 +532,7 @@ def test_reference_metrics_equal_jaxgan(monkeypatch):
         assert metric(real, fake) == pytest.approx(references[package](real, fake))
 
 
+@pytest.mark.slow
 def test_start_up_runs_and_reports(tmp_path):
     report, _ = report_of("start_up.py", tmp_path / "start_up.json")
     assert [row["name"] for row in report["rows"]] == ["first start", "second start"]

@@ -23,6 +23,7 @@ def infogan(monkeypatch):
     return importlib.import_module("infogan")
 
 
+@pytest.mark.slow
 def test_two_steps_write_a_traversal_of_each_code(tmp_path, load_few):
     load_few(40)
     options = ["--data-dir", "embedded", "--batch-size", "20", "--samples", "2", "--epochs", "1"]

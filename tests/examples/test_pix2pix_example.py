@@ -21,6 +21,7 @@ def pix2pix(monkeypatch):
     return importlib.import_module("pix2pix")
 
 
+@pytest.mark.slow
 def test_two_steps_write_edges_output_and_target(tmp_path, load_few):
     load_few(40)
     options = ["--data-dir", "embedded", "--batch-size", "20", "--features", "2", "--epochs", "1"]

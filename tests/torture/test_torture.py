@@ -31,6 +31,7 @@ def script(monkeypatch):
     return importlib.import_module
 
 
+@pytest.mark.slow
 def test_killed_run_resumes_bit_identically(script, tmp_path):
     kill = script("kill")
 
