@@ -158,6 +158,21 @@ def _global_norm(grads: Params) -> Float[Array, ""]:
         return jax.lax.platform_dependent(grads, cpu=separate, default=joint)
 
 
+def apply_optimizer(
+    optimizer: optax.GradientTransformation,
+    evaluation: Evaluation,
+    params: Params,
+    opt_state: optax.OptState,
+) -> tuple[Params, optax.OptState]:
+    """Applies an optimizer, with the extra arguments that it accepts."""
+    loss, grads, value_fn = evaluation.loss, evaluation.grads, evaluation.value_fn
+    extra = _accepted(optimizer, {"value": loss, "grad": grads, "value_fn": value_fn})
+    # optax relies on dtype promotion, which the caller may have disabled.
+    with jax.numpy_dtype_promotion("standard"):
+        updates, opt_state = optimizer.update(grads, opt_state, params, **extra)
+        return optax.apply_updates(params, updates), opt_state
+
+
 def _update_if_finite(
     optimizer: optax.GradientTransformation,
     finite: Bool[Array, ""],
@@ -166,14 +181,9 @@ def _update_if_finite(
     opt_state: optax.OptState,
 ) -> tuple[Params, optax.OptState]:
     """Applies the optimizer update if `finite`, else returns the old parameters and state."""
-    loss, grads, value_fn = evaluation.loss, evaluation.grads, evaluation.value_fn
-    extra = _accepted(optimizer, {"value": loss, "grad": grads, "value_fn": value_fn})
 
     def update(grads: Params, params: Params, opt_state: PyTree) -> tuple[Params, PyTree]:
-        # optax relies on dtype promotion, which the caller may have disabled.
-        with jax.numpy_dtype_promotion("standard"):
-            updates, opt_state = optimizer.update(grads, opt_state, params, **extra)
-            return optax.apply_updates(params, updates), opt_state
+        return apply_optimizer(optimizer, evaluation._replace(grads=grads), params, opt_state)
 
     def branch(grads: Params, *old: PyTree) -> tuple[Params, PyTree]:
         return jax.lax.cond(finite, update, lambda _, *old: old, grads, *old)
@@ -183,7 +193,8 @@ def _update_if_finite(
 
     # On a CPU, a selection copies all parameters and moments. On a GPU, the copy is cheap, but a
     # branch waits for the host.
-    return jax.lax.platform_dependent(grads, params, opt_state, cpu=branch, default=select)
+    old = (params, opt_state)
+    return jax.lax.platform_dependent(evaluation.grads, *old, cpu=branch, default=select)
 
 
 def _accepted(optimizer: optax.GradientTransformation, extra: dict[str, Any]) -> dict[str, Any]:
