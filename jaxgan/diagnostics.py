@@ -1,12 +1,13 @@
-"""Computes metrics that show an overpowering discriminator, or mode collapse."""
+"""Computes metrics that show an overpowering discriminator, mode collapse or rotation."""
 
 import jax
 import jax.numpy as jnp
 
 from jaxgan._internal import checks
+from jaxgan._spectrum import spectrum
 from jaxgan.types import Metrics
 
-__all__ = ["of_images", "of_logits", "pixel_diversity"]
+__all__ = ["of_images", "of_logits", "pixel_diversity", "spectrum"]
 
 
 def of_logits(
