@@ -50,6 +50,14 @@ def test_training_guide_code_runs():
     assert [{int(number) for _, number in own} for own in counts] == [{5}, {25}]
 
 
+def test_dynamics_guide_code_runs():
+    text, namespace = (ROOT / "docs" / "dynamics.md").read_text(), {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, namespace)
+    assert int(namespace["metrics"]["generator_skipped"]) == 0
+    assert namespace["eigenvalues"].shape == (4,)
+
+
 def test_own_loop_guide_code_runs():
     """Loaders of other libraries run if they are installed."""
     text, namespace = (ROOT / "docs" / "own_loop.md").read_text(), {}

@@ -26,8 +26,9 @@ class DynamicsUpdate(Protocol):
     """Moves the players once: `(rules, state, shares, key) -> (state, metrics)`.
 
     `shares` is a tuple with as many equal parts of the batch as `Dynamics.shares`. `key` is the
-    typed PRNG key of the training step. The step number and the average of the generator's
-    parameters are updated afterwards.
+    typed PRNG key of the training step. Evaluate `rules.objective` with `jaxgan.types.Inputs`. The
+    parameters and the memory in the new state keep their structure. `metrics` is a dict of scalars.
+    The step number and the average of the generator's parameters are updated afterwards.
     """
 
     def __call__(
