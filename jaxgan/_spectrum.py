@@ -9,10 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan._internal import checks
-from jaxgan.dynamics import Rules
-from jaxgan.dynamics._field import inputs_of, vector_field
 from jaxgan.train_state import TrainState
-from jaxgan.types import Batch, PyTree
+from jaxgan.types import Batch, Pair, Params, PyTree
 
 _TARGETS = {"field": "the vector field", "update": "the update"}
 _ORDERS: dict[str, Any] = {"LM": np.abs, "LR": np.real}
@@ -80,9 +78,9 @@ def spectrum(
     checks.require(which in _ORDERS, "which", f"one of {sorted(_ORDERS)}", repr(which))
     checks.real("tolerance", tolerance, 0.0)
     checks.instance("state", state, TrainState, "a jaxgan.TrainState")
-    has_rules = isinstance(getattr(gan, "rules", None), Rules)
+    is_game = all(callable(getattr(gan, name, None)) for name in ("losses", "update"))
     expected, got = "a jaxgan.GAN or a jaxgan.Game", checks.shown(gan)
-    checks.require(has_rules, "gan", expected, got, error=TypeError)
+    checks.require(is_game, "gan", expected, got, error=TypeError)
     batch = jax.tree.map(jnp.asarray, batch)
     run, start = _field(gan, state, batch) if of == "field" else _update(gan, state, batch)
     found = _eigenvalues(run, start, k, which, tolerance)
@@ -91,10 +89,21 @@ def spectrum(
 
 def _field(gan: Any, state: TrainState, batch: Batch) -> tuple[Callable, jax.Array]:
     key = jax.random.fold_in(state.key, state.step)
-    field = vector_field(gan.rules, inputs_of(state, batch, key))
+
+    def gradient(params: Pair[Params], player: str) -> Params:
+        def loss(own: Params) -> jax.Array:
+            both = params._replace(**{player: own})
+            return getattr(gan.losses(both, state, batch, key)[0], player)
+
+        return jax.grad(loss)(getattr(params, player))
+
     flat, unravel = jax.flatten_util.ravel_pytree(state.params)
-    run = lambda x: jax.flatten_util.ravel_pytree(field(unravel(x))[0])[0]
-    return run, flat
+
+    def field(x: jax.Array) -> jax.Array:
+        grads = Pair(*(gradient(unravel(x), player) for player in Pair._fields))
+        return jax.flatten_util.ravel_pytree(grads)[0]
+
+    return field, flat
 
 
 def _update(gan: Any, state: TrainState, batch: Batch) -> tuple[Callable, jax.Array]:

@@ -18,7 +18,7 @@ LAYERS = [
     {"_internal"},
     {"train_state"},
     {"runs", "compilation"},
-    {"datasets", "images", "latents"},
+    {"datasets", "images", "latents", "_spectrum"},
     {"losses", "augment", "optimizers", "diagnostics"},
     {"terms", "_players"},
     {"penalties", "dynamics"},
