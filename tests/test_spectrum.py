@@ -89,11 +89,8 @@ def test_spectrum_of_an_update_equals_that_of_its_field():
     gan = small_gan(dynamics.simultaneous())
     gan = jaxgan.game(gan.rules.objective, Pair(optax.sgd(0.1), optax.sgd(0.1)), gan.dynamics)
     state = gan.init(jax.random.key(0), POINTS)
-    of_field = diagnostics.spectrum(gan, state, POINTS, k=4, which="LR")
-    of_update = diagnostics.spectrum(gan, state, POINTS, k=4)
-    assert len(of_field) == len(of_update) == 4
-    found = diagnostics.spectrum(gan, state, POINTS, k=500, of="update")
-    expected = 1 - 0.1 * diagnostics.spectrum(gan, state, POINTS, k=500)
+    found = diagnostics.spectrum(gan, state, POINTS, k=600, of="update")
+    expected = 1 - 0.1 * diagnostics.spectrum(gan, state, POINTS, k=600)
     np.testing.assert_allclose(sorted(abs(found)), sorted(abs(expected)), atol=1e-6)
 
 

@@ -28,6 +28,12 @@ ALL = {
 }
 
 
+def some(names, chosen):
+    """Runs the other dynamics in the nightly tests."""
+    slow = pytest.mark.slow
+    return [name if name in chosen else pytest.param(name, marks=slow) for name in names]
+
+
 def test_simultaneous_steps_use_the_gradients_of_the_start(batch):
     gan = make_gan(optimizer=SGD, dynamics=dynamics.simultaneous(), penalty=penalties.r1(1.0))
     state = gan.init(jax.random.key(0), batch)
@@ -45,7 +51,7 @@ def test_simultaneous_steps_use_the_gradients_of_the_start(batch):
         np.testing.assert_allclose(metrics[f"{player}_loss"], value, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", some(ALL, {"lookahead"}))
 def test_runs_in_two_parts_are_bit_identical(name, uint8_images, tmp_path):
     """With a stateful penalty, an adaptive augmentation, an average and parts of a batch."""
     gan = make_gan(
@@ -67,7 +73,9 @@ def test_runs_in_two_parts_are_bit_identical(name, uint8_images, tmp_path):
     assert_trees_equal(three(restored, uint8_images)[0], whole)
 
 
-@pytest.mark.parametrize("name", ["extragradient", "optimistic", "lookahead", "lead"])
+@pytest.mark.parametrize(
+    "name", some(["extragradient", "optimistic", "lookahead", "lead"], {"optimistic"})
+)
 def test_members_equal_single_runs(name, batch):
     gan = make_gan(optimizer=SGD, dynamics=ALL[name])
     images = jnp.concatenate([batch, -batch])[:6]
@@ -86,7 +94,7 @@ def test_members_equal_single_runs(name, batch):
 COUPLED = [name for name in ALL if name not in ("alternating", "lookahead", "unrolled")]
 
 
-@pytest.mark.parametrize("name", COUPLED)
+@pytest.mark.parametrize("name", some(COUPLED, {"past_extragradient", "consensus"}))
 def test_coupled_players_skip_together(name, batch):
     gan = make_gan(dynamics=ALL[name])
     state, update = gan.init(jax.random.key(0), batch), jax.jit(gan.update)
@@ -99,6 +107,7 @@ def test_coupled_players_skip_together(name, batch):
     assert tree_differs(again.params, state.params)
 
 
+@pytest.mark.slow
 def test_states_with_memory_can_be_donated(batch):
     for name in ("past_extragradient", "optimistic", "lookahead", "lead"):
         gan = make_gan(dynamics=ALL[name])
@@ -142,12 +151,7 @@ class TestBadInput:
         with pytest.raises(error, match=message):
             make()
 
-    def test_state_of_other_dynamics_is_rejected(self, batch):
+    def test_state_without_the_memory_is_rejected(self, batch):
         gan, other = make_gan(), make_gan(dynamics=dynamics.lookahead())
-        state = other.init(jax.random.key(0), batch)
-        for call in (
-            lambda: gan.update(state, batch),
-            lambda: other.update(gan.init(jax.random.key(0), batch), batch),
-        ):
-            with pytest.raises(ValueError, match=r"dynamics_state must .* of another GAN"):
-                call()
+        with pytest.raises(ValueError, match=r"state\.dynamics_state must be .*"):
+            other.update(gan.init(jax.random.key(0), batch), batch)
