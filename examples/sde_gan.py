@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 
 import jaxgan
-from jaxgan import Pair, optimizers, updates
+from jaxgan import Pair, dynamics, optimizers
 
 HIDDEN, WIDTH, NOISE, INITIAL_NOISE = 16, 16, 3, 5
 TIMES = jnp.arange(64.0)  # 63 steps of size 1, also of the solver
@@ -137,16 +137,7 @@ def make_optimizer(learning_rate, *limits):
 def make_game(generator_rate=2e-5, discriminator_rate=1e-4):
     """Returns a game in which both players move at once. By default, they alternate."""
     optimizer = Pair(make_optimizer(generator_rate), make_optimizer(discriminator_rate, HIDDEN, 1))
-    game = jaxgan.game(jaxgan.objective(init, losses), optimizer)
-
-    def update(state, batch=(), **options):
-        other, metrics = updates.discriminator_step(game, state, batch, **options)
-        state, own = updates.generator_step(game, state, batch, **options)
-        params = state.params._replace(discriminator=other.params.discriminator)
-        opt_state = state.opt_state._replace(discriminator=other.opt_state.discriminator)
-        return state.replace(params=params, opt_state=opt_state), metrics | own
-
-    return game._replace(update=update)
+    return jaxgan.game(jaxgan.objective(init, losses), optimizer, dynamics.simultaneous())
 
 
 def make_paths(key, num):
