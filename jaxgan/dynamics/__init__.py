@@ -1,11 +1,12 @@
 """Dynamics: how the two players of a game move in a training step.
 
 A dynamics is a pair of pure functions, like an optax transformation. Its memory is in the state, so
-it is saved, mapped and resumed with the rest of a run. Each works with every loss, penalty, term
-and augmentation of `jaxgan.gan`, and with `jaxgan.game`.
+it is saved, mapped and resumed with the rest of a run. A dynamics uses both losses as functions of
+both players' parameters, so it works with `jaxgan.gan` and `jaxgan.game`.
 
 Dynamics that move both players at once skip both if a loss or gradient is non-finite. `alternating`
-and `unrolled` skip one player.
+and `unrolled` skip one player. Line searches need `alternating`: other dynamics of first and second
+order give the optimizers no loss at other parameters.
 """
 
 from jaxgan.dynamics._alternating import alternating
